@@ -1,0 +1,5 @@
+"""AlgoPerf: Training Algorithms, as a Snakemake workflow for any academic cluster."""
+
+from algoperf.workload import load_workload
+
+__all__ = ["load_workload"]

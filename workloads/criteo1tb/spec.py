@@ -1,0 +1,55 @@
+"""Criteo 1TB with DLRM-small (binary cross entropy): click-through rates from 13 numbers and 26 categories."""
+
+from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+
+WORKLOAD = WorkloadSpec(
+    name="criteo1tb",
+    dataset="criteo1tb",
+    loss=LossType.SIGMOID_CROSS_ENTROPY,
+    metrics=("loss",),
+    target=Target(metric="loss", validation=0.123735, test=0.126041, goal="min"),
+    budget={
+        "v0.5": Budget(max_runtime=7_703, step_hint=10_666),
+        "v0.6": Budget(max_runtime=7_703, step_hint=10_666),
+    },
+    eval_period=120,
+    eval_batch_size=131_072,
+    num_train_examples=4_195_197_692,
+    num_eval_train_examples=83_361_792,
+    num_validation_examples=83_274_637,
+    num_test_examples=95_000_000,
+    output_layer="head",
+    model=dict(
+        vocab_size=4_194_304,
+        embed_dim=128,
+        bottom_mlp=(512, 256, 128),
+        top_mlp=(1_024, 1_024, 512, 256),
+        interaction="dot",
+        residual=False,
+        norm="none",
+        embed_init="scaled",
+    ),
+)
+
+VARIANTS = {
+    "layernorm": dict(model=dict(norm="layer"), target=dict(validation=0.123757, test=0.126152)),
+    "embed_init": dict(model=dict(embed_init="unit"), target=dict(validation=0.129657, test=0.131967)),
+    "resnet": dict(
+        model=dict(bottom_mlp=(256, 256, 256), top_mlp=(256, 256, 256, 256), interaction="concat", residual=True),
+        target=dict(validation=0.12415, test=0.12648),
+    ),
+}
+
+# New York City flights written as Criteo day files: is the flight late? Real, but not advertising.
+MINI = dict(
+    dataset="nyc_flights",
+    target=dict(validation=0.46, test=0.46),
+    budget={"mini": Budget(max_runtime=40, step_hint=300)},
+    eval_period=4,
+    eval_batch_size=8_192,
+    num_train_examples=250_000,
+    num_eval_train_examples=20_000,
+    num_validation_examples=35_000,
+    num_test_examples=35_000,
+    model=dict(vocab_size=65_536, embed_dim=16, bottom_mlp=(64, 32, 16), top_mlp=(128, 64, 32)),
+)

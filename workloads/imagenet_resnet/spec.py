@@ -1,0 +1,45 @@
+"""ImageNet with ResNet-50 v1.5 (accuracy); the test split is ImageNet-v2, matched frequency."""
+
+from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+
+WORKLOAD = WorkloadSpec(
+    name="imagenet_resnet",
+    dataset="imagenet",
+    loss=LossType.SOFTMAX_CROSS_ENTROPY,
+    metrics=("accuracy", "loss"),
+    target=Target(metric="accuracy", validation=0.77431, test=0.656, goal="max"),
+    budget={
+        "v0.5": Budget(max_runtime=63_008, step_hint=186_666),
+        "v0.6": Budget(max_runtime=66_159, step_hint=195_999),
+    },
+    eval_period=510,
+    eval_batch_size=1_024,
+    num_train_examples=1_281_167,
+    num_eval_train_examples=50_176,
+    num_validation_examples=50_000,
+    num_test_examples=10_000,
+    output_layer="fc",
+    model=dict(stage_sizes=(3, 4, 6, 3), width=64, activation="relu", bn_init_scale=0.0, num_classes=1_000),
+    data=dict(image_size=224),
+)
+
+VARIANTS = {
+    "silu": dict(model=dict(activation="silu"), target=dict(validation=0.75445, test=0.6323)),
+    "gelu": dict(model=dict(activation="gelu"), target=dict(validation=0.76765, test=0.6519)),
+    "large_bn_init": dict(model=dict(bn_init_scale=8.0), target=dict(validation=0.76526, test=0.6423)),
+}
+
+# Fashion-MNIST, written as a folder of JPEG files per class: the same preparation, pipeline and model, made small.
+MINI = dict(
+    dataset="fashion_mnist",
+    target=dict(validation=0.75, test=0.74),
+    budget={"mini": Budget(max_runtime=40, step_hint=300)},
+    eval_period=4,
+    eval_batch_size=500,
+    num_train_examples=20_000,
+    num_eval_train_examples=1_000,
+    num_validation_examples=2_000,
+    num_test_examples=2_000,
+    model=dict(stage_sizes=(1, 1, 1, 1), width=16, num_classes=10),
+    data=dict(image_size=32),
+)
