@@ -21,6 +21,10 @@ class UsageError(Exception):
     """Bad input from a person: its text is the one sentence they read, and the command ends with exit code 2."""
 
 
+class InfrastructureError(Exception):
+    """The machine, the data or the cluster failed, not the submission: exit code 1, and the trial is run again."""
+
+
 class TrainingCompleteError(Exception):
     """Raised by a submission's `update_params` to say that it will not improve any further."""
 
@@ -112,8 +116,10 @@ class WorkloadSpec:
     """One workload, or one variant of it, at one scale: the experiment on one page.
 
     budget: by protocol name. eval_period: charged seconds between evaluations. model: the keyword arguments of the
-    models. data: the keyword arguments of the dataset's batches. reference_names: our parameter name -> the name, or
-    the names to be joined along the first axis, in the reference implementation's PyTorch model, where they differ.
+    models. data: the keyword arguments of the dataset's batches. dropout_rate: what the model uses where a submission
+    says nothing. batch_divisor: the mini scale divides the batch size that a submission asks for by it.
+    reference_names: our parameter name -> the name, or the names to be joined along the first axis, in the reference
+    implementation's PyTorch model, where they differ.
     """
 
     name: str
@@ -131,6 +137,8 @@ class WorkloadSpec:
     output_layer: str
     model: Mapping[str, Any]
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    dropout_rate: float = 0.0
+    batch_divisor: int = 1
     reference_names: Mapping[str, str | tuple[str, ...]] = dataclasses.field(default_factory=dict)
     base: str = ""
     variant: str = ""
@@ -155,14 +163,15 @@ def replace(spec: Any, overrides: Mapping[str, Any]) -> Any:
         if key not in {field.name for field in dataclasses.fields(spec)}:
             allowed = ", ".join(field.name for field in dataclasses.fields(spec))
             raise UsageError(f"{type(spec).__name__} has no value called {key!r}; it has {allowed}.")
-        old = getattr(spec, key)
-        if dataclasses.is_dataclass(old) and isinstance(value, Mapping):
-            value = replace(old, value)
-        elif key == "model" and isinstance(value, Mapping):
-            if unknown := set(value) - set(old):
-                raise UsageError(f"the model of {spec.name} has no {unknown.pop()!r}; it has {', '.join(old)}.")
-            value = {**old, **value}
-        elif isinstance(old, Mapping) and isinstance(value, Mapping):
-            value = {**old, **value}
-        changed[key] = value
+        changed[key] = _merged(getattr(spec, key), value)
+        if key == "model" and (unknown := set(value) - set(spec.model)):
+            raise UsageError(f"the model of {spec.name} has no {min(unknown)!r}; it has {', '.join(spec.model)}.")
     return dataclasses.replace(spec, **changed)
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if isinstance(new, Mapping) and dataclasses.is_dataclass(old):
+        return replace(old, new)
+    if isinstance(new, Mapping) and isinstance(old, Mapping):
+        return {**old, **new}
+    return new

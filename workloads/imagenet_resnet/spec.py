@@ -35,6 +35,7 @@ MINI = dict(
     target=dict(validation=0.75, test=0.74),
     budget={"mini": Budget(max_runtime=40, step_hint=300)},
     eval_period=4,
+    batch_divisor=16,
     eval_batch_size=500,
     num_train_examples=20_000,
     num_eval_train_examples=1_000,

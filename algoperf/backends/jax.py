@@ -1,0 +1,128 @@
+"""JAX: devices on one mesh, random keys of `jax.random`, state as leaves of a tree."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from algoperf import jax_sharding_utils as sharding
+from algoperf.checkpoint import CheckpointError
+from algoperf.hardware import cpu_name, memory_gib
+
+_BYTES_PER_GIB = 2**30
+
+
+class JaxBackend:
+    num_devices = property(lambda self: jax.device_count())
+    shard = property(lambda self: (jax.process_index(), jax.process_count()))
+
+    def accelerator(self) -> dict[str, Any]:
+        device = jax.local_devices()[0]
+        if device.platform == "cpu":
+            return {"kind": "cpu", "name": cpu_name(), "count": jax.device_count(), "memory_gib": memory_gib()}
+        limit = (device.memory_stats() or {}).get("bytes_limit")
+        memory = None if limit is None else round(limit / _BYTES_PER_GIB)
+        return {"kind": device.platform, "name": device.device_kind, "count": jax.device_count(), "memory_gib": memory}
+
+    def seed(self, seed: int) -> None:
+        """JAX has no global random state."""
+
+    def prng_key(self, seed: int) -> jax.Array:
+        return jax.random.PRNGKey(seed)
+
+    def split(self, key: jax.Array, count: int) -> jax.Array:
+        return jax.random.split(key, count)
+
+    def fold_in(self, key: jax.Array, data: int) -> jax.Array:
+        return jax.random.fold_in(key, data)
+
+    def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+        return sharding.shard_along_batch_dim(batch)
+
+    def place(self, tree: Any) -> Any:
+        """Replicates what is not on the mesh yet and makes weak types strong.
+
+        The first step's inputs then look like its outputs: the step is compiled once, where it would be twice.
+        """
+        replicated = sharding.get_replicate_sharding()
+
+        def placed(leaf: Any) -> Any:
+            if not isinstance(leaf, jax.Array):
+                return leaf
+            if getattr(leaf.sharding, "mesh", None) != replicated.mesh:
+                leaf = jax.device_put(leaf, replicated)
+            return jax.lax.convert_element_type(leaf, leaf.dtype) if leaf.weak_type else leaf
+
+        return jax.tree.map(placed, tree)
+
+    def synchronize(self, *trees: Any) -> None:
+        jax.block_until_ready(trees)
+
+    def all_finite(self, params: Any) -> bool:
+        return bool(_all_finite(params))
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, MemoryError) or (
+            isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+        )
+
+    def export(self, tree: Any) -> dict[str, Any]:
+        return {name: _exported(leaf) for name, leaf in _state_leaves(tree).items()}
+
+    def restore(self, template: Any, exported: Mapping[str, Any]) -> Any:
+        expected = _state_leaves(template)
+        if different := set(expected) ^ set(exported):
+            raise CheckpointError(f"the checkpoint and the trial differ in the state {sorted(different)[0]!r}.")
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: _restored(leaf, exported[_name(path)]) if _name(path) in exported else leaf, template
+        )
+
+    def export_random_state(self) -> None:
+        """Every key is derived from the seed and the step."""
+
+    def restore_random_state(self, exported: None) -> None:
+        """See `export_random_state`."""
+
+
+BACKEND = JaxBackend
+
+
+@jax.jit
+def _all_finite(params: Any) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]))
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path)
+
+
+def _state_leaves(tree: Any) -> dict[str, Any]:
+    """The leaves that are state, by their path; functions and the like come anew from the submission."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {_name(path): leaf for path, leaf in leaves if isinstance(leaf, jax.Array | np.ndarray | bool | int | float)}
+
+
+def _exported(leaf: Any) -> Any:
+    if not isinstance(leaf, jax.Array):
+        return leaf
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return np.asarray(jax.random.key_data(leaf))
+    if leaf.dtype.kind == "V":  # bfloat16 and its kin are not NumPy's own
+        return np.asarray(leaf).view(f"u{leaf.dtype.itemsize}")
+    return np.asarray(leaf)
+
+
+def _restored(leaf: Any, exported: Any) -> Any:
+    if not isinstance(leaf, jax.Array):
+        return type(leaf)(exported) if isinstance(leaf, bool | int | float) else exported
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        exported = jax.random.wrap_key_data(exported, impl=jax.random.key_impl(leaf))
+    elif leaf.dtype.kind == "V":
+        exported = exported.view(leaf.dtype)
+    if exported.shape != leaf.shape or exported.dtype != leaf.dtype:
+        raise CheckpointError(
+            f"the checkpoint has {exported.dtype}{exported.shape} where the trial has {leaf.dtype}{leaf.shape}."
+        )
+    return jax.device_put(exported, leaf.sharding)

@@ -1,0 +1,114 @@
+"""A workload in JAX: pure functions of nested dictionaries of arrays. The twin of `pytorch_workload.py`."""
+
+import functools
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from algoperf import jax_sharding_utils as sharding
+from algoperf.losses.jax import LOSSES
+from algoperf.spec import ForwardPassMode, ParameterType, ShapeTuple, WorkloadSpec
+from algoperf.workload import Workload
+from workloads.layers import jax as layers
+from workloads.layers.context import ForwardContext
+
+Tree = dict[str, Any]
+
+
+class JaxWorkload(Workload):
+    framework = "jax"
+
+    def __init__(self, spec: WorkloadSpec, data_dir: Path, protocol: str):
+        super().__init__(spec, data_dir, protocol)
+        self._model_class = importlib.import_module(f"{spec.package}.model_jax").MODEL
+        # The structure of the model, with shapes where its arrays will be.
+        self._abstract = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
+        self._graphdef, self._abstract_params, self._abstract_state = layers.split(self._abstract)
+
+    def _build(self, key: jax.Array) -> nnx.Module:
+        return self._model_class(**self.spec.model, rngs=nnx.Rngs(params=key))
+
+    @functools.cached_property
+    def param_shapes(self) -> Tree:
+        return jax.tree.map(lambda leaf: ShapeTuple(tuple(leaf.shape)), self._abstract_params)
+
+    @functools.cached_property
+    def model_params_types(self) -> Tree:
+        types: dict[str, ParameterType] = layers.parameter_types(self._abstract)
+        return jax.tree.map(types.__getitem__, layers.canonical_names(self._abstract))
+
+    def init_model_fn(self, rng: jax.Array) -> tuple[Tree, Tree | None]:
+        params, state = self._init(rng)
+        return params, state or None
+
+    @functools.cached_property
+    def _init(self):
+        def init(rng: jax.Array) -> tuple[Tree, Tree]:
+            _, params, state = layers.split(self._build(rng))
+            return params, state
+
+        return jax.jit(init, out_shardings=sharding.get_replicate_sharding())
+
+    def model_fn(
+        self,
+        params: Tree,
+        augmented_and_preprocessed_input_batch: Mapping[str, jax.Array],
+        model_state: Tree | None,
+        mode: ForwardPassMode,
+        rng: jax.Array | None,
+        update_batch_norm: bool,
+        dropout_rate: float | jax.Array | None = None,
+        use_running_average_bn: bool | None = None,
+    ) -> tuple[jax.Array, Tree | None]:
+        model = layers.merge(self._graphdef, params, model_state or {})
+        context = ForwardContext(
+            train=mode == ForwardPassMode.TRAIN,
+            update_batch_norm=update_batch_norm,
+            use_running_average=not update_batch_norm if use_running_average_bn is None else use_running_average_bn,
+            dropout_rate=self.spec.dropout_rate if dropout_rate is None else dropout_rate,
+            rng=rng,
+        )
+        logits = model(augmented_and_preprocessed_input_batch["inputs"], context)
+        return logits, layers.split(model)[2] or None
+
+    def loss_fn(
+        self,
+        label_batch: jax.Array,
+        logits_batch: jax.Array,
+        mask_batch: jax.Array | None = None,
+        label_smoothing: float = 0.0,
+    ) -> dict[str, jax.Array]:
+        return LOSSES[self.loss_type](label_batch, logits_batch, mask_batch, label_smoothing)
+
+    def forward_for_evaluation(
+        self, params: Tree, batch: Mapping[str, np.ndarray], model_state: Tree | None, rng: jax.Array
+    ) -> dict[str, np.ndarray]:
+        return jax.device_get(self._evaluation_step(params, sharding.shard_along_batch_dim(batch), model_state, rng))
+
+    @functools.cached_property
+    def _evaluation_step(self):
+        @jax.jit
+        def evaluation_step(params, batch, model_state, rng):
+            logits, _ = self.model_fn(params, batch, model_state, ForwardPassMode.EVAL, rng, update_batch_norm=False)
+            losses = self.loss_fn(batch["targets"], logits, batch["weights"])
+            return {"logits": logits, **losses}
+
+        return evaluation_step
+
+    def canonical_shapes(self) -> dict[str, tuple[int, ...]]:
+        return layers.canonical_shapes(self._abstract)
+
+    def from_canonical(self, tensors: Mapping[str, np.ndarray]) -> tuple[Tree, Tree | None]:
+        params, state = layers.from_canonical(self._abstract, tensors)
+        return params, state or None
+
+    def to_canonical(self, params: Tree, model_state: Tree | None) -> dict[str, np.ndarray]:
+        return layers.to_canonical(layers.merge(self._graphdef, params, model_state or {}))
+
+
+WORKLOAD = JaxWorkload

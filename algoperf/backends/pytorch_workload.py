@@ -1,0 +1,98 @@
+"""A workload in PyTorch: the module itself holds parameters and running statistics. The twin of `jax_workload.py`."""
+
+import contextlib
+import functools
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from algoperf.backends.pytorch import PytorchBackend
+from algoperf.losses.pytorch import LOSSES
+from algoperf.spec import ForwardPassMode, ParameterType, ShapeTuple, WorkloadSpec
+from algoperf.workload import Workload
+from workloads.layers import pytorch as layers
+from workloads.layers.context import ForwardContext
+
+
+class PytorchWorkload(Workload):
+    framework = "pytorch"
+
+    def __init__(self, spec: WorkloadSpec, data_dir: Path, protocol: str):
+        super().__init__(spec, data_dir, protocol)
+        self._model_class = importlib.import_module(f"{spec.package}.model_pytorch").MODEL
+        self._backend = PytorchBackend()
+        # The structure of the model, with shapes where its tensors will be.
+        with torch.device("meta"):
+            self._abstract = self._model_class(**self.spec.model)
+
+    @functools.cached_property
+    def param_shapes(self) -> dict[str, ShapeTuple]:
+        return {name: ShapeTuple(tuple(tensor.shape)) for name, tensor in self._abstract.named_parameters()}
+
+    @functools.cached_property
+    def model_params_types(self) -> dict[str, ParameterType]:
+        return layers.parameter_types(self._abstract)
+
+    def init_model_fn(self, rng: np.ndarray) -> tuple[nn.Module, None]:
+        torch.manual_seed(int(np.asarray(rng)[0]))
+        with self._backend.device:
+            return self._model_class(**self.spec.model), None
+
+    def model_fn(
+        self,
+        params: nn.Module,
+        augmented_and_preprocessed_input_batch: Mapping[str, torch.Tensor],
+        model_state: None,
+        mode: ForwardPassMode,
+        rng: Any,
+        update_batch_norm: bool,
+        dropout_rate: float | None = None,
+        use_running_average_bn: bool | None = None,
+    ) -> tuple[torch.Tensor, None]:
+        del model_state, rng  # statistics live in the module, dropout draws from the global generator
+        context = ForwardContext(
+            train=mode == ForwardPassMode.TRAIN,
+            update_batch_norm=update_batch_norm,
+            use_running_average=not update_batch_norm if use_running_average_bn is None else use_running_average_bn,
+            dropout_rate=self.spec.dropout_rate if dropout_rate is None else dropout_rate,
+        )
+        with torch.no_grad() if mode == ForwardPassMode.EVAL else contextlib.nullcontext():
+            return params(augmented_and_preprocessed_input_batch["inputs"], context), None
+
+    def loss_fn(
+        self,
+        label_batch: torch.Tensor,
+        logits_batch: torch.Tensor,
+        mask_batch: torch.Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> dict[str, torch.Tensor]:
+        return LOSSES[self.loss_type](label_batch, logits_batch, mask_batch, label_smoothing)
+
+    @torch.no_grad()
+    def forward_for_evaluation(
+        self, params: nn.Module, batch: Mapping[str, np.ndarray], model_state: None, rng: Any
+    ) -> dict[str, np.ndarray]:
+        placed = self._backend.place_batch(batch)
+        logits, _ = self.model_fn(params, placed, model_state, ForwardPassMode.EVAL, rng, update_batch_norm=False)
+        losses = self.loss_fn(placed["targets"], logits, placed["weights"])
+        return {name: tensor.cpu().numpy() for name, tensor in {"logits": logits, **losses}.items()}
+
+    def canonical_shapes(self) -> dict[str, tuple[int, ...]]:
+        return layers.canonical_shapes(self._abstract)
+
+    def from_canonical(self, tensors: Mapping[str, np.ndarray]) -> tuple[nn.Module, None]:
+        with self._backend.device:
+            model = self._model_class(**self.spec.model)
+        layers.from_canonical(model, tensors)
+        return model, None
+
+    def to_canonical(self, params: nn.Module, model_state: None) -> dict[str, np.ndarray]:
+        return layers.to_canonical(params)
+
+
+WORKLOAD = PytorchWorkload

@@ -1,0 +1,77 @@
+"""The config of an experiment, checked: what `config/*.yaml` may say. It knows no machine."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+
+from algoperf.protocol import PROTOCOLS, Ruleset
+from algoperf.spec import Framework, UsageError
+from algoperf.submission import short_name
+
+
+class _Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class SubmissionEntry(_Model):
+    """One contestant: a submission in one framework."""
+
+    name: Annotated[
+        str, pydantic.Field(min_length=1, description="a name in submissions/, or the path of a file or folder")
+    ]
+    framework: Framework
+
+    @property
+    def label(self) -> str:
+        """What it is called in results; the same algorithm in two frameworks is two contestants."""
+        return f"{short_name(self.name)}_{self.framework}"
+
+
+class Config(_Model):
+    """An experiment."""
+
+    protocol: Literal[tuple(PROTOCOLS)] = pydantic.Field(description="the version of the benchmark")
+    rulesets: list[Ruleset] = pydantic.Field(["external"], min_length=1, description="how hyperparameters are tuned")
+    submissions: list[SubmissionEntry] = pydantic.Field(min_length=1, description="who is compared")
+    workloads: list[str] | Literal["all"] = pydantic.Field("all", description="names, or all of the protocol's")
+    variants: list[str] | Literal["all", "none"] = pydantic.Field(
+        "none", description="variants beyond the protocol's held-outs: full names, all or none"
+    )
+    accelerator: str = pydantic.Field("local", description="the hardware that every trial must run on")
+    data_dir: Path = pydantic.Field(Path("data"), description="prepared data")
+    results_dir: Path = pydantic.Field(Path("results"), description="what trials and scores are written to")
+
+    @pydantic.model_validator(mode="after")
+    def _labels_are_unique(self) -> "Config":
+        labels = [entry.label for entry in self.submissions]
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            raise ValueError(f"two submissions are both called {twice[0]!r}; rename one of their folders")
+        return self
+
+
+def parse(content: Any, where: str = "the config") -> Config:
+    """Raises UsageError with one sentence that names the first wrong key and the allowed ones."""
+    try:
+        return Config.model_validate(content)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "it"
+        if first["type"] == "extra_forbidden":
+            allowed = SubmissionEntry if len(first["loc"]) > 1 else Config
+            raise UsageError(
+                f"{where} has an unknown key {key!r}; the keys are {', '.join(allowed.model_fields)}."
+            ) from None
+        raise UsageError(f"{where} is wrong at {key!r}: {first['msg']} (got {first['input']!r}).") from None
+
+
+def load(path: Path) -> Config:
+    """Reads a YAML config. Raises UsageError where it is missing or wrong."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(f"the config {path} cannot be read: {error.strerror}.") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"the config {path} is not YAML: {' '.join(str(error).split())}.") from None
+    return parse(content or {}, f"the config {path}")

@@ -1,0 +1,41 @@
+"""One evaluation: every example of three splits, once, with the metrics of the workload."""
+
+import importlib
+from typing import Any
+
+from algoperf.backends import Backend
+from algoperf.input_queue import evaluation_batches
+from algoperf.spec import Split
+from algoperf.workload import Workload
+from workloads.datasets.prepare import open_source
+
+# The split as the files call it -> the split that is read. `train` is a fixed part of the training set, unaugmented.
+_SPLITS: dict[str, Split] = {"train": "eval_train", "validation": "validation", "test": "test"}
+
+
+class Evaluator:
+    """Evaluates one workload's parameters; the splits are opened once.
+
+    batch_size: examples evaluated at once; the result does not depend on it, nor on the number of devices.
+    """
+
+    def __init__(self, workload: Workload, backend: Backend, batch_size: int):
+        self._workload, self._backend, self._batch_size = workload, backend, batch_size
+        self._sources = {name: open_source(workload.spec, split, workload.data_dir) for name, split in _SPLITS.items()}
+
+    def __call__(self, params: Any, model_state: Any, rng: Any) -> dict[str, float | int]:
+        """`<split>/<metric>` for all three splits, and `validation/num_examples` and `test/num_examples`."""
+        values: dict[str, float | int] = {}
+        for split, source in self._sources.items():
+            metrics = {
+                name: importlib.import_module(f"workloads.metrics.{name}").Metric()
+                for name in self._workload.spec.metrics
+            }
+            for batch in evaluation_batches(source, self._batch_size, self._backend.shard):
+                outputs = self._workload.forward_for_evaluation(params, batch, model_state, rng)
+                for metric in metrics.values():
+                    metric.update(outputs, batch)
+            values.update({f"{split}/{name}": metric.result() for name, metric in metrics.items()})
+            if split != "train":
+                values[f"{split}/num_examples"] = len(source)
+        return values

@@ -1,0 +1,39 @@
+"""Each loss of the benchmark in PyTorch; the twin of `losses/jax.py`.
+
+Every function takes labels, logits, an optional mask of shape (B,) and a label smoothing, and returns the dictionary of
+the official API: `summed` (scalar), `n_valid_examples` (scalar) and `per_example` (B,), masked.
+"""
+
+import torch
+from torch.nn import functional
+
+from algoperf.spec import LossType
+
+
+def _reduce(per_example: torch.Tensor, mask: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    if mask is None:
+        n_valid_examples = per_example.new_tensor(per_example.shape[0])
+    else:
+        per_example = per_example * mask
+        n_valid_examples = mask.sum()
+    return {"summed": per_example.sum(), "n_valid_examples": n_valid_examples, "per_example": per_example}
+
+
+def softmax_cross_entropy(labels, logits, mask=None, label_smoothing=0.0):
+    """labels: (B,) class numbers or (B, K) probabilities; logits: (B, K)."""
+    if labels.ndim == logits.ndim - 1:
+        labels = labels.long()
+    return _reduce(functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing), mask)
+
+
+def sigmoid_cross_entropy(labels, logits, mask=None, label_smoothing=0.0):
+    """labels: (B,) in [0, 1]; logits: (B, 1) or (B,). The benchmark does not smooth these labels."""
+    del label_smoothing
+    labels = labels.reshape(-1)
+    return _reduce(functional.binary_cross_entropy_with_logits(logits.reshape(-1), labels, reduction="none"), mask)
+
+
+LOSSES = {
+    LossType.SOFTMAX_CROSS_ENTROPY: softmax_cross_entropy,
+    LossType.SIGMOID_CROSS_ENTROPY: sigmoid_cross_entropy,
+}

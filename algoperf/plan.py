@@ -1,0 +1,93 @@
+"""Config -> the list of trials: the only thing that Snakemake asks.
+
+A trial's folder and seed follow from what the trial is, so the same command finds the same trial on every machine.
+"""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from algoperf import submission
+from algoperf.config import Config
+from algoperf.protocol import Protocol, Ruleset, load_protocol
+from algoperf.registry import base_of, load_spec, variants
+from algoperf.spec import Framework, UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training run of one hyperparameter point. study counts from 0, trial from 1, as in the official layout.
+
+    submission: the name or path that it is loaded by; label: what it is called in results.
+    """
+
+    protocol: str
+    ruleset: Ruleset
+    submission: str
+    label: str
+    framework: Framework
+    workload: str
+    study: int
+    trial: int
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, relative to the results folder: the official layout."""
+        return (
+            Path(self.protocol)
+            / self.ruleset
+            / self.label
+            / f"study_{self.study}"
+            / f"{self.workload}_{self.framework}"
+            / f"trial_{self.trial}"
+        )
+
+
+def seed(protocol: str, label: str, workload: str, study: int, trial: int) -> int:
+    """The seed of a trial, in [0, 2^31): a stable hash of what it is, equal on every machine and in every process."""
+    identity = "/".join((protocol, label, workload, str(study), str(trial)))
+    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4], "big") % 2**31
+
+
+def trials(config: Config) -> list[Trial]:
+    """Every trial of a config: workload by workload, so that a shared dataset stays in the machine's cache."""
+    protocol = load_protocol(config.protocol)
+    return [
+        Trial(config.protocol, ruleset, entry.name, entry.label, entry.framework, workload, study, trial)
+        for workload in workloads(config)
+        for ruleset in config.rulesets
+        for entry in config.submissions
+        for study in range(protocol.studies)
+        for trial in range(1, _num_trials(entry.name, entry.framework, protocol, ruleset) + 1)
+    ]
+
+
+def workloads(config: Config) -> list[str]:
+    """The workloads and variants that a config trains on; the protocol's held-outs belong to its workloads."""
+    protocol = load_protocol(config.protocol)
+    bases = list(protocol.workloads) if config.workloads == "all" else config.workloads
+    chosen = []
+    for base in bases:
+        if base_of(base) not in protocol.workloads:
+            raise UsageError(
+                f"{base} is not part of protocol {config.protocol}, which has {', '.join(protocol.workloads)}."
+            )
+        extra = variants(base) if base == base_of(base) else []
+        if config.variants == "none":
+            extra = [name for name in extra if name in protocol.held_out]
+        elif config.variants != "all":
+            extra = [name for name in extra if name in protocol.held_out or name in config.variants]
+        chosen += [base, *extra]
+    return list(dict.fromkeys(chosen))
+
+
+def datasets(config: Config) -> dict[str, str]:
+    """Each dataset that a config needs -> one of the workloads on it."""
+    scale = load_protocol(config.protocol).scale
+    return {load_spec(name, scale).dataset: name for name in reversed(workloads(config))}
+
+
+def _num_trials(name: str, framework: Framework, protocol: Protocol, ruleset: Ruleset) -> int:
+    """As many as the protocol has; fewer where a submission lists fewer points."""
+    path = submission.find(name, framework)
+    return min(protocol.num_trials(ruleset), len(submission.hyperparameter_points(path, protocol, ruleset)))

@@ -1,0 +1,145 @@
+"""Loads a submission, checks it, and fills in what it may leave out.
+
+A submission is a Python file with the five functions of the official API, or with one object `submission` that has
+them: `get_batch_size`, `init_optimizer_state`, `update_params`, `data_selection`, and `prepare_for_eval` (optional).
+"""
+
+import collections
+import dataclasses
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from algoperf import search
+from algoperf.protocol import Protocol, Ruleset
+from algoperf.spec import FRAMEWORKS, Framework, UsageError, WorkloadSpec
+
+SUBMISSIONS = Path(__file__).parent.parent / "submissions"
+_REQUIRED = ("get_batch_size", "init_optimizer_state", "update_params", "data_selection")
+_SEARCH_SPACES = ("search_space.json", "tuning_search_space.json")
+_SELF_TUNING = "self_tuning.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Submission:
+    """The functions of a submission; `takes_train_state` says whose signature has the official `train_state`."""
+
+    get_batch_size: Callable[[str], int]
+    init_optimizer_state: Callable[..., Any]
+    update_params: Callable[..., Any]
+    data_selection: Callable[..., Any]
+    prepare_for_eval: Callable[..., Any] | None
+    get_eval_batch_size: Callable[[str], int] | None
+    takes_train_state: bool
+
+    def batch_size(self, spec: WorkloadSpec) -> int:
+        """The global batch size; a variant that the submission does not know has its base workload's.
+
+        At the mini scale the submission's answer is divided by the workload's `batch_divisor`.
+        """
+        try:
+            size = self.get_batch_size(spec.name)
+        except (ValueError, KeyError):
+            size = self.get_batch_size(spec.base)
+        return max(1, size // spec.batch_divisor)
+
+
+def find(name_or_path: str, framework: Framework) -> Path:
+    """The file of a submission: `submissions/<name>/<framework>.py`, a file, or a folder with `submission.py`.
+
+    Raises UsageError for an unknown name, listing the known ones.
+    """
+    if framework not in FRAMEWORKS:
+        raise UsageError(f"there is no framework {framework!r}; the frameworks are {', '.join(FRAMEWORKS)}.")
+    path = Path(name_or_path)
+    is_path = path.is_absolute() or path.exists() or len(path.parts) > 1
+    candidates = [path, path / f"{framework}.py", path / "submission.py"] if is_path else []
+    candidates.append(SUBMISSIONS / name_or_path / f"{framework}.py")
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    known = sorted(file.parent.name for file in SUBMISSIONS.glob(f"*/{framework}.py"))
+    raise UsageError(
+        f"there is no submission {name_or_path!r} for {framework}; it must be one of {', '.join(known)}, or the path "
+        f"of a Python file, or of a folder with {framework}.py or submission.py."
+    )
+
+
+def short_name(name_or_path: str) -> str:
+    """What a submission is called in results: its name, or the name of its folder or file."""
+    path = Path(name_or_path)
+    return path.parent.name if path.name in ("submission.py", *(f"{f}.py" for f in FRAMEWORKS)) else path.stem
+
+
+def load(path: Path) -> Submission:
+    """Imports a submission's file. Raises UsageError where it cannot be imported or lacks a function."""
+    module = _import(path)
+    api = vars(module).get("submission", module)
+    functions = {name: function for name, function in inspect.getmembers(api, callable) if not name.startswith("_")}
+    if missing := [name for name in _REQUIRED if name not in functions]:
+        raise UsageError(f"the submission {path} has no {missing[0]}; it needs {', '.join(_REQUIRED)}.")
+    return Submission(
+        **{name: functions[name] for name in _REQUIRED},
+        prepare_for_eval=functions.get("prepare_for_eval"),
+        get_eval_batch_size=functions.get("get_eval_batch_size"),
+        takes_train_state="train_state" in inspect.signature(functions["update_params"]).parameters,
+    )
+
+
+def _import(path: Path) -> Any:
+    """The file as a module of its own name; the modules beside it can be imported by it."""
+    name = f"algoperf_submission_{short_name(str(path))}_{path.stem}"
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"the submission {path} cannot be imported: {type(error).__name__}: {error}.") from error
+    return module
+
+
+def hyperparameter_points(path: Path, protocol: Protocol, ruleset: Ruleset) -> list[search.Point]:
+    """The points of a submission's tuning trials, in order; the search space stands beside the submission's file.
+
+    At the mini scale `search_space.mini.json` is preferred where there is one: full-scale ranges need not suit small
+    models. Under self-tuning there is one point: `self_tuning.json`, or an empty one where there is neither that nor a
+    search space, because the submission has its own. Raises UsageError where there is nothing to draw from.
+    """
+    folder = path.parent
+    names = (f"search_space.{protocol.scale}.json", *_SEARCH_SPACES)
+    space = next((folder / name for name in names if (folder / name).exists()), None)
+    if ruleset == "self":
+        if (folder / _SELF_TUNING).exists():
+            return [_json_object(folder / _SELF_TUNING)]
+        if space is not None:
+            raise UsageError(f"{folder} has a search space but no {_SELF_TUNING}: run it under external tuning only.")
+        return [{}]
+    if space is None:
+        raise UsageError(f"{folder} has no {_SEARCH_SPACES[0]}, which external tuning draws its points from.")
+    return search.points(search.load_search_space(space), protocol.trials)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        point = json.loads(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}.") from None
+    if not isinstance(point, dict):
+        raise UsageError(f"{path} must be a dictionary of hyperparameters.")
+    return point
+
+
+def as_hyperparameters(point: Mapping[str, Any]) -> Any:
+    """A point with attributes, as submissions read it; None for a submission that brings its own hyperparameters."""
+    if not point:
+        return None
+    try:
+        return collections.namedtuple("Hyperparameters", point)(**point)
+    except ValueError as error:
+        raise UsageError(f"a hyperparameter cannot be called so: {error}.") from None

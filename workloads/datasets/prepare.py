@@ -1,0 +1,52 @@
+"""From a data set's name to its prepared store, and from a store to the examples of a workload."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import cast
+
+import workloads.datasets
+from algoperf.spec import Split, UsageError, WorkloadSpec
+from algoperf.store import MANIFEST, Progress, read_manifest
+from workloads.datasets.source import Dataset, Source
+
+
+def store_path(data_dir: Path, dataset: str) -> Path:
+    return data_dir / dataset
+
+
+def load_dataset(dataset: str) -> Dataset:
+    """The module of a data set. Raises UsageError for an unknown name."""
+    if dataset not in {module.name for module in pkgutil.iter_modules(workloads.datasets.__path__)}:
+        raise UsageError(f"there is no data set {dataset!r} in workloads/datasets/.")
+    return cast(Dataset, importlib.import_module(f"workloads.datasets.{dataset}"))
+
+
+def prepare_dataset(dataset: str, data_dir: Path, source: Path | None, progress: Progress) -> Path:
+    """Makes the store of a data set and returns its manifest; returns at once where it is there already.
+
+    source: a folder with what the data set is made from, for data that can not be fetched (docs/data.md).
+    Raises UsageError as the data set's `fetch` and `prepare` do.
+    """
+    store = store_path(data_dir, dataset)
+    manifest = store / MANIFEST
+    if not manifest.is_file():
+        module = load_dataset(dataset)
+        raw = module.fetch(data_dir / "raw" / dataset, source)
+        module.prepare(raw, store, progress)
+    return manifest
+
+
+def open_source(spec: WorkloadSpec, split: Split, data_dir: Path) -> Source:
+    """The examples of one split of a workload. Raises UsageError where they are not prepared, or not in full number."""
+    store = store_path(data_dir, spec.dataset)
+    if not (store / MANIFEST).is_file():
+        command = f"algoperf data prepare {spec.base or spec.name} --scale {spec.scale} --data-dir {data_dir}"
+        raise UsageError(f"the data of {spec.name} are not prepared in {store}; run `{command}`.")
+    wanted = spec.num_examples(split)
+    manifest = read_manifest(store)
+    if split != "eval_train":
+        found = manifest.examples(split)
+        if found != wanted:
+            raise UsageError(f"{store} has {found:,} {split} examples where {spec.name} has {wanted:,}; is it complete?")
+    return load_dataset(spec.dataset).open_split(store, split, wanted, spec.data)

@@ -1,0 +1,21 @@
+"""How a model is called: what the official `model_fn` is told, as one value that is the same in both frameworks."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class ForwardContext:
+    """The second argument of every model.
+
+    train: whether this is a training step, which is where dropout happens. use_running_average: whether batch
+    normalisation takes its running statistics or those of the batch. update_batch_norm: whether it updates the running
+    ones. dropout_rate: the probability with which a value is dropped, a number or (in JAX) a traced array, None for no
+    dropout. rng: the key of the dropout's mask in JAX; PyTorch draws from its global generator.
+    """
+
+    train: bool
+    update_batch_norm: bool
+    use_running_average: bool
+    dropout_rate: Any = None
+    rng: Any = None

@@ -1,0 +1,146 @@
+"""What the PyTorch models share: layers, the type of each of their parameters, and the way to and from plain arrays.
+
+The twin of `jax.py`. The module is the container of the parameters, and its names and layouts are the canonical ones.
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from algoperf.spec import ParameterType
+from workloads.layers.context import ForwardContext
+
+ACTIVATIONS = {
+    "relu": functional.relu,
+    "silu": functional.silu,
+    "gelu": functools.partial(functional.gelu, approximate="tanh"),
+}
+
+
+class Conv(nn.Module):
+    """A square convolution without bias: (B, in_features, H, W) -> (B, out_features, H', W').
+
+    padding: pixels on every side, or "SAME": as few as make H' = ceil(H / stride), an odd one at the end.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int | Literal["SAME"] = "SAME",
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(lecun_normal(out_features, in_features, kernel_size, kernel_size))
+        self.stride = stride
+        self.padding = padding
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.padding != "SAME":
+            return functional.conv2d(x, self.weight, stride=self.stride, padding=self.padding)
+        (top, bottom), (left, right) = (self._same_padding(size) for size in x.shape[2:])
+        if (top, left) == (bottom, right):
+            return functional.conv2d(x, self.weight, stride=self.stride, padding=(top, left))
+        return functional.conv2d(functional.pad(x, (left, right, top, bottom)), self.weight, stride=self.stride)
+
+    def _same_padding(self, size: int) -> tuple[int, int]:
+        covered = (-(-size // self.stride) - 1) * self.stride + self.weight.shape[-1]
+        total = max(covered - size, 0)
+        return total // 2, total - total // 2
+
+
+def lecun_normal(*shape: int) -> torch.Tensor:
+    """Values of a normal distribution cut off at two standard deviations, with variance 1 / fan-in."""
+    # 0.8796 is the standard deviation of the standard normal distribution cut off there.
+    std = math.prod(shape[1:]) ** -0.5 / 0.87962566103423978
+    return nn.init.trunc_normal_(torch.empty(shape), std=std, a=-2 * std, b=2 * std)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the second; momentum 0.9, epsilon 1e-5, a biased running variance."""
+
+    def __init__(self, num_features: int, scale_init: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((num_features,), scale_init))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x: torch.Tensor, ctx: ForwardContext) -> torch.Tensor:
+        if ctx.use_running_average:
+            return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=1e-5)
+        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        y = functional.batch_norm(x, mean, var, self.weight, self.bias, training=True, momentum=1.0, eps=1e-5)
+        if ctx.update_batch_norm:
+            count = x.numel() // x.shape[1]
+            self.running_mean.lerp_(mean, 0.1)
+            self.running_var.lerp_(var * ((count - 1) / count), 0.1)  # PyTorch's is the unbiased variance
+        return y
+
+
+class Embedding(nn.Module):
+    """A table of num_embeddings rows, uniform in [0, max_init): ids (...) -> (..., features)."""
+
+    def __init__(self, num_embeddings: int, features: int, max_init: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_embeddings, features).uniform_(0.0, max_init))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return functional.embedding(ids, self.weight)
+
+
+def max_pool(x: torch.Tensor) -> torch.Tensor:
+    """The largest value of each 3x3 window, stride 2, one pixel of padding: (B, C, H, W) -> (B, C, ceil(H/2), ...)."""
+    return functional.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+
+
+def dropout(x: torch.Tensor, ctx: ForwardContext) -> torch.Tensor:
+    """Drops values with probability ctx.dropout_rate and scales the others up, in training only."""
+    if not ctx.train or not ctx.dropout_rate:
+        return x
+    return functional.dropout(x, ctx.dropout_rate)
+
+
+PARAMETER_TYPES: Mapping[type[nn.Module], Mapping[str, ParameterType]] = {
+    nn.Linear: {"weight": ParameterType.WEIGHT, "bias": ParameterType.BIAS},
+    Conv: {"weight": ParameterType.CONV_WEIGHT},
+    BatchNorm: {"weight": ParameterType.BATCH_NORM_SCALE, "bias": ParameterType.BATCH_NORM_BIAS},
+    nn.LayerNorm: {"weight": ParameterType.LAYER_NORM_SCALE, "bias": ParameterType.LAYER_NORM_BIAS},
+    Embedding: {"weight": ParameterType.EMBEDDING},
+}
+
+
+def parameter_types(model: nn.Module) -> dict[str, ParameterType]:
+    """The type of every parameter, by name."""
+    return {
+        f"{path}.{name}": PARAMETER_TYPES[type(module)][name]
+        for path, module in model.named_modules()
+        for name, _ in module.named_parameters(recurse=False)
+    }
+
+
+def canonical_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every parameter and running statistic."""
+    return {name: tuple(tensor.shape) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+
+
+def to_canonical(model: nn.Module) -> dict[str, np.ndarray]:
+    """A copy of every parameter and running statistic, by name."""
+    return {name: np.array(tensor.cpu()) for name, tensor in model.state_dict().items()}
+
+
+@torch.no_grad()
+def from_canonical(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
+    """Gives a model the values of canonical arrays; running statistics may be missing, and then stay as they are."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(torch.tensor(tensors[name]))
+    for name, buffer in model.named_buffers():
+        if name in tensors:
+            buffer.copy_(torch.tensor(tensors[name]))
