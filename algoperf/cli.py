@@ -1,8 +1,12 @@
-"""The command line: `algoperf COMMAND`. Exit codes: 0 a result, 1 an infrastructure failure, 2 a usage error."""
+"""The command line: `algoperf COMMAND`. Exit codes: 0 a result, 1 an infrastructure failure, 2 a usage error.
 
+Every command imports what it needs when it runs, so that `--help` starts at once and only a trial imports a framework.
+"""
+
+import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,16 +16,18 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="AlgoPerf: Training Algorithms. Which training algorithm trains networks faster?",
+    help="AlgoPerf: Training Algorithms. Which training algorithm trains neural networks faster?",
 )
+data = typer.Typer(no_args_is_help=True, help="Raw files into the prepared store.")
+app.add_typer(data, name="data")
 
-Ruleset = Literal["external", "self"]
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Where prepared data lies.")]
+DataDir = Annotated[Path, typer.Option(help="Where prepared data lies.")]
+ConfigFile = Annotated[Path, typer.Option(help="The experiment.")]
 
 
 @app.command()
 def trial(
-    workload: Annotated[str, typer.Option(help="A workload or variant; see `algoperf workloads`.")],
+    workload: Annotated[str, typer.Option(help="A workload or variant; `algoperf workloads` lists them.")],
     framework: Annotated[str, typer.Option(help="jax or pytorch.")],
     submission: Annotated[str, typer.Option(help="A name in submissions/, or the path of a file or folder.")],
     protocol: Annotated[str, typer.Option(help="mini, v0.5 or v0.6.")],
@@ -32,16 +38,153 @@ def trial(
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
     data_dir: DataDir = Path("data"),
 ) -> None:
-    """Train one trial to its target; run again it goes on where it stopped, and finished it returns at once."""
+    """Train one trial to its target. Run again it goes on where it stopped; finished it returns at once."""
+    from rich.console import Console
+
     from algoperf import progress
     from algoperf import trial as trials
-    from algoperf.config import SubmissionEntry
-    from algoperf.plan import Trial
+    from algoperf.plan import make_trial
 
-    label = SubmissionEntry(name=submission, framework=framework).label
-    this = Trial(protocol, _ruleset(ruleset), submission, label, framework, workload, study, trial)
+    console = Console(highlight=False)
     result = trials.finished_result(out)
     if result is None:
-        setup = trials.set_up(this, out, data_dir, max_steps)
-        result = trials.execute(setup, progress.Reporter(setup))
-    progress.print_result(result)
+        identity = make_trial(protocol, ruleset, submission, framework, workload, study, trial)
+        setup = trials.set_up(identity, out, data_dir, max_steps)
+        result = trials.execute(setup, progress.Reporter(setup, console))
+    progress.print_result(result, console)
+
+
+@app.command()
+def score(
+    logs: Annotated[Path, typer.Argument(help="A folder of <submission>/study_<i>/<workload>_<framework>/trial_<k>/.")],
+    protocol: Annotated[str, typer.Option(help="mini, v0.5 or v0.6.")],
+    ruleset: Annotated[str, typer.Option(help="external or self.")],
+    out: Annotated[Path, typer.Option(help="The folder for tables, pictures and report.html.")],
+    reading: Annotated[
+        str, typer.Option(help="as-documented, or as-published (the reference code).")
+    ] = "as-documented",
+    with_published: Annotated[
+        str | None,
+        typer.Option("--with", help="Rank a published leaderboard's submissions too: published:v0.5-external."),
+    ] = None,
+) -> None:
+    """Score a tree of logs, ours or anyone's: leaderboard, performance profile, and why workloads were lost."""
+    from rich.console import Console
+
+    from scoring.command import score_logs
+    from scoring.leaderboard import leaderboard
+
+    result = score_logs(logs, protocol, ruleset, reading, out, with_published)
+    console = Console(highlight=False)
+    console.print(leaderboard(result))
+    console.print(f"report: {out / 'report.html'}", markup=False)
+
+
+@app.command()
+def plan(config: ConfigFile = Path("config/mini.yaml"), nodes: Annotated[int, typer.Option(min=1)] = 1) -> None:
+    """What an experiment costs at most, before anything is submitted."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from algoperf import config as configs
+    from algoperf import estimate, plan
+
+    trials = plan.trials(configs.load(config))
+    table = Table("workload", "trials", "accelerator-hours at most", title=f"{config}", title_justify="left")
+    for row in estimate.estimates(trials):
+        table.add_row(row.workload, f"{row.trials:,}", f"{row.accelerator_hours:,.1f}")
+    hours = estimate.wall_clock_hours(trials, nodes)
+    total = sum(row.accelerator_hours for row in estimate.estimates(trials))
+    table.add_section()
+    table.add_row("all", f"{len(trials):,}", f"{total:,.1f}")
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"on {nodes} node(s) at most {hours:,.1f} hours of training; evaluations come on top")
+
+
+@app.command()
+def status(
+    results: Annotated[Path | None, typer.Argument(help="The results folder; the config's where left out.")] = None,
+    config: ConfigFile = Path("config/mini.yaml"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+) -> None:
+    """Every trial of an experiment: done (how), running, stopped or waiting."""
+    from algoperf import config as configs
+    from algoperf import plan, status
+
+    experiment = configs.load(config)
+    found = status.statuses(plan.trials(experiment), results or experiment.results_dir)
+    if as_json:
+        print(json.dumps([status.as_dict(entry) for entry in found], indent=2))
+    else:
+        status.print_table(found)
+
+
+@app.command()
+def workloads(
+    name: Annotated[str | None, typer.Argument(help="One workload or variant, in full.")] = None,
+    scale: Annotated[str, typer.Option(help="full or mini.")] = "full",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """The table of workloads and variants, or one of them in full."""
+    from algoperf import catalogue
+
+    chosen = catalogue.entries(scale) if name is None else [catalogue.entry(name, scale)]
+    if as_json:
+        print(json.dumps(chosen if name is None else chosen[0], indent=2))
+    elif name is None:
+        catalogue.print_table(chosen)
+    else:
+        catalogue.print_entry(chosen[0])
+
+
+@app.command()
+def doctor(config: ConfigFile = Path("config/mini.yaml")) -> None:
+    """Check this machine: frameworks, data, cluster. Each line is ok or says how to mend it."""
+    from algoperf import doctor
+
+    if not doctor.print_checks(config):
+        sys.exit(1)
+
+
+@data.command()
+def prepare(
+    workload: Annotated[str, typer.Argument(help="A workload or variant.")],
+    scale: Annotated[str, typer.Option(help="full or mini.")] = "full",
+    source: Annotated[Path | None, typer.Option(help="Raw files that you have; docs/data.md says which.")] = None,
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Make the prepared store of a workload's dataset: resumable, checksummed; nothing to do where it is there."""
+    from rich.progress import Progress
+
+    from algoperf.registry import load_spec
+    from workloads.datasets.prepare import prepare_dataset
+
+    dataset = load_spec(workload, scale).dataset
+    with Progress() as bars:
+        tasks = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        manifest = prepare_dataset(dataset, data_dir, source, progress)
+    print(f"{dataset}: {manifest}")
+
+
+@data.callback()
+def _data() -> None:
+    """Keeps `prepare` a command of its own, where typer would fold a single one into its group."""
+
+
+def main() -> None:
+    """Turns the two kinds of error a person should see into one sentence and an exit code."""
+    try:
+        app()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except InfrastructureError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

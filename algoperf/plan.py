@@ -9,7 +9,7 @@ from pathlib import Path
 
 from algoperf import submission
 from algoperf.config import Config
-from algoperf.protocol import Protocol, Ruleset, load_protocol
+from algoperf.protocol import RULESETS, Protocol, Ruleset, load_protocol
 from algoperf.registry import base_of, load_spec, variants
 from algoperf.spec import Framework, UsageError
 
@@ -41,6 +41,16 @@ class Trial:
             / f"{self.workload}_{self.framework}"
             / f"trial_{self.trial}"
         )
+
+
+def make_trial(
+    protocol: str, ruleset: str, name_or_path: str, framework: str, workload: str, study: int, trial: int
+) -> Trial:
+    """A trial as a command line names it. Raises UsageError for an unknown ruleset."""
+    if ruleset not in RULESETS:
+        raise UsageError(f"there is no ruleset {ruleset!r}; the rulesets are {', '.join(RULESETS)}.")
+    label = f"{submission.short_name(name_or_path)}_{framework}"
+    return Trial(protocol, ruleset, name_or_path, label, framework, workload, study, trial)
 
 
 def seed(protocol: str, label: str, workload: str, study: int, trial: int) -> int:

@@ -1,9 +1,65 @@
-"""What a person sees of a trial: a line for each evaluation, and how it ended."""
+"""What a person sees of a trial while it runs: a line for each evaluation, and how it ended."""
 
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from algoperf.train import State
-from algoperf.workload import Workload
+from algoperf.trial import Setup
+
+
+class Reporter:
+    """Prints to `console`; trials run under Snakemake, so whole lines and no moving parts."""
+
+    def __init__(self, setup: Setup, console: Console):
+        self._setup, self._console = setup, console
+        trial, target = setup.trial, setup.workload.spec.target
+        sign = "<=" if target.goal == "min" else ">="
+        self._console.print(
+            Text.assemble(
+                (f"{trial.workload}", "bold"),
+                f" · {trial.label} · {trial.ruleset} tuning · study {trial.study} · trial {trial.trial}"
+                f" · until {target.metric} {sign} {target.validation:g} or {_seconds(setup.max_runtime)}",
+            )
+        )
+
+    def __call__(self, state: State) -> None:
+        row, target = state.evaluations[-1], self._setup.workload.spec.target
+        charged = row["accumulated_submission_time"]
+        value = row[f"validation/{target.metric}"]
+        reached = target.reached(value, "validation")
+        steps_left = (self._setup.max_runtime - charged) / charged * row["global_step"]
+        self._console.print(
+            Text.assemble(
+                f"  step {row['global_step']:>7,}  charged {_seconds(charged)}"
+                f" of {_seconds(self._setup.max_runtime)}  ",
+                (f"validation {target.metric} {value:.4f}", "green" if reached else ""),
+                f"  test {row[f'test/{target.metric}']:.4f}",
+                f"  (about {max(0, steps_left):,.0f} steps left)" if row["global_step"] > 1 else "",
+            )
+        )
+
+
+def print_result(result: dict[str, Any], console: Console) -> None:
+    """How a trial ended, in one line."""
+    style = "green" if result["status"] == "reached" else "yellow"
+    time = result["time_to_target"]
+    how = f" in {_seconds(time)}" if time is not None else ""
+    console.print(
+        Text.assemble(
+            (f"{result['status']}{how}", style),
+            f" · {result['workload']} · {result['label']} · study {result['study']} · trial {result['trial']}"
+            f" · {result['global_step']:,} steps",
+        )
+    )
+
+
+def _seconds(seconds: float) -> str:
+    """`37 s`, `12 min 5 s`, `17 h 30 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    return f"{minutes // 60} h {minutes % 60} min"

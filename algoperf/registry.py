@@ -46,6 +46,11 @@ def base_of(name: str) -> str:
     raise UsageError(f"there is no workload {name!r}; the workloads are {', '.join(workload_names())}.")
 
 
+def has_scale(name: str, scale: Scale) -> bool:
+    """Whether a workload or variant has been made small yet; all have the full scale."""
+    return scale == "full" or "MINI" in vars(_spec_modules()[base_of(name)])
+
+
 def load_spec(name: str, scale: Scale = "full") -> WorkloadSpec:
     """The spec of a workload or variant at a scale. Raises UsageError for an unknown name or scale.
 
@@ -59,6 +64,9 @@ def load_spec(name: str, scale: Scale = "full") -> WorkloadSpec:
     spec = module.WORKLOAD
     overrides = module.VARIANTS.get(name.removeprefix(f"{base}_"), {}) if name != base else {}
     if scale == "mini":
+        if not has_scale(name, scale):
+            with_mini = ", ".join(filter(lambda base: has_scale(base, "mini"), base_workloads()))
+            raise UsageError(f"{name} has no mini scale yet; {with_mini} have.")
         spec = replace(spec, {**module.MINI, "scale": "mini"})
         overrides = {key: value for key, value in overrides.items() if key != "target"}
     spec = replace(spec, overrides)

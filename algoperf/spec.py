@@ -154,24 +154,22 @@ class WorkloadSpec:
 
 
 def replace(spec: Any, overrides: Mapping[str, Any]) -> Any:
-    """`spec` (a frozen dataclass) with some values replaced; dataclasses and mappings inside are merged, not replaced.
+    """`spec` (a frozen dataclass) with some values replaced; inside the target and the model, only the named ones.
 
-    Raises UsageError where a name is not one of the dataclass's or mapping's own.
+    Raises UsageError where a name is not one of the spec's or the model's own.
     """
     changed = {}
     for key, value in overrides.items():
         if key not in {field.name for field in dataclasses.fields(spec)}:
             allowed = ", ".join(field.name for field in dataclasses.fields(spec))
             raise UsageError(f"{type(spec).__name__} has no value called {key!r}; it has {allowed}.")
-        changed[key] = _merged(getattr(spec, key), value)
         if key == "model" and (unknown := set(value) - set(spec.model)):
             raise UsageError(f"the model of {spec.name} has no {min(unknown)!r}; it has {', '.join(spec.model)}.")
+        match key:
+            case "target":
+                changed[key] = replace(spec.target, value)
+            case "model":
+                changed[key] = {**spec.model, **value}
+            case _:
+                changed[key] = value
     return dataclasses.replace(spec, **changed)
-
-
-def _merged(old: Any, new: Any) -> Any:
-    if isinstance(new, Mapping) and dataclasses.is_dataclass(old):
-        return replace(old, new)
-    if isinstance(new, Mapping) and isinstance(old, Mapping):
-        return {**old, **new}
-    return new

@@ -1,8 +1,8 @@
 """A prepared data set on disk: checksummed parts, and a manifest that is written last.
 
-A store is a folder. Preparing it is a list of tasks, each of which makes one part (a few files) from raw files. A part
-counts as made once its record stands in `parts/`, and every file and record appears under its name only when whole, so
-a preparation that was killed goes on with the parts that are missing. `manifest.json` is the sign that all are there.
+A store is a folder. It is prepared in parts, each a few files made from some of the raw files. A part counts as made
+once its record stands in `parts/`, and files and records appear under their names only when whole; so a preparation
+that was killed goes on with the parts that are missing. `manifest.json` is the sign that all are there.
 """
 
 import concurrent.futures
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -25,15 +25,6 @@ FORMAT = 1
 
 # progress(what, done, total): called after each part.
 Progress: TypeAlias = Callable[[str, int, int], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """One part of a store still to be made: its name, its split, and the raw files that it is made from."""
-
-    name: str
-    split: str
-    raw: tuple[Path, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,42 +102,38 @@ def written_part(name: str, examples: dict[str, int], *writers: FileWriter) -> P
 
 
 def build(
-    store: Path,
-    tasks: Sequence[Task],
-    make: Callable[[Task, Path], Part],
-    bytes_needed: int,
-    progress: Progress,
+    store: Path, makers: Mapping[str, Callable[[], Part]], bytes_needed: int, progress: Progress
 ) -> tuple[Part, ...]:
-    """Makes the missing parts, one core each, and returns all of them in the order of `tasks`.
+    """Makes the parts that are missing, as many at a time as there are cores, and returns all in the order of `makers`.
 
-    `make(task, store)` writes the files of one part; it should spend its time where the interpreter's lock is free
-    (decoding, parsing, NumPy). bytes_needed: estimated size of the whole store. Raises UsageError where the disk is
-    too full, and whatever `make` raises.
+    makers: part name -> the function that writes its files; it should spend its time where the interpreter's lock is
+    free (decoding, parsing, NumPy). bytes_needed: about the size of the whole store. One process at a time may build a
+    store. Raises UsageError where the disk is too full, and whatever a maker raises.
     """
     records = store / "parts"
     records.mkdir(parents=True, exist_ok=True)
     done: dict[str, Part] = {}
-    for task in tasks:
-        record = records / f"{task.name}.json"
+    for name in makers:
+        record = records / f"{name}.json"
         if record.is_file() and (part := Part(**json.loads(record.read_text()))).intact(store):
-            done[task.name] = part
+            done[name] = part
     _check_space(store, bytes_needed - sum(file["bytes"] for part in done.values() for file in part.files.values()))
 
-    def make_and_record(task: Task) -> Part:
-        part = make(task, store)
-        write_json(records / f"{task.name}.json", dataclasses.asdict(part))
+    def make_and_record(name: str) -> Part:
+        part = makers[name]()
+        write_json(records / f"{name}.json", dataclasses.asdict(part))
         return part
 
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
-        jobs = [pool.submit(make_and_record, task) for task in tasks if task.name not in done]
+        jobs = [pool.submit(make_and_record, name) for name in makers if name not in done]
         for job in concurrent.futures.as_completed(jobs):
             part = job.result()
             done[part.name] = part
-            progress(part.name, len(done), len(tasks))
+            progress(part.name, len(done), len(makers))
     finally:
         pool.shutdown(cancel_futures=True)
-    return tuple(done[task.name] for task in tasks)
+    return tuple(done[name] for name in makers)
 
 
 def _check_space(store: Path, needed: int) -> None:
@@ -172,7 +159,7 @@ def read_manifest(store: Path) -> Manifest:
     for part in parts:
         if not part.intact(store):
             raise UsageError(
-                f"part {part.name} of {store} is damaged; remove {store / MANIFEST} and prepare the data again."
+                f"{part.name} in {store} is missing or cut short; remove {store / MANIFEST} and prepare again."
             )
     return Manifest(**content, parts=parts)
 

@@ -32,7 +32,7 @@ _CHECKPOINTS = "checkpoints"
 _ERROR_LOG = "error.log"
 _VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "torch")
 
-Report = Callable[[Workload, State], None]
+Report = Callable[[State], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +212,7 @@ class _Session:
 
         def save() -> None:
             self._save()
-            report(workload, self.state)
+            report(self.state)
 
         return run_trial(run, self.state, self.clock, self.queue, save)
 

@@ -1,14 +1,20 @@
 """What can be said of the table of trials as a whole: what is missing, what is there twice, what does not compare."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from algoperf.protocol import Protocol
+from algoperf.protocol import Protocol, Ruleset
+from algoperf.registry import load_spec
 from scoring.trials import Finding, Trial
 
 
-def check_table(trials: Sequence[Trial], protocol: Protocol) -> list[Finding]:
-    """Findings about studies and workloads that the protocol has and a submission has not, and about hardware."""
+def check_table(trials: Sequence[Trial], protocol: Protocol, ruleset: Ruleset) -> list[Finding]:
+    """What is missing from the protocol's studies and workloads, hits past the budget, and kinds of hardware."""
+    return [*_missing(trials, protocol), *_late_hits(trials, protocol, ruleset), *_mixed_hardware(trials)]
+
+
+def _missing(trials: Iterable[Trial], protocol: Protocol) -> list[Finding]:
     scored = (*protocol.workloads, *protocol.held_out)
     studies: dict[str, set[str]] = defaultdict(set)
     present: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -19,17 +25,32 @@ def check_table(trials: Sequence[Trial], protocol: Protocol) -> list[Finding]:
     findings = []
     for submission, all_studies in studies.items():
         if len(all_studies) != protocol.studies:
-            what = f"{len(all_studies)} studies where the protocol has {protocol.studies}"
+            what = f"studies: {len(all_studies)} where the protocol has {protocol.studies}"
             findings.append(Finding(submission, what, "the medians are over those that are there"))
-        for workload in scored:
-            missing = all_studies - present[submission, workload]
-            what = f"no trials of {workload}"
-            if missing == all_studies:
-                findings.append(Finding(submission, what, "no data: the workload is lost"))
-            else:
+        absent = [workload for workload in scored if not present[submission, workload]]
+        if absent:
+            findings.append(Finding(submission, f"no trials of {', '.join(absent)}", "no data: a lost workload"))
+        for workload in set(scored) - set(absent):
+            for study in all_studies - present[submission, workload]:
                 done = "this study is left out of the workload's median"
-                findings += [Finding(f"{submission}/{study}", what, done) for study in missing]
-    return findings + _mixed_hardware(trials)
+                findings.append(Finding(f"{submission}/{study}", f"no trials of {workload}", done))
+    return findings
+
+
+def _late_hits(trials: Iterable[Trial], protocol: Protocol, ruleset: Ruleset) -> list[Finding]:
+    budgets = {
+        workload: protocol.max_runtime(load_spec(workload, protocol.scale), ruleset)
+        for workload in (*protocol.workloads, *protocol.held_out)
+    }
+    return [
+        Finding(
+            trial.path,
+            f"hit at {trial.hit_time:,.0f} s, past the budget of {budgets[trial.workload]:,.0f} s",
+            "counts: the rules of the score know no budget",
+        )
+        for trial in trials
+        if budgets.get(trial.workload, math.inf) < trial.hit_time < math.inf
+    ]
 
 
 def _mixed_hardware(trials: Iterable[Trial]) -> list[Finding]:

@@ -140,7 +140,7 @@ def _number(cell: str) -> float | None:
 def _check_times(times: list[float], name: str, damage: list[Damage]) -> None:
     finite = list(filter(math.isfinite, times))
     if backwards := sum(map(operator.gt, finite, finite[1:])):
-        damage.append(Damage(f"{name} goes backwards in {backwards} places", "the earliest hit counts"))
+        damage.append(Damage(f"{name} goes backwards in {backwards} of {len(times)} rows", "the earliest hit counts"))
     if min(finite, default=1) <= 0:
         unusable = sum(seconds <= 0 for seconds in finite)
         damage.append(Damage(f"{name} is not above 0 in {unusable} of {len(times)} rows", "those rows do not hit"))

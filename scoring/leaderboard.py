@@ -14,13 +14,16 @@ def leaderboard(result: Result) -> Table:
         table.add_column(heading, justify=style, no_wrap=heading != "submission")
     table.add_column("lost", overflow="fold")
     for standing in result.scores.standings:
-        lost = [f"{name} ({standing.cells[name].lost})" for name in names if standing.cells[name].lost]
+        lost: dict[str, list[str]] = {}
+        for name in names:
+            if reason := standing.cells[name].lost:
+                lost.setdefault(reason, []).append(name)
         table.add_row(
             str(standing.rank),
             Text(standing.submission),
             f"{standing.score:.4f}",
-            f"{len(names) - len(lost)} of {len(names)}",
-            Text(", ".join(lost)),
+            f"{len(names) - sum(map(len, lost.values()))} of {len(names)}",
+            Text("; ".join(f"{reason}: {', '.join(of)}" for reason, of in lost.items())),
             style="bold" if standing.rank == 1 else "",
         )
     return table

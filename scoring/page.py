@@ -16,18 +16,23 @@ _READINGS = {
 _STYLE = """
 :root { --ink: #222; --grey: #666; --line: #e3e3e3; --lost: #faf1ec; --best: #0072b2; }
 body { font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: var(--ink); background: #fff;
-       max-width: 76rem; margin: 2.5rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
-p { max-width: 48rem; } .grey, small { color: var(--grey); } small { display: block; font-size: .78rem; line-height: 1.3; }
-.scroll { overflow: auto; max-height: 36rem; }
-table { border-collapse: collapse; } th, td { padding: .35rem .7rem; text-align: left; vertical-align: top; }
-th { font-weight: 600; border-bottom: 2px solid var(--line); } td { border-bottom: 1px solid var(--line); }
+       max-width: 78rem; margin: 2.5rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.6rem; margin: 0; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
+p { max-width: 48rem; }
+.grey, small { color: var(--grey); }
+small { display: block; font-size: .75rem; font-weight: normal; line-height: 1.35; }
+.scroll { overflow: auto; max-height: 90vh; }
+table { border-collapse: collapse; font-size: .85rem; }
+th, td { padding: .35rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 thead th { position: sticky; top: 0; background: #fff; }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.lost { background: var(--lost); } .best { color: var(--best); font-weight: 600; }
+.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.lost { background: var(--lost); }
+.best { color: var(--best); font-weight: 600; }
 .bar { display: inline-block; height: .7rem; background: var(--best); }
-figure { margin: 1rem 0; } figure svg { width: 100%; height: auto; max-width: 62rem; }
-summary { cursor: pointer; } code { font-size: .85rem; }
+figure { margin: 1rem 0; }
+figure svg { width: 100%; height: auto; max-width: 62rem; }
+summary { cursor: pointer; }
 """
 
 
@@ -115,21 +120,25 @@ def _time(cell: Cell) -> str:
     seconds = f"{cell.time:,.0f} s" if cell.time >= 100 else f"{cell.time:.1f} s"
     if not cell.lost:
         return _cell(seconds, "number best" if cell.ratio == 1 else "number", f"{cell.ratio:.2f}x")
-    return _cell(
-        cell.lost, "lost", "; ".join(part for part in (cell.why, math.isfinite(cell.time) and seconds) if part)
-    )
+    own = f"own time {seconds}" if math.isfinite(cell.time) else ""
+    return _cell(cell.lost, "lost", "; ".join(part for part in (cell.why, own) if part))
 
 
 def _cell(text: str, style: str = "", under: str = "") -> str:
     style = f' class="{style}"' if style else ""
-    return f"<td{style}>{escape(text)}{f'<small>{escape(under)}</small>' if under else ''}</td>"
+    return f"<td{style}>{_text(text)}{f'<small>{_text(under)}</small>' if under else ''}</td>"
+
+
+def _text(text: str) -> str:
+    """Escaped; a long name may break after its underscores."""
+    return escape(text).replace("_", "_<wbr>")
 
 
 def _table(header: Sequence[str], rows: Iterable[Iterable[str]], under: Sequence[str] = ()) -> str:
     """header: the columns' names. rows: cells, each a `td` element. under: what stands below the columns' names."""
     facts = under or [""] * len(header)
     names = "".join(
-        f"<th>{escape(name)}<small>{escape(fact)}</small></th>" for name, fact in zip(header, facts, strict=True)
+        f"<th>{_text(name)}<small>{_text(fact)}</small></th>" for name, fact in zip(header, facts, strict=True)
     )
     body = "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
     return f'<div class="scroll"><table>\n<thead><tr>{names}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'

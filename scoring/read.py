@@ -35,7 +35,7 @@ def read_logs(logs: Path | str, protocol: Protocol, ruleset: Ruleset) -> Logs:
     else:
         found = _read_tree(Path(logs), protocol, ruleset)
     trials, split = one_framework_each(found.trials)
-    findings = {*found.findings, *split, *check_table(trials, protocol)}
+    findings = {*found.findings, *split, *check_table(trials, protocol, ruleset)}
     return Logs(in_order(trials), tuple(sorted(findings, key=lambda f: (natural(f.path), f.what))))
 
 

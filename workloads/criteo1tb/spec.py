@@ -1,6 +1,24 @@
 """Criteo 1TB with DLRM-small (binary cross entropy): click-through rates from 13 numbers and 26 categories."""
 
+from collections.abc import Mapping
+
 from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+
+
+def _mlps(step: int, layer: str, offset: int = 0, suffix: str = "") -> dict[str, str]:
+    """The names of a part of the hidden layers, `step` apart in the reference's two sequences."""
+    return {
+        f"{ours}.{i}.{layer}": f"{theirs}.{step * i + offset}{suffix}"
+        for ours, theirs, num_layers in (("bottom_mlp", "bot_mlp", 3), ("top_mlp", "top_mlp", 4))
+        for i in range(num_layers)
+    }
+
+
+def _reference_names(modules: Mapping[str, str]) -> dict[str, str | tuple[str, ...]]:
+    """The reference cuts the table into four pieces."""
+    names = {f"{ours}.{leaf}": f"{theirs}.{leaf}" for ours, theirs in modules.items() for leaf in ("weight", "bias")}
+    return {"embedding.weight": tuple(f"embedding_chunk_{i}" for i in range(4)), **names}
+
 
 WORKLOAD = WorkloadSpec(
     name="criteo1tb",
@@ -25,7 +43,7 @@ WORKLOAD = WorkloadSpec(
         bottom_mlp=(512, 256, 128),
         top_mlp=(1_024, 1_024, 512, 256),
         interaction="dot",
-        residual=False,
+        skip="none",
         norm="none",
         embed_init="scaled",
     ),
@@ -35,7 +53,7 @@ VARIANTS = {
     "layernorm": dict(model=dict(norm="layer"), target=dict(validation=0.123757, test=0.126152)),
     "embed_init": dict(model=dict(embed_init="unit"), target=dict(validation=0.129657, test=0.131967)),
     "resnet": dict(
-        model=dict(bottom_mlp=(256, 256, 256), top_mlp=(256, 256, 256, 256), interaction="concat", residual=True),
+        model=dict(bottom_mlp=(256, 256, 256), top_mlp=(256, 256, 256, 256), interaction="concat", skip="add"),
         target=dict(validation=0.12415, test=0.12648),
     ),
 }

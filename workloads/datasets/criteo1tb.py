@@ -7,6 +7,7 @@ Source: AlgoPerf v0.6, Criteo pipeline. One fault of it is mended: its ids, up t
 into float32 numbers. Ours are reduced first, by the size of the model's embedding table, as the model would do anyway.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,6 @@ from algoperf.store import (
     Manifest,
     Part,
     Progress,
-    Task,
     build,
     evenly_spaced,
     memory_map,
@@ -31,7 +31,7 @@ from algoperf.store import (
     written_part,
 )
 from workloads.datasets.farmhash import fingerprint64
-from workloads.datasets.source import Source
+from workloads.datasets.source import Batch, Source
 
 # The number of buckets that the strings of each column are hashed into.
 # fmt: off
@@ -45,6 +45,7 @@ COLUMNS = 1 + INTEGERS + len(VOCABULARIES)
 TABLE_SIZE = 4_194_304  # of the embedding table; every smaller table's size divides it, so their ids stay right too
 
 DAYS = 24
+LAST_DAY = f"day_{DAYS - 1}"
 TEST_ROWS, LAST_DAY_ROWS = 95_000_000, 178_274_637
 ROWS_PER_BLOCK = 1_024
 ROWS_PER_JOB = 8_192
@@ -58,7 +59,7 @@ _INTEGER_NAMES, _STRING_NAMES = _NAMES[: 1 + INTEGERS], _NAMES[1 + INTEGERS :]
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; the licence of the Criteo logs has to be accepted by a person."""
     if source is None:
-        raise UsageError("Criteo 1TB has to be downloaded by hand (docs/data.md says how); give its folder as --source DIR.")
+        raise UsageError("Criteo 1TB has to be downloaded by hand (see docs/data.md); give its folder as --source DIR.")
     return source
 
 
@@ -69,10 +70,10 @@ def prepare(raw: Path, store: Path, progress: Progress) -> None:
 
 def prepare_days(raw: Path, store: Path, progress: Progress, dataset: str, description: str, source: str) -> None:
     """`prepare` for any data set that comes in Criteo's day files."""
-    files = [_day_file(raw, day) for day in range(DAYS)]
-    tasks = [Task(f"day_{day}", "train" if day < DAYS - 1 else "test", (file,)) for day, file in enumerate(files)]
-    bytes_needed = sum(file.stat().st_size * _STORE_BYTES_PER_RAW_BYTE[file.suffix] for file in files)
-    parts = build(store, tasks, _make_part, int(bytes_needed), progress)
+    files = {f"day_{day}": _day_file(raw, day) for day in range(DAYS)}
+    bytes_needed = sum(file.stat().st_size * _STORE_BYTES_PER_RAW_BYTE[file.suffix] for file in files.values())
+    makers = {name: functools.partial(_make_part, store, name, file) for name, file in files.items()}
+    parts = build(store, makers, int(bytes_needed), progress)
     write_manifest(store, Manifest(dataset, description, source, parts))
 
 
@@ -83,13 +84,13 @@ def _day_file(raw: Path, day: int) -> Path:
     raise UsageError(f"{raw} has neither day_{day}.gz nor day_{day}; docs/data.md says how the raw files are laid out.")
 
 
-def _make_part(task: Task, store: Path) -> Part:
-    """Writes `<task>.rows`."""
-    with FileWriter(store / f"{task.name}.rows") as writer:
-        for rows in parse(task.raw[0]):
+def _make_part(store: Path, name: str, file: Path) -> Part:
+    """Writes `<name>.rows`."""
+    with FileWriter(store / f"{name}.rows") as writer:
+        for rows in parse(file):
             writer.write(rows)
     count = writer.size // (4 * COLUMNS)
-    return written_part(task.name, {"train": count} if task.split == "train" else split_of_last_day(count), writer)
+    return written_part(name, split_of_last_day(count) if name == LAST_DAY else {"train": count}, writer)
 
 
 def split_of_last_day(rows: int) -> dict[str, int]:
@@ -106,7 +107,7 @@ def parse(file: Path) -> Iterator[np.ndarray]:
             pyarrow.csv.ReadOptions(column_names=_NAMES, block_size=_TEXT_CHUNK, use_threads=False),
             pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
             pyarrow.csv.ConvertOptions(
-                column_types={name: pa.int32() for name in _INTEGER_NAMES} | {name: pa.binary() for name in _STRING_NAMES},
+                column_types=dict.fromkeys(_INTEGER_NAMES, pa.int32()) | dict.fromkeys(_STRING_NAMES, pa.binary()),
                 null_values=["", "-1"],
                 strings_can_be_null=True,
             ),
@@ -137,17 +138,15 @@ def hashed(strings: pa.Array, category: int) -> np.ndarray:
 
 
 def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
-    """The rows of a split. eval_train: whole blocks of train rows, evenly spaced over all days."""
+    """The rows of a split. eval_train: blocks of train rows, evenly spaced over all days."""
     parts = read_manifest(store).of("train" if split == "eval_train" else split)
     days = [memory_map(store / f"{part.name}.rows", np.dtype("<i4"), COLUMNS) for part in parts]
     if split == "test":
         days = [day[: part.examples["test"]] for day, part in zip(days, parts, strict=True)]
-    elif split == "validation":
+    if split == "validation":
         days = [day[part.examples["test"] :] for day, part in zip(days, parts, strict=True)]
-    total = sum(len(day) for day in days)
-    if split != "eval_train":
-        return CriteoSource(days, np.arange(0, total, ROWS_PER_BLOCK), total)
-    blocks = evenly_spaced(total // ROWS_PER_BLOCK, -(-num_examples // ROWS_PER_BLOCK))
+    num_blocks = -(-sum(len(day) for day in days) // ROWS_PER_BLOCK)
+    blocks = evenly_spaced(num_blocks, -(-num_examples // ROWS_PER_BLOCK))
     return CriteoSource(days, blocks * ROWS_PER_BLOCK, num_examples)
 
 
@@ -166,8 +165,8 @@ class CriteoSource:
     def __len__(self) -> int:
         return self._num_examples
 
-    def read(self, indices: np.ndarray, epochs: np.ndarray, seed: int, pool: ThreadPoolExecutor) -> dict[str, np.ndarray]:
-        """inputs (B, 39) float32: log(1 + integer), where negative is 0, and ids below TABLE_SIZE; targets (B,) float32."""
+    def read(self, indices: np.ndarray, epochs: np.ndarray, seed: int, pool: ThreadPoolExecutor) -> Batch:
+        """inputs (B, 39) float32: log(1 + integer), negative as 0, then ids below TABLE_SIZE; targets (B,) float32."""
         rows = self._block_starts[indices // ROWS_PER_BLOCK] + indices % ROWS_PER_BLOCK
         inputs = np.empty((len(rows), COLUMNS - 1), np.float32)
         targets = np.empty(len(rows), np.float32)

@@ -1,12 +1,11 @@
 """Fashion-MNIST written as ImageNet's folders of JPEG files: the mini scale's images.
 
-Real photographs of clothes, 28 x 28 and grey, in ten classes (Xiao, Rasul and Vollgraf 2017, MIT licence); not ImageNet,
-and results on it say nothing about ImageNet. Preparation and reading are those of ImageNet.
+Real photographs of clothes, 28 x 28 and grey, in ten classes (Xiao, Rasul and Vollgraf 2017, MIT licence). It is not
+ImageNet, and results on it say nothing about ImageNet. Preparation and reading are those of ImageNet.
 """
 
 import gzip
 import os
-import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +23,7 @@ __all__ = ["fetch", "open_split", "prepare"]
 PACKAGE = "dataset-fashion-mnist"
 VERSION = "0.0~git20200523.55506a9-1"
 SHA256 = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
+WAY_OUT = "download the four .gz files of Fashion-MNIST elsewhere and give their folder as --source DIR"
 FILES = {
     "train-images-idx3-ubyte.gz": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
     "train-labels-idx1-ubyte.gz": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
@@ -47,21 +47,12 @@ def fetch(raw: Path, source: Path | None) -> Path:
     raw.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=raw.parent) as scratch:
         if source is None:
-            _unpack(Path(scratch))
+            unpack_debian(PACKAGE, VERSION, SHA256, Path(scratch), WAY_OUT)
             source = Path(scratch) / "usr/share/datasets/fashion-mnist"
         folders = Path(scratch) / "folders"
         write_folders(source, folders)
-        shutil.move(folders, raw)
+        folders.rename(raw)
     return raw
-
-
-def _unpack(into: Path) -> None:
-    try:
-        unpack_debian(PACKAGE, VERSION, SHA256, into)
-    except UsageError as error:
-        raise UsageError(
-            f"{error} Download Fashion-MNIST's four .gz files elsewhere and give their folder as --source DIR."
-        ) from error
 
 
 def write_folders(source: Path, raw: Path) -> None:
@@ -86,7 +77,7 @@ def write_folders(source: Path, raw: Path) -> None:
 
 
 def _read_idx(path: Path) -> np.ndarray:
-    """A file of the IDX format: two zero bytes, 8 for uint8, the number of axes, their big-endian lengths, the values."""
+    """An IDX file: two zero bytes, 8 for uint8, the number of axes, their lengths (big-endian), the values."""
     content = gzip.decompress(path.read_bytes())
     axes = content[3]
     shape = np.frombuffer(content, ">u4", axes, offset=4)

@@ -7,6 +7,7 @@ are decoded and resampled when read, because augmentation needs them whole. Sour
 the JAX workloads.
 """
 
+import functools
 import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,6 @@ from algoperf.store import (
     Manifest,
     Part,
     Progress,
-    Task,
     build,
     evenly_spaced,
     memory_map,
@@ -31,13 +31,14 @@ from algoperf.store import (
 )
 from workloads.datasets.augment import uniform
 from workloads.datasets.resample import CROP_DRAWS, bicubic, centre_crops, random_crops
-from workloads.datasets.source import Source
+from workloads.datasets.source import Batch, Source
 
 FOLDERS = {"train": "train", "validation": "val", "test": "imagenetv2-matched-frequency-format-val"}
+SUFFIXES = (".jpeg", ".jpg")
 IMAGES_PER_PART = 4_096
 BYTES_PER_JOB = 1 << 18  # of JPEG, when read: threads hinder each other where a job is much less than a millisecond
 
-_INDEX = np.dtype([("offset", "<i8"), ("size", "<i4"), ("label", "<i4"), ("height", "<i4"), ("width", "<i4")])
+INDEX = np.dtype([("offset", "<i8"), ("size", "<i4"), ("label", "<i4"), ("height", "<i4"), ("width", "<i4")])
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
 _STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
 
@@ -45,58 +46,68 @@ _STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; ImageNet can not be downloaded without an account."""
     if source is None:
-        raise UsageError("ImageNet has to be downloaded by hand (docs/data.md says how); give its folder as --source DIR.")
+        raise UsageError("ImageNet has to be downloaded by hand (see docs/data.md); give its folder as --source DIR.")
     return source
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
     """Raw folders -> store. Every image is decoded once, so that a damaged one is named here and not in a trial."""
-    prepare_images(raw, store, progress, "imagenet", "ImageNet (ILSVRC 2012) and ImageNet-v2 matched frequency.", str(raw))
+    description = "ImageNet (ILSVRC 2012); test is ImageNet-v2, matched frequency."
+    prepare_images(raw, store, progress, "imagenet", description, str(raw))
 
 
 def prepare_images(raw: Path, store: Path, progress: Progress, dataset: str, description: str, source: str) -> None:
     """`prepare` for any data set that comes in ImageNet's folders."""
-    tasks, labels, raw_bytes = [], {}, 0
-    for split, folder in FOLDERS.items():
-        files = []
-        for label, class_folder in enumerate(_class_folders(raw / folder)):
-            of_class = sorted(path for path in class_folder.iterdir() if path.suffix.lower() in (".jpeg", ".jpg"))
-            if not of_class:
-                raise UsageError(f"there are no JPEG files in {class_folder}; is it complete?")
-            files += of_class
-            labels[class_folder] = label
-        raw_bytes += sum(path.stat().st_size for path in files)
+    makers, raw_bytes = {}, 0
+    for split, files in _labelled_files(raw).items():
+        raw_bytes += sum(path.stat().st_size for path, _ in files)
         for number, start in enumerate(range(0, len(files), IMAGES_PER_PART)):
-            tasks.append(Task(f"{split}-{number:05}", split, tuple(files[start : start + IMAGES_PER_PART])))
-
-    def make(task: Task, store: Path) -> Part:
-        return _make_part(task, store, [labels[path.parent] for path in task.raw])
-
-    parts = build(store, tasks, make, int(1.01 * raw_bytes), progress)
+            name = f"{split}-{number:05}"
+            of_part = files[start : start + IMAGES_PER_PART]
+            makers[name] = functools.partial(_make_part, store, name, split, of_part)
+    parts = build(store, makers, int(1.01 * raw_bytes), progress)
     write_manifest(store, Manifest(dataset, description, source, parts))
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    """The class folders in the order of their labels: class numbers by value, wnids by name."""
+def _labelled_files(raw: Path) -> dict[str, list[tuple[Path, int]]]:
+    """Split -> its image files with their labels, in the order of their names.
+
+    Raises UsageError where a folder is missing, has no images, or has other classes than train.
+    """
+    classes = _subfolders(raw / FOLDERS["train"])
+    files = {}
+    for split, folder in FOLDERS.items():
+        names = _subfolders(raw / folder)
+        numbers = [str(label) for label in range(len(classes))]
+        labels = {name: label for label, name in enumerate(numbers if set(names) == set(numbers) else classes)}
+        if different := set(names) ^ set(labels):
+            raise UsageError(f"{raw / folder} and {raw / FOLDERS['train']} differ in the class {min(different)}.")
+        files[split] = []
+        for name in names:
+            of_class = sorted(path for path in (raw / folder / name).iterdir() if path.suffix.lower() in SUFFIXES)
+            if not of_class:
+                raise UsageError(f"there are no JPEG files in {raw / folder / name}; is it complete?")
+            files[split] += [(path, labels[name]) for path in of_class]
+    return files
+
+
+def _subfolders(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise UsageError(f"the folder {folder} is missing; docs/data.md says how the raw files are laid out.")
-    folders = [path for path in folder.iterdir() if path.is_dir()]
-    if all(path.name.isdecimal() for path in folders):
-        return sorted(folders, key=lambda path: int(path.name))
-    return sorted(folders)
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
-def _make_part(task: Task, store: Path, labels: list[int]) -> Part:
-    """Writes `<task>.jpegs`, the files' bytes, and `<task>.index`."""
-    index = np.zeros(len(task.raw), _INDEX)
-    with FileWriter(store / f"{task.name}.jpegs") as jpegs, FileWriter(store / f"{task.name}.index") as index_file:
-        for number, path in enumerate(task.raw):
+def _make_part(store: Path, name: str, split: str, files: list[tuple[Path, int]]) -> Part:
+    """Writes `<name>.jpegs`, the files' bytes, and `<name>.index`."""
+    index = np.zeros(len(files), INDEX)
+    with FileWriter(store / f"{name}.jpegs") as jpegs, FileWriter(store / f"{name}.index") as index_file:
+        for number, (path, label) in enumerate(files):
             jpeg = path.read_bytes()
             width, height = _checked_size(path, jpeg)
-            index[number] = (jpegs.size, len(jpeg), labels[number], height, width)
+            index[number] = (jpegs.size, len(jpeg), label, height, width)
             jpegs.write(jpeg)
         index_file.write(index)
-    return written_part(task.name, {task.split: len(index)}, jpegs, index_file)
+    return written_part(name, {split: len(index)}, jpegs, index_file)
 
 
 def _checked_size(path: Path, jpeg: bytes) -> tuple[int, int]:
@@ -113,15 +124,14 @@ def _checked_size(path: Path, jpeg: bytes) -> tuple[int, int]:
 
 def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
     """The images of a split at `data["image_size"]`; those of train are augmented. eval_train: every n-th of train."""
-    manifest = read_manifest(store)
-    parts = manifest.of("train" if split == "eval_train" else split)
-    index = np.concatenate([memory_map(store / f"{part.name}.index", _INDEX) for part in parts])
-    shards = np.repeat(np.arange(len(parts)), [len(memory_map(store / f"{part.name}.index", _INDEX)) for part in parts])
+    names = [part.name for part in read_manifest(store).of("train" if split == "eval_train" else split)]
+    indices = [memory_map(store / f"{name}.index", INDEX) for name in names]
+    index, shards = np.concatenate(indices), np.repeat(np.arange(len(names)), [len(index) for index in indices])
     if split == "eval_train":
         chosen = evenly_spaced(len(index), num_examples)
         index, shards = index[chosen], shards[chosen]
-    bytes_of = [memory_map(store / f"{part.name}.jpegs", np.dtype(np.uint8)) for part in parts]
-    return ImageSource(bytes_of, shards, index, int(data["image_size"]), augment=split == "train")
+    jpegs = [memory_map(store / f"{name}.jpegs", np.dtype(np.uint8)) for name in names]
+    return ImageSource(jpegs, shards, index, int(data["image_size"]), augment=split == "train")
 
 
 class ImageSource:
@@ -132,6 +142,7 @@ class ImageSource:
     def __init__(
         self, jpegs: list[np.ndarray], shards: np.ndarray, index: np.ndarray, size: int, *, augment: bool
     ) -> None:
+        """jpegs: the bytes of each shard. shards, index: of each image, which shard it is in, and where."""
         self._jpegs = jpegs
         self._shards = shards
         self._index = index
@@ -141,7 +152,7 @@ class ImageSource:
     def __len__(self) -> int:
         return len(self._index)
 
-    def read(self, indices: np.ndarray, epochs: np.ndarray, seed: int, pool: ThreadPoolExecutor) -> dict[str, np.ndarray]:
+    def read(self, indices: np.ndarray, epochs: np.ndarray, seed: int, pool: ThreadPoolExecutor) -> Batch:
         """inputs (B, S, S, 3) float32, channels normalised by ImageNet's mean and deviation; targets (B,) int32."""
         rows = self._index[indices]
         if self._augment:
@@ -163,7 +174,7 @@ class ImageSource:
         for (shard, offset, size), crop, flip, into in zip(places, crops.tolist(), flips.tolist(), inputs, strict=True):
             image = bicubic(_decoded(self._jpegs[shard][offset : offset + size], *crop), self._size)
             np.subtract(image[:, ::-1] if flip else image, _MEAN, out=into)
-            into /= _STD
+            np.divide(into, _STD, out=into)
 
 
 def _decoded(jpeg: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:

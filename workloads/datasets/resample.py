@@ -9,7 +9,7 @@ import functools
 import numpy as np
 import scipy.sparse
 
-# Keys' cubic convolution (1981) with a = -1/2, looked up in a table of 1024 steps between two pixels as TensorFlow does.
+# Keys' cubic convolution (1981) with a = -1/2, which TensorFlow looks up in a table of 1024 steps between two pixels.
 _A = -0.5
 _STEPS = 1024
 

@@ -7,30 +7,35 @@ of `Dataset`. Adding a data set is adding a file.
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from algoperf.spec import Split
 from algoperf.store import Progress
 
+# The official keys `inputs` and `targets`.
+Batch: TypeAlias = dict[str, np.ndarray]
+
 
 class Source(Protocol):
     """The examples of one split, by number. The order in which a trial sees them is decided elsewhere.
 
-    block_size: so many neighbours (k * block_size ... ) lie together on the disk and are cheap to read together only; an
-    order should permute blocks, not examples. 1 where every example may be read alone. The last block may be shorter.
+    block_size: examples k * block_size and the block_size - 1 behind it lie together on the disk and are cheap only
+    when read together: an order should permute blocks, not examples. It is 1 where every example may be read alone.
+    The last block may be shorter.
     """
 
     block_size: int
 
     def __len__(self) -> int: ...
 
-    def read(self, indices: np.ndarray, epochs: np.ndarray, seed: int, pool: ThreadPoolExecutor) -> dict[str, np.ndarray]:
-        """The batch of the examples `indices` (B,) int64, as the official keys `inputs` and `targets`.
+    def read(self, indices: np.ndarray, epochs: np.ndarray, seed: int, pool: ThreadPoolExecutor) -> Batch:
+        """The batch of the examples `indices` (B,) int64.
 
         Augmentation is a function of (seed, epochs[i], indices[i]) and of nothing else; `epochs` is (B,) int64 because
-        a batch may begin in one epoch and end in the next.
+        a batch may begin in one epoch and end in the next. The work is spread over `pool`, in which the caller must not
+        itself be running.
         """
         ...
 

@@ -1,0 +1,27 @@
+# One job for each trial: one generated rule for each workload, named trial_<workload>, so that profiles can set
+# resources by workload. The params are a trial's scientific identity: what changes them makes it another trial.
+
+for workload in EXPERIMENT.workloads:
+
+    rule:
+        name:
+            f"trial_{workload}"
+        input:
+            # ancient: data that was merely touched does not rerun a finished trial.
+            ancient(EXPERIMENT.manifest_of(workload)),
+        output:
+            EXPERIMENT.result_pattern(workload),
+        threads: workflow.cores or 1
+        resources:
+            # Profiles of single machines allow one timed job at a time: timing is the product.
+            timed=1,
+        params:
+            workload=workload,
+            protocol=EXPERIMENT.config.protocol,
+            submission=lambda wildcards: EXPERIMENT.submission(wildcards.label),
+            point=lambda wildcards: EXPERIMENT.point(wildcards.label, wildcards.ruleset, int(wildcards.trial)),
+        shell:
+            "algoperf trial --workload {params.workload} --framework {wildcards.framework}"
+            " --submission {params.submission:q} --protocol {params.protocol} --ruleset {wildcards.ruleset}"
+            " --study {wildcards.study} --trial {wildcards.trial}"
+            " --data-dir {EXPERIMENT.config.data_dir:q} --out $(dirname {output:q})"

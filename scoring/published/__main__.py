@@ -1,0 +1,17 @@
+"""`python -m scoring.published LOGS NAME`: makes a published leaderboard's file again from its logs."""
+
+import argparse
+from pathlib import Path
+
+from algoperf.protocol import load_protocol
+from scoring.published import PUBLISHED, write_published
+from scoring.read import read_logs
+
+parser = argparse.ArgumentParser(prog="python -m scoring.published")
+parser.add_argument("logs", type=Path)
+parser.add_argument("name", choices=PUBLISHED)
+arguments = parser.parse_args()
+protocol_name, ruleset = PUBLISHED[arguments.name]
+protocol = load_protocol(protocol_name)
+logs = read_logs(arguments.logs, protocol, ruleset)
+write_published(logs, protocol, Path(__file__).parent / f"{arguments.name}.csv")
