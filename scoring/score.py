@@ -157,7 +157,7 @@ def score_trials(trials: Iterable[Trial], protocol: Protocol, reading: Reading) 
         [[median(studies.get((submission, name), ())) for name in names] for submission in submissions]
     ).reshape(len(submissions), len(names))
     settled = settle(times, protocol)
-    scores = integrate(settled.ratios, reading)
+    scores = integrate(settled.ratios, reading).tolist()
     standings = []
     for row in sorted(range(len(submissions)), key=lambda row: (-scores[row], submissions[row])):
         submission = submissions[row]
@@ -166,7 +166,7 @@ def score_trials(trials: Iterable[Trial], protocol: Protocol, reading: Reading) 
             Standing(
                 rank=1 + sum(other > scores[row] for other in scores),
                 submission=submission,
-                score=float(scores[row]),
+                score=scores[row],
                 cells=_explain(protocol, times[row], settled.against[row], settled.ratios[row], facts),
             )
         )

@@ -45,7 +45,6 @@ def test_as_documented_is_the_exact_integral_of_the_earliest_hits():
     assert by_name(score_trials(PUBLISHED, V05, "as-documented")) == pytest.approx(
         {
             "shampoo_submission": 0.778512,
-            # One tie of row indices (fastMRI, study_1), taken by the later of two trials, would give 0.706191.
             "schedule_free_adamw": 0.706201,
             "generalized_adam": 0.637042,
             "cyclic_lr": 0.628900,
@@ -90,7 +89,7 @@ def test_lost_workloads_name_their_reason(reading: str):
 
 
 def test_who_is_compared_decides_who_wins():
-    """Without caspr_adaptive, whose ogbg_model_size is the fastest, five rivals get ogbg back, and another one leads."""
+    """Without caspr_adaptive, the fastest on ogbg_model_size, five rivals get ogbg back, and one of them leads."""
     rivals = [trial for trial in PUBLISHED if trial.submission != "caspr_adaptive"]
     scores = score_trials(rivals, V05, "as-published")
     first, second = scores.standings[:2]
@@ -271,7 +270,7 @@ def test_a_submission_that_gets_faster_never_loses(case, row: int, column: int, 
 
 
 def test_a_rival_gains_when_a_faster_held_out_removes_the_fastest():
-    """The third's fastmri_tanh gets faster, the first is over 4x there, and the second is no longer behind the first."""
+    """The third gets faster on fastmri_tanh, the first is over 4x there now, and the second is no longer behind it."""
     before = np.array([[10, 1, 400], [20, 1, 100], [30, 1, 100]], dtype=float)
     after = before.copy()
     after[2, 2] = 90
@@ -289,10 +288,9 @@ def test_the_exact_integral_is_what_a_fine_trapezoid_tends_to(case):
     np.testing.assert_allclose(integrate(ratios, "as-published"), exact, atol=0.5 / 99 + 1e-9)
 
 
-@given(st.lists(both_protocols.map(lambda case: case[0]), min_size=1, max_size=1), st.integers(1, 3))
-def test_many_tables_at_once_are_settled_as_one_by_one(case, copies: int):
-    times = case[0][:, : len(SMALL.workloads) + 1]
-    stack = np.stack([times * factor for factor in range(1, copies + 1)])
+@given(tables(SMALL))
+def test_many_tables_at_once_are_settled_as_one_by_one(times: np.ndarray):
+    stack = np.stack([times, times[::-1], times * [1, 2, 3]])
     for one, ratios in zip(stack, settle(stack, SMALL).ratios, strict=True):
         np.testing.assert_array_equal(ratios, settle(one, SMALL).ratios)
 
@@ -308,7 +306,8 @@ def test_the_words_of_the_cells_say_what_the_rules_did(times: np.ndarray, shuffl
         if not math.isnan(times[row, column])
     ]
     scores = score_trials(trials, V05, "as-documented")
-    assert score_trials(shuffle.sample(trials, len(trials)), V05, "as-documented") == scores
+    shuffled = score_trials(shuffle.sample(trials, len(trials)), V05, "as-documented")
+    assert repr(shuffled) == repr(scores)  # NaN is not equal to itself
     rows = sorted({int(trial.submission[1:]) for trial in trials})
     ratios = settle(times[rows], V05).ratios
     for row, index in enumerate(rows):

@@ -1,23 +1,16 @@
 """Criteo 1TB with DLRM-small (binary cross entropy): click-through rates from 13 numbers and 26 categories."""
 
-from collections.abc import Mapping
-
 from algoperf.spec import Budget, LossType, Target, WorkloadSpec
 
-
-def _mlps(step: int, layer: str, offset: int = 0, suffix: str = "") -> dict[str, str]:
-    """The names of a part of the hidden layers, `step` apart in the reference's two sequences."""
-    return {
-        f"{ours}.{i}.{layer}": f"{theirs}.{step * i + offset}{suffix}"
-        for ours, theirs, num_layers in (("bottom_mlp", "bot_mlp", 3), ("top_mlp", "top_mlp", 4))
-        for i in range(num_layers)
-    }
+_HIDDEN = [f"bottom_mlp.{i}" for i in range(3)] + [f"top_mlp.{i}" for i in range(4)]
+_LINEARS = [*(f"{layer}.linear" for layer in _HIDDEN), "head"]
+_NORMS = [*(f"{layer}.norm" for layer in _HIDDEN), "embedding_norm"]
 
 
-def _reference_names(modules: Mapping[str, str]) -> dict[str, str | tuple[str, ...]]:
-    """The reference cuts the table into four pieces."""
-    names = {f"{ours}.{leaf}": f"{theirs}.{leaf}" for ours, theirs in modules.items() for leaf in ("weight", "bias")}
-    return {"embedding.weight": tuple(f"embedding_chunk_{i}" for i in range(4)), **names}
+def _names(ours: list[str], theirs: str) -> dict[str, str]:
+    """Our names of the parameters of these modules -> the reference's, whose modules are separated by spaces."""
+    pairs = list(zip(ours, theirs.split(), strict=True))
+    return {f"{our}.{leaf}": f"{their}.{leaf}" for our, their in pairs for leaf in ("weight", "bias")}
 
 
 WORKLOAD = WorkloadSpec(
@@ -47,14 +40,30 @@ WORKLOAD = WorkloadSpec(
         norm="none",
         embed_init="scaled",
     ),
+    reference_names={
+        "embedding.weight": tuple(f"embedding_chunk_{i}" for i in range(4)),
+        **_names(_LINEARS, "bot_mlp.0 bot_mlp.2 bot_mlp.4 top_mlp.0 top_mlp.2 top_mlp.4 top_mlp.6 top_mlp.9"),
+    },
 )
 
 VARIANTS = {
-    "layernorm": dict(model=dict(norm="layer"), target=dict(validation=0.123757, test=0.126152)),
+    "layernorm": dict(
+        model=dict(norm="layer"),
+        target=dict(validation=0.123757, test=0.126152),
+        reference_names={
+            **_names(_LINEARS, "bot_mlp.0 bot_mlp.3 bot_mlp.6 top_mlp.0 top_mlp.3 top_mlp.6 top_mlp.9 top_mlp.13"),
+            **_names(_NORMS, "bot_mlp.2 bot_mlp.5 bot_mlp.8 top_mlp.2 top_mlp.5 top_mlp.8 top_mlp.11 embed_ln"),
+        },
+    ),
     "embed_init": dict(model=dict(embed_init="unit"), target=dict(validation=0.129657, test=0.131967)),
     "resnet": dict(
         model=dict(bottom_mlp=(256, 256, 256), top_mlp=(256, 256, 256, 256), interaction="concat", skip="add"),
         target=dict(validation=0.12415, test=0.12648),
+        reference_names=_names(
+            _LINEARS,
+            "bot_mlp.0.module.0 bot_mlp.1.module.0 bot_mlp.2.module.0 "
+            "top_mlp.0.module.0 top_mlp.1.module.0 top_mlp.2.module.0 top_mlp.3.module.0 top_mlp.4.module.0",
+        ),
     ),
 }
 
