@@ -73,22 +73,21 @@ def trials(config: Config) -> list[Trial]:
 
 
 def workloads(config: Config) -> list[str]:
-    """The workloads and variants that a config trains on; the protocol's held-outs belong to its workloads."""
+    """The workloads and variants that a config trains on; the protocol's held-outs come with their workloads."""
     protocol = load_protocol(config.protocol)
-    bases = list(protocol.workloads) if config.workloads == "all" else config.workloads
-    chosen = []
-    for base in bases:
-        if base_of(base) not in protocol.workloads:
+    named = list(protocol.workloads) if config.workloads == "all" else config.workloads
+    for name in named:
+        if base_of(name) not in protocol.workloads:
             raise UsageError(
-                f"{base} is not part of protocol {config.protocol}, which has {', '.join(protocol.workloads)}."
+                f"{name} is not part of protocol {protocol.name}, which has {', '.join(protocol.workloads)}."
             )
-        extra = variants(base) if base == base_of(base) else []
-        if config.variants == "none":
-            extra = [name for name in extra if name in protocol.held_out]
-        elif config.variants != "all":
-            extra = [name for name in extra if name in protocol.held_out or name in config.variants]
-        chosen += [base, *extra]
-    return list(dict.fromkeys(chosen))
+    available = [variant for name in named if name == base_of(name) for variant in variants(name)]
+    wanted = available if config.variants == "all" else [] if config.variants == "none" else config.variants
+    if unknown := set(wanted) - set(available):
+        raise UsageError(f"there is no variant {min(unknown)!r} of these workloads; there are {', '.join(available)}.")
+    extra = {*wanted, *protocol.held_out}.intersection(available)
+    # Each variant after its workload.
+    return [name for base in named for name in (base, *(v for v in available if v in extra and base_of(v) == base))]
 
 
 def datasets(config: Config) -> dict[str, str]:

@@ -21,7 +21,8 @@ class Reporter:
                 (f"{trial.workload}", "bold"),
                 f" · {trial.label} · {trial.ruleset} tuning · study {trial.study} · trial {trial.trial}"
                 f" · until {target.metric} {sign} {target.validation:g} or {_seconds(setup.max_runtime)}",
-            )
+            ),
+            soft_wrap=True,
         )
 
     def __call__(self, state: State) -> None:
@@ -37,7 +38,8 @@ class Reporter:
                 (f"validation {target.metric} {value:.4f}", "green" if reached else ""),
                 f"  test {row[f'test/{target.metric}']:.4f}",
                 f"  (about {max(0, steps_left):,.0f} steps left)" if row["global_step"] > 1 else "",
-            )
+            ),
+            soft_wrap=True,
         )
 
 
@@ -51,7 +53,8 @@ def print_result(result: dict[str, Any], console: Console) -> None:
             (f"{result['status']}{how}", style),
             f" · {result['workload']} · {result['label']} · study {result['study']} · trial {result['trial']}"
             f" · {result['global_step']:,} steps",
-        )
+        ),
+        soft_wrap=True,
     )
 
 

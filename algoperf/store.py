@@ -1,4 +1,4 @@
-"""A prepared data set on disk: checksummed parts, and a manifest that is written last.
+"""A prepared dataset on disk: checksummed parts, and a manifest that is written last.
 
 A store is a folder. It is prepared in parts, each a few files made from some of the raw files. A part counts as made
 once its record stands in `parts/`, and files and records appear under their names only when whole; so a preparation
@@ -23,7 +23,7 @@ from algoperf.spec import UsageError
 MANIFEST = "manifest.json"
 FORMAT = 1
 
-# progress(what, done, total): called after each part.
+# progress(what, done, total): called at the beginning of each stage and whenever more of it is done.
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 
@@ -117,6 +117,7 @@ def build(
         record = records / f"{name}.json"
         if record.is_file() and (part := Part(**json.loads(record.read_text()))).intact(store):
             done[name] = part
+    progress(f"prepare {store.name}", len(done), len(makers))
     _check_space(store, bytes_needed - sum(file["bytes"] for part in done.values() for file in part.files.values()))
 
     def make_and_record(name: str) -> Part:
@@ -130,7 +131,7 @@ def build(
         for job in concurrent.futures.as_completed(jobs):
             part = job.result()
             done[part.name] = part
-            progress(part.name, len(done), len(makers))
+            progress(f"prepare {store.name}", len(done), len(makers))
     finally:
         pool.shutdown(cancel_futures=True)
     return tuple(done[name] for name in makers)

@@ -96,7 +96,7 @@ def _import(path: Path) -> Any:
     module_spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent.resolve()))
+    sys.path.append(str(path.parent.resolve()))  # last, or else a submission's jax.py would stand for JAX
     try:
         module_spec.loader.exec_module(module)
     except Exception as error:

@@ -2,9 +2,9 @@
 
     python benchmarks/data_store.py DATA_DIR
 
-DATA_DIR holds the prepared mini data. Their rows and JPEGs are written in each format to a temporary folder (about 2 GB,
-all of it in the page cache, so that formats are compared and not disks) and read back: Criteo's batches of 262,144 rows
-as shuffled blocks of 1,024, to the float32 array that a model gets; JPEGs one by one, only their bytes, and decoded.
+DATA_DIR holds the prepared mini data. Their rows and JPEGs are written in each format to a temporary folder (2 GB, all
+in the page cache, so that formats are compared and not disks) and read back: Criteo's batches of 262,144 rows as
+shuffled blocks of 1,024, to the float32 array that a model gets; JPEGs one by one, their bytes alone and decoded.
 ArrayRecord is measured where it is installed (pip install grain). What came out stands in docs/data.md.
 """
 

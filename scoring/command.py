@@ -1,5 +1,6 @@
 """Logs in, files out: what `algoperf score` does."""
 
+import dataclasses
 from pathlib import Path
 
 from algoperf.protocol import RULESETS, Protocol, Ruleset, load_protocol
@@ -28,7 +29,7 @@ def score_logs(
     published = None if with_published is None else _read_published(with_published, benchmark, ruleset)
     found = read_logs(logs, benchmark, ruleset)
     if published is not None:
-        found = _joined(found, published)
+        found = _joined(found, published, with_published)
     scores = score_trials(found.trials, benchmark, reading)
     if not scores.standings:
         raise UsageError(f"no trial under {str(logs)!r} is of a workload of protocol {benchmark.name}.")
@@ -45,11 +46,12 @@ def _read_published(name: str, protocol: Protocol, ruleset: Ruleset) -> Logs:
     return read_logs(name, protocol, ruleset)
 
 
-def _joined(own: Logs, published: Logs) -> Logs:
-    """Both; a published submission that bears the name of an own one is told apart."""
+def _joined(own: Logs, published: Logs, name: str) -> Logs:
+    """Both; a published submission that bears the name of an own one is told apart, and so are all findings."""
     taken = {trial.submission for trial in own.trials}
     others = [
         trial.renamed(f"{trial.submission} (published)") if trial.submission in taken else trial
         for trial in published.trials
     ]
-    return Logs(in_order((*own.trials, *others)), (*own.findings, *published.findings))
+    findings = [dataclasses.replace(finding, path=f"{name}/{finding.path}") for finding in published.findings]
+    return Logs(in_order((*own.trials, *others)), (*own.findings, *findings))

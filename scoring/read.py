@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 
 from algoperf.protocol import Protocol, Ruleset
-from algoperf.registry import load_spec, workload_names
+from algoperf.registry import base_of, has_scale, load_spec, workload_names
 from algoperf.spec import FRAMEWORKS, Target, UsageError
 from scoring.checks import check_table, one_framework_each
 from scoring.evaluations import read_evaluations, unreadable
@@ -58,7 +58,7 @@ def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
             reader.report(submission, "no trial in any study", "not ranked")
     if not reader.trials:
         raise UsageError(
-            f"there is no trial under {str(root)!r}: the layout is "
+            f"there is no trial of any {protocol.scale} workload under {str(root)!r}: the layout is "
             "<submission>/study_<i>/<workload>_<jax|pytorch>/trial_<k>/eval_measurements.csv."
         )
     return Logs(tuple(reader.trials), tuple(reader.findings))
@@ -74,8 +74,9 @@ class _TreeReader:
     findings: list[Finding] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
+        scale = self.protocol.scale
         self.targets: dict[str, Target] = {
-            name: load_spec(name, self.protocol.scale).target for name in workload_names()
+            name: load_spec(name, scale).target for name in workload_names() if has_scale(base_of(name), scale)
         }
 
     def report(self, path: str, what: str, done: str) -> None:
@@ -113,7 +114,7 @@ class _TreeReader:
             elif framework not in FRAMEWORKS:
                 self.report(shown, "not the folder of a workload: those are called <workload>_<framework>", _IGNORED)
             elif workload not in self.targets:
-                self.report(shown, f"there is no workload {workload}", _IGNORED)
+                self.report(shown, f"there is no {self.protocol.scale} workload {workload}", _IGNORED)
             else:
                 if workload in seen:
                     self.report(shown, "the same workload is there under both frameworks", "the readable trials count")
@@ -187,7 +188,7 @@ class _TreeReader:
 def _read_file(path: str) -> bytes:
     """A regular file's bytes. Raises OSError for anything else, and for a file larger than any log."""
     # Without O_NONBLOCK, opening a named pipe would wait for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

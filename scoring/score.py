@@ -96,8 +96,8 @@ def median(times: Sequence[float]) -> float:
 
 
 def fastest(times: np.ndarray) -> np.ndarray:
-    """(..., 1, workloads): the smallest time of any submission; NaN is skipped."""
-    return np.fmin.reduce(times, axis=-2, keepdims=True)
+    """(..., 1, workloads): the smallest time of any submission; NaN is skipped, and is what nobody's data give."""
+    return np.fmin.reduce(times, axis=-2, keepdims=True, initial=np.nan)
 
 
 def settle(times: np.ndarray, protocol: Protocol) -> Settled:
@@ -106,11 +106,11 @@ def settle(times: np.ndarray, protocol: Protocol) -> Settled:
     held_outs = [
         (num_scored + place, protocol.workloads.index(base_of(name))) for place, name in enumerate(protocol.held_out)
     ]
-    times = times.copy()
+    times = np.array(times, dtype=float)
     for held_out, base in held_outs:  # 4: a held-out is voided by its base
         times[..., held_out] = np.where(np.isfinite(times[..., base]), times[..., held_out], np.inf)
     against = _ratios(times)
-    times = np.where(times > MAX_RATIO * fastest(times), np.inf, times)  # 5
+    times = np.where(against > MAX_RATIO, np.inf, times)  # 5
     for held_out, base in held_outs:  # 6: a base is voided by its held-out
         times[..., base] = np.where(np.isfinite(times[..., held_out]), times[..., base], np.inf)
     return Settled(against, _ratios(times[..., :num_scored]))  # 7

@@ -118,7 +118,7 @@ UNREADABLE = {
     ),
     "no time": (rewrite(lambda lines: [re.sub("score|accumulated", "x", lines[0]), *lines[1:]]), "no column score"),
     "cut in the header": (lambda file: file.write_text("accumulated_submission_ti"), "the csv has no column score"),
-    "endless cell": (lambda file: file.write_text("score,validation/ssim\n1," + "9" * 200_000), "not a csv"),
+    "endless cell": (lambda file: file.write_text('score,validation/ssim\n1,"' + "9" * 200_000), "not a csv"),
     "a folder": (as_folder, "cannot be read: not a regular file"),
     "a named pipe": (as_pipe, "cannot be read: not a regular file"),
     "a link to itself": (as_loop, "cannot be read: Too many levels of symbolic links"),
@@ -162,6 +162,7 @@ READABLE = {  # damage, what is said of it, the row that hits first then
         "",
         FIRST,
     ),
+    "quotes": (rewrite(lambda lines: ['"' + line.strip().replace(",", '","') + '"\n' for line in lines]), "", FIRST),
     "blank lines": (rewrite(lambda lines: [line + "\n" for line in lines]), "", FIRST),
 }
 
@@ -240,7 +241,7 @@ def test_what_lies_where_it_does_not_belong_is_reported_and_ignored(tree: Path):
         "someone/study_0/notes.md": "a stray file",
         "someone/study_0/plots": "not the folder of a workload: those are called <workload>_<framework>",
         "someone/study_0/trial_1": "a trial one level too high: its workload is unknown",
-        "someone/study_0/mnist_jax": "there is no workload mnist",
+        "someone/study_0/mnist_jax": "there is no full workload mnist",
         "someone/study_0/fastmri_layernorm_jax": "not part of protocol v0.5",
         f"{CELL}/best": "not the folder of a trial: those are called trial_<k>",
         "nobody": "no trial in any study",
@@ -350,7 +351,7 @@ def test_logs_that_are_missing_or_empty_are_a_usage_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="there is no folder of logs"):
         read(tmp_path / "file")
-    with pytest.raises(UsageError, match="there is no trial under"):
+    with pytest.raises(UsageError, match="there is no trial of any full workload under"):
         read(tmp_path)
     with pytest.raises(UsageError, match=r"no published leaderboard 'v9'; there are v0\.5-external"):
         read_logs("published:v9", V05, "external")

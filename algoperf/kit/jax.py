@@ -85,7 +85,7 @@ def _train_step(workload, transformation: optax.GradientTransformation, hyperpar
 
     def train_step(optimizer_state, params, model_state, batch, rng):
         (loss, model_state), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, model_state, batch, rng)
-        grad_norm = optax.global_norm(grads)
+        grad_norm = optax.tree.norm(grads)
         if grad_clip is not None:
             scale = jnp.minimum(1.0, grad_clip / (grad_norm + 1e-6))
             grads = jax.tree.map(lambda grad: scale * grad, grads)

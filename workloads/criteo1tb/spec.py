@@ -7,10 +7,11 @@ _LINEARS = [*(f"{layer}.linear" for layer in _HIDDEN), "head"]
 _NORMS = [*(f"{layer}.norm" for layer in _HIDDEN), "embedding_norm"]
 
 
-def _names(ours: list[str], theirs: str) -> dict[str, str]:
-    """Our names of the parameters of these modules -> the reference's, whose modules are separated by spaces."""
-    pairs = list(zip(ours, theirs.split(), strict=True))
-    return {f"{our}.{leaf}": f"{their}.{leaf}" for our, their in pairs for leaf in ("weight", "bias")}
+def _reference_names(linears: str, norms: str = "") -> dict[str, str | tuple[str, ...]]:
+    """Our name of each parameter -> the reference's, given its modules in our order, separated by spaces."""
+    modules = [*zip(_LINEARS, linears.split(), strict=True), *zip(_NORMS, norms.split(), strict=bool(norms))]
+    names = {f"{ours}.{leaf}": f"{theirs}.{leaf}" for ours, theirs in modules for leaf in ("weight", "bias")}
+    return {"embedding.weight": tuple(f"embedding_chunk_{i}" for i in range(4)), **names}
 
 
 WORKLOAD = WorkloadSpec(
@@ -40,27 +41,25 @@ WORKLOAD = WorkloadSpec(
         norm="none",
         embed_init="scaled",
     ),
-    reference_names={
-        "embedding.weight": tuple(f"embedding_chunk_{i}" for i in range(4)),
-        **_names(_LINEARS, "bot_mlp.0 bot_mlp.2 bot_mlp.4 top_mlp.0 top_mlp.2 top_mlp.4 top_mlp.6 top_mlp.9"),
-    },
+    reference_names=_reference_names(
+        "bot_mlp.0 bot_mlp.2 bot_mlp.4 top_mlp.0 top_mlp.2 top_mlp.4 top_mlp.6 top_mlp.9",
+    ),
 )
 
 VARIANTS = {
     "layernorm": dict(
         model=dict(norm="layer"),
         target=dict(validation=0.123757, test=0.126152),
-        reference_names={
-            **_names(_LINEARS, "bot_mlp.0 bot_mlp.3 bot_mlp.6 top_mlp.0 top_mlp.3 top_mlp.6 top_mlp.9 top_mlp.13"),
-            **_names(_NORMS, "bot_mlp.2 bot_mlp.5 bot_mlp.8 top_mlp.2 top_mlp.5 top_mlp.8 top_mlp.11 embed_ln"),
-        },
+        reference_names=_reference_names(
+            linears="bot_mlp.0 bot_mlp.3 bot_mlp.6 top_mlp.0 top_mlp.3 top_mlp.6 top_mlp.9 top_mlp.13",
+            norms="bot_mlp.2 bot_mlp.5 bot_mlp.8 top_mlp.2 top_mlp.5 top_mlp.8 top_mlp.11 embed_ln",
+        ),
     ),
     "embed_init": dict(model=dict(embed_init="unit"), target=dict(validation=0.129657, test=0.131967)),
     "resnet": dict(
         model=dict(bottom_mlp=(256, 256, 256), top_mlp=(256, 256, 256, 256), interaction="concat", skip="add"),
         target=dict(validation=0.12415, test=0.12648),
-        reference_names=_names(
-            _LINEARS,
+        reference_names=_reference_names(
             "bot_mlp.0.module.0 bot_mlp.1.module.0 bot_mlp.2.module.0 "
             "top_mlp.0.module.0 top_mlp.1.module.0 top_mlp.2.module.0 top_mlp.3.module.0 top_mlp.4.module.0",
         ),

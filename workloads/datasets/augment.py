@@ -13,7 +13,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
 def uniform(seed: int, epochs: np.ndarray, indices: np.ndarray, count: int) -> np.ndarray:
     """`count` uniform numbers in [0, 1) for each example: (B, count) float64. seed: any integer, taken modulo 2**64."""
     golden = np.uint64(0x9E3779B97F4A7C15)
-    state = np.full(len(indices), seed % 2**64, np.uint64)
+    state = _mix(np.full(len(indices), seed % 2**64, np.uint64))
     for word in (epochs, indices):
         state = _mix(state + golden + word.astype(np.uint64))
     sequence = state[:, None] + golden * np.arange(1, count + 1, dtype=np.uint64)

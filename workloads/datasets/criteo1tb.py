@@ -69,7 +69,7 @@ def prepare(raw: Path, store: Path, progress: Progress) -> None:
 
 
 def prepare_days(raw: Path, store: Path, progress: Progress, dataset: str, description: str, source: str) -> None:
-    """`prepare` for any data set that comes in Criteo's day files."""
+    """`prepare` for any dataset that comes in Criteo's day files."""
     files = {f"day_{day}": _day_file(raw, day) for day in range(DAYS)}
     bytes_needed = sum(file.stat().st_size * _STORE_BYTES_PER_RAW_BYTE[file.suffix] for file in files.values())
     makers = {name: functools.partial(_make_part, store, name, file) for name, file in files.items()}

@@ -57,7 +57,7 @@ def prepare(raw: Path, store: Path, progress: Progress) -> None:
 
 
 def prepare_images(raw: Path, store: Path, progress: Progress, dataset: str, description: str, source: str) -> None:
-    """`prepare` for any data set that comes in ImageNet's folders."""
+    """`prepare` for any dataset that comes in ImageNet's folders."""
     makers, raw_bytes = {}, 0
     for split, files in _labelled_files(raw).items():
         raw_bytes += sum(path.stat().st_size for path, _ in files)

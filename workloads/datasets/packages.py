@@ -4,7 +4,6 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -49,8 +48,7 @@ def unpack_sdist(package: str, version: str, sha256: str, into: Path, way_out: s
         pip += ["--no-binary", package, "--require-hashes", "-r", "requirements.txt", "-d", "."]
         _run(pip, scratch, what, way_out)
         (archive,) = scratch.glob("*.tar.gz")
-        with tarfile.open(archive) as tar:
-            tar.extractall(into, filter="data")
+        shutil.unpack_archive(archive, into)
 
 
 def check_sha256(file: Path, sha256: str) -> None:
@@ -58,7 +56,7 @@ def check_sha256(file: Path, sha256: str) -> None:
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:
-        raise UsageError(f"{file.name} is not the file that this program was made for: its sha256 is {found}.")
+        raise UsageError(f"{file} has the sha256 {found} instead of {sha256}; get the original file.")
 
 
 def _run(command: list[str], cwd: Path, what: str, way_out: str) -> None:

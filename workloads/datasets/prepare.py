@@ -1,4 +1,4 @@
-"""From a data set's name to its prepared store, and from a store to the examples of a workload."""
+"""From a dataset's name to its prepared store, and from a store to the examples of a workload."""
 
 import importlib
 import pkgutil
@@ -16,23 +16,25 @@ def store_path(data_dir: Path, dataset: str) -> Path:
 
 
 def load_dataset(dataset: str) -> Dataset:
-    """The module of a data set. Raises UsageError for an unknown name."""
+    """The module of a dataset. Raises UsageError for an unknown name."""
     if dataset not in {module.name for module in pkgutil.iter_modules(workloads.datasets.__path__)}:
-        raise UsageError(f"there is no data set {dataset!r} in workloads/datasets/.")
+        raise UsageError(f"there is no dataset {dataset!r} in workloads/datasets/.")
     return cast(Dataset, importlib.import_module(f"workloads.datasets.{dataset}"))
 
 
 def prepare_dataset(dataset: str, data_dir: Path, source: Path | None, progress: Progress) -> Path:
-    """Makes the store of a data set and returns its manifest; returns at once where it is there already.
+    """Makes the store of a dataset and returns its manifest; returns at once where it is there already.
 
-    source: a folder with what the data set is made from, for data that can not be fetched (docs/data.md).
-    Raises UsageError as the data set's `fetch` and `prepare` do.
+    source: a folder with what the dataset is made from, for data that can not be fetched (docs/data.md).
+    Raises UsageError as the dataset's `fetch` and `prepare` do.
     """
     store = store_path(data_dir, dataset)
     manifest = store / MANIFEST
     if not manifest.is_file():
         module = load_dataset(dataset)
+        progress(f"fetch {dataset}", 0, 1)
         raw = module.fetch(data_dir / "raw" / dataset, source)
+        progress(f"fetch {dataset}", 1, 1)
         module.prepare(raw, store, progress)
     return manifest
 

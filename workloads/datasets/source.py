@@ -1,7 +1,7 @@
-"""What a data set of this folder is to the rest of the program.
+"""What a dataset of this folder is to the rest of the program.
 
-`workloads/datasets/<name>.py` is the data set that a spec calls `dataset="<name>"`; the module has the three functions
-of `Dataset`. Adding a data set is adding a file.
+`workloads/datasets/<name>.py` is the dataset that a spec calls `dataset="<name>"`; the module has the three functions
+of `Dataset`. Adding a dataset is adding a file.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Source(Protocol):
 
 
 class Dataset(Protocol):
-    """The functions of a data set's module."""
+    """The functions of a dataset's module."""
 
     def fetch(self, raw: Path, source: Path | None) -> Path:
         """The folder with the raw files: made under `raw` from pinned packages, or `source`, which a person gave.

@@ -10,12 +10,13 @@ class ForwardContext:
 
     train: whether this is a training step, which is where dropout happens. use_running_average: whether batch
     normalisation takes its running statistics or those of the batch. update_batch_norm: whether it updates the running
-    ones. dropout_rate: the probability with which a value is dropped, a number or (in JAX) a traced array, None for no
-    dropout. rng: the key of the dropout's mask in JAX; PyTorch draws from its global generator.
+    ones. dropout_rate: the probability with which a value is dropped; in JAX it may be a traced array, so that a
+    submission can change it without compiling again. rng: the key of the dropout's mask in JAX; PyTorch draws from its
+    global generator.
     """
 
     train: bool
     update_batch_norm: bool
     use_running_average: bool
-    dropout_rate: Any = None
+    dropout_rate: Any = 0.0
     rng: Any = None

@@ -108,8 +108,8 @@ def dropout(x: jax.Array, ctx: ForwardContext) -> jax.Array:
     The mask comes from ctx.rng alone: a model with several dropouts gives each a key of its own.
     """
     rate = ctx.dropout_rate
-    # A traced rate has no truth value, and one that is zero must not cost random numbers.
-    if not ctx.train or (isinstance(rate, int | float | None) and not rate):
+    # A traced rate cannot be asked whether it is zero; a plain zero must not cost random numbers.
+    if not ctx.train or (isinstance(rate, int | float) and rate == 0):
         return x
     kept = 1.0 - rate
     return jnp.where(jax.random.bernoulli(ctx.rng, kept, x.shape), x / kept, 0.0)
@@ -200,7 +200,7 @@ def canonical_shapes(model: nnx.Module) -> dict[str, tuple[int, ...]]:
 
 def to_canonical(model: nnx.Module) -> dict[str, np.ndarray]:
     """Every parameter and running statistic under its canonical name, in the canonical layout."""
-    return {name: np.transpose(array, leaf.axes) for _, name, leaf, array in _arrays(model)}
+    return {name: np.transpose(np.asarray(array), leaf.axes) for _, name, leaf, array in _arrays(model)}
 
 
 def from_canonical(model: nnx.Module, tensors: Mapping[str, np.ndarray]) -> tuple[Tree, Tree]:

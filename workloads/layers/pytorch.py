@@ -103,7 +103,7 @@ def max_pool(x: torch.Tensor) -> torch.Tensor:
 
 def dropout(x: torch.Tensor, ctx: ForwardContext) -> torch.Tensor:
     """Drops values with probability ctx.dropout_rate and scales the others up, in training only."""
-    if not ctx.train or not ctx.dropout_rate:
+    if not ctx.train or ctx.dropout_rate == 0:
         return x
     return functional.dropout(x, ctx.dropout_rate)
 

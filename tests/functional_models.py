@@ -1,0 +1,193 @@
+"""A model of either framework as functions of canonical arrays, so that a test is written once for both."""
+
+import copy
+import dataclasses
+import functools
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+from flax import nnx
+
+from algoperf.losses import jax as jax_losses
+from algoperf.losses import pytorch as pytorch_losses
+from algoperf.spec import ParameterType, WorkloadSpec
+from workloads.layers import jax as jax_layers
+from workloads.layers import pytorch as pytorch_layers
+from workloads.layers.context import ForwardContext
+
+EVAL = ForwardContext(train=False, update_batch_norm=False, use_running_average=True)
+TRAIN = ForwardContext(train=True, update_batch_norm=True, use_running_average=False)
+
+_COMPILE_FAST = {"xla_backend_optimization_level": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingPass:
+    """What a forward and a backward pass in training mode give; arrays by canonical name."""
+
+    logits: np.ndarray
+    mean_loss: float
+    gradients: dict[str, np.ndarray]
+    statistics: dict[str, np.ndarray]
+
+
+class JaxModel:
+    def __init__(self, spec: WorkloadSpec, dtype: type = np.float32) -> None:
+        self._x64 = functools.partial(jax.enable_x64, dtype == np.float64)
+        self._dtype = dtype
+        model = importlib.import_module(f"{spec.package}.model_jax").MODEL
+        self._build = lambda seed: model(**spec.model, rngs=nnx.Rngs(seed))
+        self._abstract = nnx.eval_shape(lambda: self._build(0))
+        self._graphdef, _, _ = jax_layers.split(self._abstract)
+        self._loss_fn = jax_losses.LOSSES[spec.loss]
+        self._jitted_forward = jax.jit(self._forward, static_argnames="ctx")
+        self._jitted_loss = jax.jit(jax.value_and_grad(self._loss, has_aux=True))
+
+    def initial(self, seed: int) -> dict[str, np.ndarray]:
+        """Arrays as the model's constructor gives them."""
+        build = jax.jit(lambda: jax_layers.split(self._build(seed))[1:], compiler_options=_COMPILE_FAST)
+        return jax_layers.to_canonical(jax_layers.merge(self._graphdef, *build()))
+
+    def round_trip(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The arrays, put into the model and taken out again."""
+        return jax_layers.to_canonical(jax_layers.merge(self._graphdef, *self._trees(tensors)))
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return jax_layers.canonical_shapes(self._abstract)
+
+    def types(self) -> dict[str, ParameterType]:
+        return jax_layers.parameter_types(self._abstract)
+
+    def logits(self, tensors: Mapping[str, np.ndarray], inputs: np.ndarray, ctx: ForwardContext) -> np.ndarray:
+        with self._x64():
+            logits, _ = self._jitted_forward(*self._trees(tensors), inputs.astype(self._dtype), ctx)
+            return np.asarray(logits)
+
+    def train(self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray]) -> TrainingPass:
+        with self._x64():
+            params, statistics = self._trees(tensors)
+            batch = {**batch, "inputs": batch["inputs"].astype(self._dtype)}
+            (loss, (logits, statistics)), gradients = self._jitted_loss(params, statistics, batch)
+            arrays = jax_layers.to_canonical(jax_layers.merge(self._graphdef, gradients, statistics))
+            types = self.types()
+            return TrainingPass(
+                logits=np.asarray(logits),
+                mean_loss=float(loss),
+                gradients={name: array for name, array in arrays.items() if name in types},
+                statistics={name: array for name, array in arrays.items() if name not in types},
+            )
+
+    def _trees(self, tensors: Mapping[str, np.ndarray]) -> Any:
+        trees = jax_layers.from_canonical(self._abstract, tensors)
+        return jax.tree.map(lambda array: array.astype(self._dtype), trees)
+
+    def _forward(self, params: Any, statistics: Any, inputs: jax.Array, ctx: ForwardContext) -> Any:
+        model = jax_layers.merge(self._graphdef, params, statistics)
+        logits = model(inputs, ctx)
+        return logits, jax_layers.split(model)[2]
+
+    def _loss(self, params: Any, statistics: Any, batch: Mapping[str, jax.Array]) -> Any:
+        logits, statistics = self._forward(params, statistics, batch["inputs"], TRAIN)
+        loss = self._loss_fn(batch["targets"], logits, batch["weights"])
+        return loss["summed"] / loss["n_valid_examples"], (logits, statistics)
+
+
+class PytorchModel:
+    def __init__(self, spec: WorkloadSpec, dtype: type = np.float32) -> None:
+        self._dtype = {np.float32: torch.float32, np.float64: torch.float64}[dtype]
+        model = importlib.import_module(f"{spec.package}.model_pytorch").MODEL
+        self._build = lambda: model(**spec.model)
+        with torch.device("meta"):
+            self._abstract = self._build()
+        self._loss_fn = pytorch_losses.LOSSES[spec.loss]
+
+    def initial(self, seed: int) -> dict[str, np.ndarray]:
+        torch.manual_seed(seed)
+        return pytorch_layers.to_canonical(self._build())
+
+    def round_trip(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return pytorch_layers.to_canonical(self._model(tensors))
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return pytorch_layers.canonical_shapes(self._abstract)
+
+    def types(self) -> dict[str, ParameterType]:
+        return pytorch_layers.parameter_types(self._abstract)
+
+    @torch.no_grad()
+    def logits(self, tensors: Mapping[str, np.ndarray], inputs: np.ndarray, ctx: ForwardContext) -> np.ndarray:
+        return self._model(tensors)(self._inputs(inputs), ctx).numpy()
+
+    def train(self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray]) -> TrainingPass:
+        model = self._model(tensors)
+        logits = model(self._inputs(batch["inputs"]), TRAIN)
+        loss = self._loss_fn(torch.tensor(batch["targets"]), logits, torch.tensor(batch["weights"]))
+        mean_loss = loss["summed"] / loss["n_valid_examples"]
+        mean_loss.backward()
+        return TrainingPass(
+            logits=logits.detach().numpy(),
+            mean_loss=mean_loss.item(),
+            gradients={name: parameter.grad.numpy() for name, parameter in model.named_parameters()},
+            statistics={name: buffer.numpy() for name, buffer in model.named_buffers()},
+        )
+
+    def _model(self, tensors: Mapping[str, np.ndarray]) -> torch.nn.Module:
+        model = copy.deepcopy(self._abstract).to_empty(device="cpu").to(self._dtype)
+        pytorch_layers.from_canonical(model, tensors)
+        return model
+
+    def _inputs(self, inputs: np.ndarray) -> torch.Tensor:
+        """Images arrive as the channels-last view that the backend makes of them."""
+        tensor = torch.tensor(inputs).to(self._dtype)
+        return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
+
+
+MODELS = {"jax": JaxModel, "pytorch": PytorchModel}
+
+
+def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
+    """The L2 norm of the difference, over that of `expected`."""
+    return float(np.linalg.norm(np.asarray(actual, np.float64) - expected) / np.linalg.norm(expected))
+
+
+@dataclasses.dataclass(frozen=True)
+class Trajectory:
+    """Training on one batch: the first pass, and each step's mean loss and norm of the gradient."""
+
+    first: TrainingPass
+    losses: list[float]
+    gradient_norms: list[float]
+
+
+def nadamw_trajectory(
+    model: JaxModel | PytorchModel,
+    tensors: Mapping[str, np.ndarray],
+    batch: Mapping[str, np.ndarray],
+    hyperparameters: Mapping[str, float],
+    num_steps: int,
+) -> Trajectory:
+    """Steps of NAdamW, two of them warm-up from a learning rate of zero."""
+    beta1, beta2 = 1 - hyperparameters["one_minus_beta1"], hyperparameters["beta2"]
+    tensors = dict(tensors)
+    first_moments = {name: np.zeros_like(tensors[name]) for name in model.types()}
+    second_moments = {name: np.zeros_like(tensors[name]) for name in model.types()}
+    passes, losses, gradient_norms = [], [], []
+    for step in range(num_steps):
+        result = model.train(tensors, batch)
+        passes = passes or [result]
+        losses.append(result.mean_loss)
+        gradient_norms.append(np.sqrt(sum(np.sum(g**2, dtype=np.float64) for g in result.gradients.values())))
+        learning_rate = hyperparameters["learning_rate"] * min(step / 2, 1.0)
+        for name, gradient in result.gradients.items():
+            first_moments[name] = beta1 * first_moments[name] + (1 - beta1) * gradient
+            second_moments[name] = beta2 * second_moments[name] + (1 - beta2) * gradient**2
+            mean = (beta1 * first_moments[name] + (1 - beta1) * gradient) / (1 - beta1 ** (step + 1))
+            scale = np.sqrt(second_moments[name] / (1 - beta2 ** (step + 1))) + 1e-8
+            change = mean / scale + hyperparameters["weight_decay"] * tensors[name]
+            tensors[name] = tensors[name] - np.float32(learning_rate) * change
+        tensors.update(result.statistics)
+    return Trajectory(passes[0], losses, gradient_norms)

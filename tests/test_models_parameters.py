@@ -1,0 +1,97 @@
+"""Names, shapes, types and initial values of every variant's parameters, in both frameworks."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from algoperf.registry import base_of, load_spec
+from algoperf.spec import ParameterType, replace
+from tests import oracle
+from tests.functional_models import MODELS
+
+# The table of the benchmark: parameters, parameter tensors (a table in one piece), and tensors of each type.
+_RESNET_TYPES = dict(CONV_WEIGHT=53, BATCH_NORM_SCALE=53, BATCH_NORM_BIAS=53, WEIGHT=1, BIAS=1)
+_DLRM_TYPES = dict(EMBEDDING=1, WEIGHT=8, BIAS=8)
+TABLE = {
+    "criteo1tb": (539_267_457, 17, _DLRM_TYPES),
+    "criteo1tb_layernorm": (539_275_137, 33, {**_DLRM_TYPES, "LAYER_NORM_SCALE": 8, "LAYER_NORM_BIAS": 8}),
+    "criteo1tb_embed_init": (539_267_457, 17, _DLRM_TYPES),
+    "criteo1tb_resnet": (538_121_473, 17, _DLRM_TYPES),
+    "imagenet_resnet": (25_557_032, 161, _RESNET_TYPES),
+    "imagenet_resnet_silu": (25_557_032, 161, _RESNET_TYPES),
+    "imagenet_resnet_gelu": (25_557_032, 161, _RESNET_TYPES),
+    "imagenet_resnet_large_bn_init": (25_557_032, 161, _RESNET_TYPES),
+}
+INITIALISED = [name for name in TABLE if name not in ("imagenet_resnet_silu", "imagenet_resnet_gelu")]
+
+
+@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("name", TABLE)
+def test_counts_and_types(name, framework):
+    model = MODELS[framework](load_spec(name))
+    types, shapes = model.types(), model.shapes()
+    num_parameters, num_tensors, counts = TABLE[name]
+    assert sum(int(np.prod(shapes[parameter])) for parameter in types) == num_parameters
+    assert len(types) == num_tensors
+    assert collections.Counter(types.values()) == {ParameterType[kind]: count for kind, count in counts.items()}
+    assert list(shapes)[:num_tensors] == list(types)
+
+
+@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("name", TABLE)
+def test_names_and_shapes_are_the_references(name, framework):
+    spec = load_spec(name)
+    shapes = {}
+    for ours, shape in MODELS[framework](spec).shapes().items():
+        pieces = oracle.reference_names(spec, ours)
+        shapes.update({piece: [shape[0] // len(pieces), *shape[1:]] for piece in pieces})
+    assert shapes == oracle.TREES[name]
+
+
+@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("name", INITIALISED)
+def test_initial_values_are_distributed_like_the_references(name, framework):
+    spec = load_spec(name)
+    if base_of(name) == "criteo1tb":
+        spec = replace(spec, {"model": {"vocab_size": 65_536}})
+    for ours, array in MODELS[framework](spec).initial(seed=0).items():
+        assert array.dtype == np.float32
+        if ours.endswith(".running_mean"):
+            assert np.all(array == 0), ours
+        elif ours.endswith(".running_var"):
+            assert np.all(array == 1), ours
+        else:
+            assert_same_distribution(ours, array, *oracle.INIT_STATS[name][oracle.reference_names(spec, ours)[0]])
+
+
+def assert_same_distribution(name, array, mean, std, least, greatest):
+    """Whether an array may come from the distribution of which another array of its size has these statistics."""
+    if least == greatest and array.size > 1:
+        assert np.all(array == mean), name
+        return
+    five_standard_errors = 5 * std * np.sqrt(2 / array.size)
+    assert array.mean() == pytest.approx(mean, abs=five_standard_errors or 3), name
+    assert array.std() == pytest.approx(std, abs=five_standard_errors), name
+    if array.size > 1_000:
+        # Uniform and cut-off normal distributions end at a certain value; the tails of a normal one vary.
+        bounded = greatest - mean < 2.5 * std
+        tolerance = 0.02 * std if bounded else 1.5 * std
+        assert array.min() == pytest.approx(least, abs=tolerance), name
+        assert array.max() == pytest.approx(greatest, abs=tolerance), name
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_weights_travel_between_the_frameworks_unchanged(name):
+    small = {
+        "criteo1tb": dict(vocab_size=64, embed_dim=8, bottom_mlp=(16, 8), top_mlp=(8, 8)),
+        "imagenet_resnet": dict(stage_sizes=(2, 1, 1, 1), width=4, num_classes=3),
+    }
+    spec = replace(load_spec(name), {"model": small[base_of(name)]})
+    start = MODELS["jax"](spec).initial(seed=1)
+    for framework in ("pytorch", "jax", "pytorch"):
+        arrived = MODELS[framework](spec).round_trip(start)
+        assert set(arrived) == set(start)
+        for parameter, array in start.items():
+            np.testing.assert_array_equal(arrived[parameter], array, err_msg=parameter)
+        start = arrived

@@ -1,0 +1,57 @@
+"""The published leaderboard from its real logs: 3,718 files with all their damage."""
+
+import re
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from algoperf.protocol import load_protocol
+from scoring.published import published_scores, write_published
+from scoring.read import read_logs
+from scoring.score import score_trials
+from scoring.trials import Logs
+
+ROOT = Path(__file__).parents[1]
+ARCHIVE = ROOT.parent / "shared" / "logs" / "algoperf_v05_external.tar.xz"
+SHIPPED = ROOT / "scoring" / "published" / "v0.5-external.csv"
+V05 = load_protocol("v0.5")
+
+pytestmark = pytest.mark.skipif(not ARCHIVE.exists(), reason=f"the real logs are not there: {ARCHIVE.name}")
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
+    folder = tmp_path_factory.mktemp("v05")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return read_logs(folder / ARCHIVE.name.removesuffix(".tar.xz"), V05, "external")
+
+
+def test_the_real_logs_give_the_published_scores(logs: Logs):
+    standings = score_trials(logs.trials, V05, "as-published").standings
+    assert {s.submission: round(s.score, 4) for s in standings} == published_scores("v0.5-external")
+
+
+def test_the_shipped_file_is_what_the_real_logs_give(logs: Logs, tmp_path: Path):
+    write_published(logs, V05, tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == SHIPPED.read_bytes()
+
+
+def test_all_real_damage_is_reported(logs: Logs):
+    """Counted independently of this reader, when the logs were collected."""
+    assert sum(trial.readable for trial in logs.trials) == 3_718 - 18
+    kinds = Counter(re.sub("[0-9]+", "n", finding.what) for finding in logs.findings)
+    assert kinds == {
+        "no eval_measurements.csv": 181,
+        "no readable trial": 31,
+        "n of n trials readable": 29,
+        "no trials of librispeech_deepspeech": 2,
+        "NaN or infinity in validation/loss, in n of n rows": 12,
+        "a single evaluation": 120,
+        "a trial one level too high: its workload is unknown": 18,
+        "the same workload is there under both frameworks": 3,
+        "not part of protocol vn.n": 16,
+    }
+    assert len(set(logs.findings)) == len(logs.findings)

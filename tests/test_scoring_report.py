@@ -1,0 +1,244 @@
+"""The files of a scoring, the leaderboard on the terminal, and the command's function as a whole."""
+
+import csv
+import io
+import resource
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from algoperf.protocol import load_protocol
+from algoperf.spec import UsageError
+from scoring.command import score_logs
+from scoring.files import write_atomically
+from scoring.leaderboard import leaderboard
+from scoring.report import write_report
+from scoring.result import Result
+from scoring.score import score_trials
+from scoring.trials import Finding, Logs, Trial
+
+SAMPLE = Path(__file__).parent / "data" / "scoring" / "logs"
+PUBLISHED = "published:v0.5-external"
+FILES = {
+    "scores.csv",
+    "time_to_target.csv",
+    "reasons.csv",
+    "profile.csv",
+    "data_quality.csv",
+    "profile.svg",
+    "profile.png",
+    "report.html",
+}
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    score_logs(Path(PUBLISHED), "v0.5", "external", "as-documented", folder)
+    return folder
+
+
+def test_all_files_are_there_and_nothing_else(out: Path):
+    assert {path.name for path in out.iterdir()} == FILES
+
+
+def test_scores_csv(out: Path):
+    rows = table(out / "scores.csv")
+    assert list(rows[0]) == ["rank", "submission", "score"]
+    assert rows[0] == {"rank": "1", "submission": "shampoo_submission", "score": "0.778512"}
+    assert len(rows) == 11
+
+
+def test_time_to_target_csv_has_seconds_inf_where_lost_and_nothing_without_data(out: Path):
+    rows = {row["submission"]: row for row in table(out / "time_to_target.csv")}
+    assert list(rows["amos"]) == ["submission", *load_protocol("v0.5").workloads]
+    assert rows["shampoo_submission"]["criteo1tb"] == "5042.694"
+    assert rows["cyclic_lr"]["ogbg"] == "inf"
+    assert rows["caspr_adaptive"]["criteo1tb"] == ""
+
+
+def test_reasons_csv_has_every_cell_with_its_own_time(out: Path):
+    rows = {(row["submission"], row["workload"]): row for row in table(out / "reasons.csv")}
+    assert len(rows) == 11 * 14
+    lost = rows["cyclic_lr", "ogbg"]
+    assert (lost["lost"], lost["why"]) == ("held-out missed", "ogbg_model_size over 4x: 4.25x the fastest")
+    assert (float(lost["seconds"]), lost["ratio"]) == (pytest.approx(6948, abs=1), "inf")
+    kept = rows["shampoo_submission", "criteo1tb"]
+    assert (kept["ratio"], kept["lost"], kept["why"]) == ("1.000000", "", "")
+
+
+def test_profile_csv_is_the_step_function_whose_mean_is_the_score(out: Path):
+    rows = table(out / "profile.csv")
+    taus = [float(row["tau"]) for row in rows]
+    assert (taus[0], taus[-1]) == (1, 4)
+    for score in table(out / "scores.csv"):
+        heights = [float(row[score["submission"]]) for row in rows]
+        area = sum(h * (right - left) for h, (left, right) in zip(heights, pairwise(taus), strict=False))
+        assert area / 3 == pytest.approx(float(score["score"]), abs=1e-6)
+
+
+class Outline(HTMLParser):
+    """The elements and the text of a page; fails on what would be fetched from elsewhere."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]):
+        assert tag not in ("script", "link", "img", "iframe")
+        assert not [value for name, value in attrs if name in ("src", "href") and not value.startswith("#")]
+        self.elements.append(tag)
+        if tag not in ("meta", "wbr"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]):
+        self.handle_starttag(tag, attrs)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str):
+        self.text += data
+
+
+def test_the_page_is_whole_and_self_contained(out: Path):
+    page = Outline((out / "report.html").read_text("utf-8"))
+    assert page.open == []
+    assert page.elements.count("svg") == 1
+    for text in (
+        "shampoo_submission",
+        "0.7785",
+        "ogbg_model_size over 4x: 4.25x the fastest",
+        "as-documented",
+        "7,703 s",
+    ):
+        assert text in page.text
+
+
+def test_the_ruleset_decides_which_budget_is_shown(tmp_path: Path):
+    score_logs(SAMPLE, "v0.5", "self", "as-documented", tmp_path)
+    page = Outline((tmp_path / "report.html").read_text("utf-8"))
+    assert "within 23,109 s" in page.text  # three times 7,703
+    assert "AlgoPerf v0.5, self tuning" in page.text
+
+
+def test_the_same_logs_give_the_same_bytes(out: Path, tmp_path: Path):
+    score_logs(Path(PUBLISHED), "v0.5", "external", "as-documented", tmp_path)
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
+
+
+HOSTILE = "<script>alert('[bold]$x$')</script>&amp;,\"[/red]"
+
+
+def hostile() -> Result:
+    protocol = load_protocol("v0.6")
+    trials = [
+        Trial(HOSTILE, "study_0", "wmt", "jax", "trial_1", HOSTILE, 9, status=HOSTILE),
+        Trial("friend", "study_0", "wmt", "jax", "trial_1", "", 9, 100.0, 3, 100.0),
+    ]
+    logs = Logs(tuple(trials), (Finding(HOSTILE, HOSTILE, HOSTILE),))
+    return Result(HOSTILE, "external", logs, score_trials(trials, protocol, "as-documented"))
+
+
+def test_text_from_logs_is_never_markup(tmp_path: Path):
+    result = hostile()
+    write_report(result, tmp_path)
+    page = Outline((tmp_path / "report.html").read_text("utf-8"))
+    assert page.open == []
+    assert page.text.count(HOSTILE) >= 4
+    assert table(tmp_path / "scores.csv")[1]["submission"] == HOSTILE
+    assert table(tmp_path / "data_quality.csv") == [{"path": HOSTILE, "what": HOSTILE, "done": HOSTILE}]
+    console = Console(file=io.StringIO(), width=200)
+    console.print(leaderboard(result))
+    assert HOSTILE in console.file.getvalue()
+
+
+def test_the_leaderboard_names_ranks_scores_and_lost_workloads(tmp_path: Path):
+    result = score_logs(Path(PUBLISHED), "v0.5", "external", "as-published", tmp_path)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(leaderboard(result))
+    (line,) = (line for line in console.file.getvalue().splitlines() if "cyclic_lr" in line)
+    for text in ("4", "0.6301", "6 of 8", "not reached: imagenet_resnet; held-out missed: ogbg"):
+        assert text in line
+
+
+def test_an_own_submission_is_ranked_among_the_published(tmp_path: Path):
+    result = score_logs(SAMPLE, "v0.5", "external", "as-published", tmp_path, with_published=PUBLISHED)
+    scores = {standing.submission: standing.score for standing in result.scores.standings}
+    assert len(scores) == 11 + 5
+    assert round(scores["shampoo_submission"], 4) == 0.7784  # the sample is too small to change anything
+    assert round(scores["baseline (published)"], 4) == 0.5707
+    assert scores["baseline"] == 0
+    assert len(table(tmp_path / "scores.csv")) == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocol": "v9"}, "the protocols are"),
+        ({"ruleset": "none"}, "the rulesets are external, self"),
+        ({"reading": "as-told"}, "the readings are as-documented, as-published"),
+        ({"with_published": "v0.5-external"}, "there are published:v0.5-external"),
+        ({"with_published": "published:v9"}, "there are v0.5-external"),
+        ({"ruleset": "self", "with_published": PUBLISHED}, "cannot be ranked"),
+        ({"logs": Path("nowhere")}, "there is no folder of logs 'nowhere'"),
+        ({"logs": SAMPLE / "baseline", "protocol": "v0.5"}, "there is no trial of any full workload under"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path: Path, change: dict, message: str):
+    arguments = {"logs": SAMPLE, "protocol": "v0.5", "ruleset": "external", "reading": "as-documented", **change}
+    with pytest.raises(UsageError, match=message):
+        score_logs(out=tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_logs_of_another_protocol_only_are_a_usage_error(tmp_path: Path):
+    trial = tmp_path / "logs/a/study_0/imagenet_resnet_silu_jax/trial_1"
+    trial.mkdir(parents=True)
+    (trial / "eval_measurements.csv").write_text("score,validation/accuracy\n1,0.5\n")
+    with pytest.raises(UsageError, match="is of a workload of protocol mini"):
+        score_logs(tmp_path / "logs", "mini", "external", "as-documented", tmp_path / "out")
+
+
+def test_an_out_that_is_a_file_is_a_usage_error(tmp_path: Path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(UsageError, match="cannot be written"):
+        score_logs(SAMPLE, "v0.5", "external", "as-documented", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path):
+    """A real failure: the disk quota of this process is reached half-way."""
+    path = tmp_path / "scores.csv"
+    path.write_text("old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_atomically(path, b"new" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_scoring_imports_no_framework_no_pandas_and_no_pyplot():
+    code = "import sys, scoring.command, scoring.leaderboard; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"jax", "flax", "torch", "pandas", "matplotlib.pyplot"} & set(done.stdout.split())

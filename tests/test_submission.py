@@ -1,0 +1,127 @@
+"""Finding, loading and checking submissions."""
+
+import dataclasses
+import json
+
+import pytest
+
+from algoperf import submission
+from algoperf.protocol import load_protocol
+from algoperf.registry import load_spec
+from algoperf.spec import FRAMEWORKS, UsageError
+
+FUNCTIONS = """
+def get_batch_size(workload_name): return {"criteo1tb": 512}[workload_name]
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng): return {}
+def update_params(workload, current_param_container, **rest): return {}, current_param_container, None
+def data_selection(workload, input_queue, *rest): return next(input_queue)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "submission.py").write_text(FUNCTIONS)
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in submission.SUBMISSIONS.iterdir() if (path / "jax.py").exists())
+)
+def test_every_baseline_loads_and_has_its_points(name, framework):
+    path = submission.find(name, framework)
+    loaded = submission.load(path)
+    assert loaded.batch_size(load_spec("criteo1tb")) == 262_144
+    assert loaded.batch_size(load_spec("imagenet_resnet_silu")) == 512
+    assert loaded.batch_size(load_spec("imagenet_resnet_large_bn_init")) == 1_024
+    assert len(submission.hyperparameter_points(path, load_protocol("v0.6"), "external")) == 5
+
+
+def test_five_functions_in_a_file(folder):
+    loaded = submission.load(submission.find(str(folder), "jax"))
+    assert loaded.prepare_for_eval is None
+    assert not loaded.takes_train_state
+    assert loaded.batch_size(load_spec("criteo1tb_layernorm")) == 512
+    assert submission.short_name(str(folder)) == submission.short_name(str(folder / "submission.py")) == "mine"
+
+
+def test_train_state_is_passed_where_the_signature_has_it(folder):
+    source = FUNCTIONS.replace("current_param_container, **rest", "current_param_container, train_state, **rest")
+    (folder / "submission.py").write_text(source + "def prepare_for_eval(**rest): pass\n")
+    loaded = submission.load(folder / "submission.py")
+    assert loaded.takes_train_state
+    assert loaded.prepare_for_eval is not None
+
+
+def test_modules_beside_a_submission_can_be_imported(folder):
+    (folder / "helper_of_mine.py").write_text("SIZE = 7")
+    source = "from helper_of_mine import SIZE\n" + FUNCTIONS.replace('{"criteo1tb": 512}[workload_name]', "SIZE")
+    (folder / "submission.py").write_text(source)
+    assert submission.load(folder / "submission.py").batch_size(load_spec("wmt")) == 7
+
+
+def test_the_mini_scale_divides_the_batch_size(folder):
+    loaded = submission.load(folder / "submission.py")
+    mini = load_spec("criteo1tb", "mini")
+    assert loaded.batch_size(mini) == 512 // mini.batch_divisor
+    assert loaded.batch_size(dataclasses.replace(mini, batch_divisor=10_000)) == 1
+
+
+@pytest.mark.parametrize("missing", ["get_batch_size", "init_optimizer_state", "update_params", "data_selection"])
+def test_a_missing_function_is_named(folder, missing):
+    (folder / "submission.py").write_text(FUNCTIONS.replace(f"def {missing}", "def other"))
+    with pytest.raises(UsageError, match=f"has no {missing}"):
+        submission.load(folder / "submission.py")
+
+
+@pytest.mark.parametrize(("source", "names"), [("1 +", "SyntaxError"), ("import no_such_module", "no_such_module")])
+def test_what_cannot_be_imported_is_named(folder, source, names):
+    (folder / "submission.py").write_text(source)
+    with pytest.raises(UsageError, match=names):
+        submission.load(folder / "submission.py")
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(UsageError, match=r"'sgdx' for jax; it must be one of nadamw, nesterov"):
+        submission.find("sgdx", "jax")
+    with pytest.raises(UsageError, match="'tensorflow'"):
+        submission.find("nadamw", "tensorflow")
+    with pytest.raises(UsageError, match="no/such/folder"):
+        submission.find("no/such/folder", "jax")
+
+
+def points(folder, ruleset, protocol="mini"):
+    return submission.hyperparameter_points(folder / "submission.py", load_protocol(protocol), ruleset)
+
+
+def test_external_tuning_needs_a_search_space(folder):
+    with pytest.raises(UsageError, match=r"has no search_space\.json"):
+        points(folder, "external")
+    (folder / "tuning_search_space.json").write_text(json.dumps([{"lr": 1}, {"lr": 2}, {"lr": 3}]))
+    assert points(folder, "external") == [{"lr": 1}, {"lr": 2}]
+    assert len(points(folder, "external", "v0.6")) == 3
+    (folder / "search_space.mini.json").write_text(json.dumps([{"lr": 9}]))
+    assert points(folder, "external") == [{"lr": 9}]
+    assert len(points(folder, "external", "v0.6")) == 3
+
+
+def test_self_tuning_has_one_point_or_brings_its_own(folder):
+    assert points(folder, "self") == [{}]
+    (folder / "search_space.json").write_text(json.dumps([{"lr": 1}]))
+    with pytest.raises(UsageError, match=r"no self_tuning\.json"):
+        points(folder, "self")
+    (folder / "self_tuning.json").write_text(json.dumps({"lr": 4}))
+    assert points(folder, "self") == [{"lr": 4}]
+    (folder / "self_tuning.json").write_text("[1]")
+    with pytest.raises(UsageError, match="dictionary"):
+        points(folder, "self")
+
+
+def test_hyperparameters_have_attributes():
+    hyperparameters = submission.as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9})
+    assert hyperparameters.learning_rate == 0.1
+    assert hyperparameters._asdict() == {"learning_rate": 0.1, "beta2": 0.9}
+    assert submission.as_hyperparameters({}) is None
+    with pytest.raises(UsageError, match="class"):
+        submission.as_hyperparameters({"class": 1})
