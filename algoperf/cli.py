@@ -173,9 +173,23 @@ def prepare(
     print(f"{dataset}: {manifest}")
 
 
-@data.callback()
-def _data() -> None:
-    """Keeps `prepare` a command of its own, where typer would fold a single one into its group."""
+@data.command()
+def verify(
+    workload: Annotated[str, typer.Argument(help="A workload or variant.")],
+    scale: Annotated[str, typer.Option(help="full or mini.")] = "full",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Read every byte of a prepared store and compare the checksums."""
+    from algoperf import store
+    from algoperf.registry import load_spec
+    from workloads.datasets.prepare import open_source, store_path
+
+    spec = load_spec(workload, scale)
+    open_source(spec, "train", data_dir)
+    folder = store_path(data_dir, spec.dataset)
+    if damaged := store.verify(folder):
+        raise InfrastructureError(f"{folder / damaged[0]} is damaged; remove {folder} and prepare it again.")
+    print(f"{spec.dataset}: every checksum is right")
 
 
 def main() -> None:

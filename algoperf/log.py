@@ -8,22 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from algoperf.files import write_atomically
+
 EVALUATIONS = "eval_measurements.csv"
 RESULT = "result.json"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes beside the place, flushes to the disk and renames: readers see the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def write_json(path: Path, content: Any) -> None:
-    write_atomically(path, json.dumps(content, indent=2) + "\n")
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 class Table:
@@ -48,7 +40,7 @@ class Table:
     def _rewrite(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._columns = sorted({column for row in rows for column in row})
         header = self._as_csv([dict(zip(self._columns, self._columns, strict=True))]) if self._columns else ""
-        write_atomically(self._path, header + self._as_csv(rows))
+        write_atomically(self._path, (header + self._as_csv(rows)).encode())
 
     def _read(self) -> list[dict[str, str]]:
         with self._path.open(newline="") as file:

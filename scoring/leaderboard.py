@@ -1,9 +1,15 @@
 """The leaderboard on a terminal."""
 
+import io
+from pathlib import Path
+
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from scoring.result import Result
+
+_WIDTH = 100  # columns of a plain-text leaderboard
 
 
 def leaderboard(result: Result) -> Table:
@@ -27,3 +33,12 @@ def leaderboard(result: Result) -> Table:
             style="bold" if standing.rank == 1 else "",
         )
     return table
+
+
+def leaderboard_text(result: Result, out: Path) -> str:
+    """The leaderboard as plain text, and where the report is."""
+    text = io.StringIO()
+    console = Console(file=text, width=_WIDTH, highlight=False)
+    console.print(leaderboard(result))
+    console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
+    return text.getvalue()

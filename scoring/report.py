@@ -4,7 +4,7 @@ scores.csv: rank, submission, score. time_to_target.csv: charged seconds of each
 workload (columns), inf where the workload is lost, empty where there is no data. reasons.csv: the same in full, one
 row per cell, held-out workloads included: the seconds before any rule took them, the ratio to the fastest, and why the
 workload is lost. profile.csv: tau, and the height of each submission's profile from this tau to the next.
-data_quality.csv: path, what, done.
+data_quality.csv: path, what, done. leaderboard.txt: what the terminal showed.
 """
 
 import csv
@@ -14,8 +14,9 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+from algoperf.files import write_atomically
 from algoperf.spec import UsageError
-from scoring.files import write_atomically
+from scoring.leaderboard import leaderboard_text
 from scoring.page import page
 from scoring.plots import as_png, as_svg, profile_figure
 from scoring.result import Result
@@ -27,7 +28,7 @@ def write_report(result: Result, out: Path) -> None:
 
     Raises UsageError where `out` is no folder and cannot become one.
     """
-    files = report_files(result)
+    files = report_files(result, out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -36,8 +37,8 @@ def write_report(result: Result, out: Path) -> None:
         write_atomically(out / name, data)
 
 
-def report_files(result: Result) -> dict[str, bytes]:
-    """File name -> content; the same result gives the same bytes."""
+def report_files(result: Result, out: Path) -> dict[str, bytes]:
+    """File name -> content; the same result gives the same bytes. out: the folder that they are meant for."""
     scores = result.scores
     figure = profile_figure(scores, result.title)
     svg = as_svg(figure)
@@ -47,6 +48,7 @@ def report_files(result: Result) -> dict[str, bytes]:
         "reasons.csv": _csv(("submission", "workload", "seconds", "ratio", "lost", "why"), _reason_rows(scores)),
         "profile.csv": _csv(("tau", *(standing.submission for standing in scores.standings)), _profile_rows(scores)),
         "data_quality.csv": _csv(("path", "what", "done"), map(dataclasses.astuple, result.logs.findings)),
+        "leaderboard.txt": leaderboard_text(result, out).encode("utf-8"),
         "profile.svg": svg,
         "profile.png": as_png(figure),
         "report.html": page(result, svg.decode("utf-8")).encode("utf-8"),

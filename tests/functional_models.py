@@ -22,7 +22,8 @@ from workloads.layers.context import ForwardContext
 EVAL = ForwardContext(train=False, update_batch_norm=False, use_running_average=True)
 TRAIN = ForwardContext(train=True, update_batch_norm=True, use_running_average=False)
 
-_COMPILE_FAST = {"xla_backend_optimization_level": 1}
+# For models in float64, which are small here, and initial values, which are drawn once.
+_COMPILE_FAST = {"xla_backend_optimization_level": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +45,9 @@ class JaxModel:
         self._abstract = nnx.eval_shape(lambda: self._build(0))
         self._graphdef, _, _ = jax_layers.split(self._abstract)
         self._loss_fn = jax_losses.LOSSES[spec.loss]
-        self._jitted_forward = jax.jit(self._forward, static_argnames="ctx")
-        self._jitted_loss = jax.jit(jax.value_and_grad(self._loss, has_aux=True))
+        options = _COMPILE_FAST if dtype == np.float64 else None
+        self._jitted_forward = jax.jit(self._forward, static_argnames="ctx", compiler_options=options)
+        self._jitted_loss = jax.jit(jax.value_and_grad(self._loss, has_aux=True), compiler_options=options)
 
     def initial(self, seed: int) -> dict[str, np.ndarray]:
         """Arrays as the model's constructor gives them."""
@@ -70,7 +72,7 @@ class JaxModel:
     def train(self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray]) -> TrainingPass:
         with self._x64():
             params, statistics = self._trees(tensors)
-            batch = {**batch, "inputs": batch["inputs"].astype(self._dtype)}
+            batch = {name: _with_floats(array, self._dtype) for name, array in batch.items()}
             (loss, (logits, statistics)), gradients = self._jitted_loss(params, statistics, batch)
             arrays = jax_layers.to_canonical(jax_layers.merge(self._graphdef, gradients, statistics))
             types = self.types()
@@ -87,7 +89,7 @@ class JaxModel:
 
     def _forward(self, params: Any, statistics: Any, inputs: jax.Array, ctx: ForwardContext) -> Any:
         model = jax_layers.merge(self._graphdef, params, statistics)
-        logits = model(inputs, ctx)
+        logits = model(inputs, dataclasses.replace(ctx, rng=jax.random.key(0)))
         return logits, jax_layers.split(model)[2]
 
     def _loss(self, params: Any, statistics: Any, batch: Mapping[str, jax.Array]) -> Any:
@@ -98,7 +100,7 @@ class JaxModel:
 
 class PytorchModel:
     def __init__(self, spec: WorkloadSpec, dtype: type = np.float32) -> None:
-        self._dtype = {np.float32: torch.float32, np.float64: torch.float64}[dtype]
+        self._dtype = dtype
         model = importlib.import_module(f"{spec.package}.model_pytorch").MODEL
         self._build = lambda: model(**spec.model)
         with torch.device("meta"):
@@ -125,7 +127,8 @@ class PytorchModel:
     def train(self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray]) -> TrainingPass:
         model = self._model(tensors)
         logits = model(self._inputs(batch["inputs"]), TRAIN)
-        loss = self._loss_fn(torch.tensor(batch["targets"]), logits, torch.tensor(batch["weights"]))
+        targets, weights = (torch.tensor(_with_floats(batch[name], self._dtype)) for name in ("targets", "weights"))
+        loss = self._loss_fn(targets, logits, weights)
         mean_loss = loss["summed"] / loss["n_valid_examples"]
         mean_loss.backward()
         return TrainingPass(
@@ -136,14 +139,20 @@ class PytorchModel:
         )
 
     def _model(self, tensors: Mapping[str, np.ndarray]) -> torch.nn.Module:
-        model = copy.deepcopy(self._abstract).to_empty(device="cpu").to(self._dtype)
+        model = copy.deepcopy(self._abstract).to_empty(device="cpu")
+        model = model.double() if self._dtype == np.float64 else model
         pytorch_layers.from_canonical(model, tensors)
         return model
 
     def _inputs(self, inputs: np.ndarray) -> torch.Tensor:
         """Images arrive as the channels-last view that the backend makes of them."""
-        tensor = torch.tensor(inputs).to(self._dtype)
+        tensor = torch.tensor(inputs.astype(self._dtype))
         return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
+
+
+def _with_floats(array: np.ndarray, dtype: type) -> np.ndarray:
+    """The array, in this precision where it has real numbers."""
+    return array.astype(dtype) if array.dtype.kind == "f" else array
 
 
 MODELS = {"jax": JaxModel, "pytorch": PytorchModel}
@@ -180,7 +189,9 @@ def nadamw_trajectory(
         result = model.train(tensors, batch)
         passes = passes or [result]
         losses.append(result.mean_loss)
-        gradient_norms.append(np.sqrt(sum(np.sum(g**2, dtype=np.float64) for g in result.gradients.values())))
+        gradient_norms.append(np.linalg.norm([np.linalg.norm(gradient) for gradient in result.gradients.values()]))
+        if step == num_steps - 1:
+            break
         learning_rate = hyperparameters["learning_rate"] * min(step / 2, 1.0)
         for name, gradient in result.gradients.items():
             first_moments[name] = beta1 * first_moments[name] + (1 - beta1) * gradient

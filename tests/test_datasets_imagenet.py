@@ -79,7 +79,7 @@ def read(source, indices, pool, epoch=0, seed=0) -> dict[str, np.ndarray]:
 
 def test_crop_and_resize_are_the_reference_s():
     pixels = np.asarray(Image.open(DATA / "photo_fast_dct.png"))
-    (crop,) = centre_crops(np.array([pixels.shape[0]]), np.array([pixels.shape[1]]), 224)
+    (crop,) = centre_crops(np.array([pixels.shape[0]]), np.array([pixels.shape[1]]))
     np.testing.assert_allclose(normalised(bicubic(cropped(pixels, crop), 224)), ORACLE["evaluation"], atol=5e-6)
     flipped = bicubic(cropped(pixels, TRAINING_CROP), 224)[:, ::-1]
     np.testing.assert_allclose(normalised(flipped), ORACLE["training"], atol=5e-6)
@@ -108,7 +108,7 @@ def test_grey_cmyk_and_png_images_are_read_as_rgb(store, raw, pool):
     images = read(source, range(4), pool)["inputs"] * STD + MEAN
     for number, image in enumerate(images):
         pixels = np.asarray(Image.open(raw / "train" / WNIDS[0] / f"{WNIDS[0]}_{number}.JPEG").convert("RGB"))
-        (crop,) = centre_crops(np.array([pixels.shape[0]]), np.array([pixels.shape[1]]), 48)
+        (crop,) = centre_crops(np.array([pixels.shape[0]]), np.array([pixels.shape[1]]))
         np.testing.assert_allclose(image, bicubic(cropped(pixels, crop), 48), atol=1e-3)
 
 
@@ -144,7 +144,7 @@ sizes = st.integers(1, 2000)
 @given(sizes, sizes, st.integers(0, 2**64 - 1))
 def test_random_crops_lie_inside_the_image(height, width, seed):
     draws = uniform(seed, np.zeros(50, np.int64), np.arange(50), CROP_DRAWS)
-    crops = random_crops(np.full(50, height), np.full(50, width), 32, draws)
+    crops = random_crops(np.full(50, height), np.full(50, width), draws)
     top, left, crop_height, crop_width = crops.T
     assert (top >= 0).all() and (left >= 0).all()
     assert (top + crop_height <= height).all() and (left + crop_width <= width).all()
@@ -152,7 +152,7 @@ def test_random_crops_lie_inside_the_image(height, width, seed):
 
 def test_random_crops_have_the_areas_and_aspects_of_the_reference():
     draws = uniform(0, np.zeros(20_000, np.int64), np.arange(20_000), CROP_DRAWS)
-    _, _, height, width = random_crops(np.full(20_000, 375), np.full(20_000, 500), 224, draws).T
+    _, _, height, width = random_crops(np.full(20_000, 375), np.full(20_000, 500), draws).T
     area, aspect = height * width / (375 * 500), width / height
     assert 0.1 <= area.min() < 0.11 and 0.97 < area.max() <= 1
     assert 0.74 < aspect.min() < 0.76 and 1.32 < aspect.max() < 1.35
@@ -166,7 +166,7 @@ def test_where_no_crop_fits_it_is_the_centre():
     """A line of pixels has no part of an aspect between 3/4 and 4/3 that covers a tenth of it."""
     draws = uniform(0, np.zeros(9, np.int64), np.arange(9), CROP_DRAWS)
     heights, widths = np.full(9, 1), np.full(9, 1000)
-    assert np.array_equal(random_crops(heights, widths, 32, draws), centre_crops(heights, widths, 32))
+    assert np.array_equal(random_crops(heights, widths, draws), centre_crops(heights, widths))
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from algoperf.log import MetricsLogger, Table, write_atomically, write_json
+from algoperf.files import write_atomically
+from algoperf.log import MetricsLogger, Table, write_json
 
 
 def read(path):
@@ -51,8 +52,9 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch, function):
 
     monkeypatch.setattr(function, fail)
     with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, "new")
+        write_atomically(path, b"new")
     assert json.loads(path.read_text()) == {"status": "old"}
+    assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
 
 
 class Unread:

@@ -4,18 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.functional_models import EVAL, MODELS, TRAIN, nadamw_trajectory, relative_error
 
-from algoperf.registry import load_spec, variants
-from algoperf.spec import ParameterType, replace
+from algoperf.registry import load_spec
 from tests import oracle
+from tests.functional_models import EVAL, MODELS, nadamw_trajectory, relative_error
 
 SPEC = load_spec("imagenet_resnet")
-NAMES = ["imagenet_resnet", *variants("imagenet_resnet")]
 NUMBERS = oracle.numbers("imagenet_resnet")
 ARRAYS = oracle.arrays("imagenet_resnet")
-# A network with a block of every kind, for what depth does not change.
-SMALL = dict(stage_sizes=(2, 1, 1, 1), width=8, num_classes=10)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +26,7 @@ def run(request, batch):
     """The model with the oracle's weights: itself, its weights, and the first steps of its training."""
     model = MODELS[request.param](SPEC)
     tensors = oracle.from_reference(SPEC, model.shapes(), oracle.weights("imagenet_resnet"))
-    trajectory = nadamw_trajectory(model, tensors, batch, NUMBERS["trajectory"]["hparams"], num_steps=4)
+    trajectory = nadamw_trajectory(model, tensors, batch, NUMBERS["trajectory"]["hparams"], num_steps=3)
     return SimpleNamespace(model=model, tensors=tensors, trajectory=trajectory, first=trajectory.first)
 
 
@@ -45,13 +41,11 @@ def test_training_agrees_with_the_reference(run):
 
 
 def test_gradients_agree_with_the_reference(run):
-    # Single gradients are ill-conditioned in float32; the float64 test below holds the frameworks to each other.
+    # Some gradients are ill-conditioned in float32; test_models_variants.py compares the frameworks in float64.
     errors = oracle.gradient_errors(SPEC, run.first.gradients)
-    print(errors.norms.max(), np.median(errors.norms), errors.probes.max(), np.median(errors.probes))
-    assert errors.norms.max() < 1e-2
-    assert np.median(errors.norms) < 1e-3
-    assert errors.probes.max() < 1e-2
-    assert np.median(errors.probes) < 1e-3
+    for error in (errors.norms, errors.probes):
+        assert error.max() < 1e-2
+        assert np.median(error) < 1e-4
 
 
 def test_running_statistics_after_a_step_agree_with_the_reference(run):
@@ -63,6 +57,5 @@ def test_running_statistics_after_a_step_agree_with_the_reference(run):
 
 def test_nadamw_follows_the_reference(run):
     expected = NUMBERS["trajectory"]
-    print(run.trajectory.losses, expected["losses"], run.trajectory.gradient_norms, expected["grad_norms"])
-    assert run.trajectory.losses == pytest.approx(expected["losses"][:4], rel=5e-3)
-    assert run.trajectory.gradient_norms == pytest.approx(expected["grad_norms"][:4], rel=2e-2)
+    assert run.trajectory.losses == pytest.approx(expected["losses"][:3], rel=5e-4)
+    assert run.trajectory.gradient_norms == pytest.approx(expected["grad_norms"][:3], rel=5e-4)

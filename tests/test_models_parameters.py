@@ -23,7 +23,12 @@ TABLE = {
     "imagenet_resnet_gelu": (25_557_032, 161, _RESNET_TYPES),
     "imagenet_resnet_large_bn_init": (25_557_032, 161, _RESNET_TYPES),
 }
-INITIALISED = [name for name in TABLE if name not in ("imagenet_resnet_silu", "imagenet_resnet_gelu")]
+# The others start like one of these, but for one value that has its own test.
+INITIALISED = ["criteo1tb", "criteo1tb_layernorm", "criteo1tb_resnet", "imagenet_resnet"]
+SMALL = {
+    "criteo1tb": dict(vocab_size=64, embed_dim=8, bottom_mlp=(8, 8), top_mlp=(8, 8)),
+    "imagenet_resnet": dict(stage_sizes=(2, 1, 1, 1), width=4, num_classes=3),
+}
 
 
 @pytest.mark.parametrize("framework", MODELS)
@@ -76,22 +81,35 @@ def assert_same_distribution(name, array, mean, std, least, greatest):
     if array.size > 1_000:
         # Uniform and cut-off normal distributions end at a certain value; the tails of a normal one vary.
         bounded = greatest - mean < 2.5 * std
-        tolerance = 0.02 * std if bounded else 1.5 * std
+        tolerance = 0.02 * std if bounded else 2 * std
         assert array.min() == pytest.approx(least, abs=tolerance), name
         assert array.max() == pytest.approx(greatest, abs=tolerance), name
 
 
+@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize(("name", "value"), [("imagenet_resnet", 0.0), ("imagenet_resnet_large_bn_init", 8.0)])
+def test_the_last_scale_of_each_block_starts_at_the_variants_value(name, value, framework):
+    tiny = {"model": dict(stage_sizes=(1, 1, 1, 1), width=1, num_classes=1)}
+    initial = MODELS[framework](replace(load_spec(name), tiny)).initial(seed=0)
+    scales = {name: array for name, array in initial.items() if "bn" in name and name.endswith(".weight")}
+    assert len(scales) == 17
+    for scale, array in scales.items():
+        assert np.all(array == (value if scale.endswith(".bn3.weight") else 1.0)), scale
+
+
+@pytest.mark.parametrize("framework", MODELS)
+def test_the_table_of_embed_init_is_uniform_in_0_1(framework):
+    spec = replace(load_spec("criteo1tb_embed_init"), {"model": {**SMALL["criteo1tb"], "vocab_size": 1_024}})
+    table = MODELS[framework](spec).initial(seed=0)["embedding.weight"]
+    assert_same_distribution("table", table, mean=0.5, std=12**-0.5, least=0.0, greatest=1.0)
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_weights_travel_between_the_frameworks_unchanged(name):
-    small = {
-        "criteo1tb": dict(vocab_size=64, embed_dim=8, bottom_mlp=(16, 8), top_mlp=(8, 8)),
-        "imagenet_resnet": dict(stage_sizes=(2, 1, 1, 1), width=4, num_classes=3),
-    }
-    spec = replace(load_spec(name), {"model": small[base_of(name)]})
-    start = MODELS["jax"](spec).initial(seed=1)
-    for framework in ("pytorch", "jax", "pytorch"):
+    spec = replace(load_spec(name), {"model": SMALL[base_of(name)]})
+    start = MODELS["pytorch"](spec).initial(seed=1)
+    for framework in ("jax", "pytorch"):
         arrived = MODELS[framework](spec).round_trip(start)
         assert set(arrived) == set(start)
         for parameter, array in start.items():
             np.testing.assert_array_equal(arrived[parameter], array, err_msg=parameter)
-        start = arrived

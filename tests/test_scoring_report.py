@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from algoperf.files import write_atomically
 from algoperf.protocol import load_protocol
 from algoperf.spec import UsageError
 from scoring.command import score_logs
-from scoring.files import write_atomically
 from scoring.leaderboard import leaderboard
 from scoring.report import write_report
 from scoring.result import Result
@@ -28,7 +28,8 @@ FILES = {
     "scores.csv",
     "time_to_target.csv",
     "reasons.csv",
-    "profile.csv",
+    "leaderboard.txt",
+        "profile.csv",
     "data_quality.csv",
     "profile.svg",
     "profile.png",

@@ -5,9 +5,9 @@ import io
 import math
 from pathlib import Path
 
+from algoperf.files import write_atomically
 from algoperf.protocol import Protocol, Ruleset
 from algoperf.spec import UsageError
-from scoring.files import write_atomically
 from scoring.trials import Logs, Trial, in_order
 
 PUBLISHED: dict[str, tuple[str, Ruleset]] = {"v0.5-external": ("v0.5", "external")}  # name -> protocol, ruleset

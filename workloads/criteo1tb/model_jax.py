@@ -12,13 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from workloads.criteo1tb.sizes import NUM_CATEGORIES, NUM_NUMBERS, NUM_VECTORS, check_sizes
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
 from workloads.layers.jax import Embedding, dropout
-
-NUM_NUMBERS = 13
-NUM_CATEGORIES = 26
-NUM_VECTORS = 1 + NUM_CATEGORIES
 
 BOTTOM_INIT = nnx.initializers.glorot_uniform()
 TOP_INIT = nnx.initializers.variance_scaling(1.0, "fan_avg", "normal")
@@ -101,6 +98,7 @@ class Dlrm(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ) -> None:
+        check_sizes(embed_dim, bottom_mlp, top_mlp, interaction, skip)
         self.interact, num_interacted = choose("interaction", interaction, INTERACTIONS)
         in_features = bottom_mlp[-1] + num_interacted(embed_dim)
         max_init = choose("embed_init", embed_init, EMBED_INITS)(vocab_size)

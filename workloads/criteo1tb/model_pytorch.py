@@ -12,13 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from workloads.criteo1tb.sizes import NUM_CATEGORIES, NUM_NUMBERS, NUM_VECTORS, check_sizes
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
 from workloads.layers.pytorch import Embedding, dropout
-
-NUM_NUMBERS = 13
-NUM_CATEGORIES = 26
-NUM_VECTORS = 1 + NUM_CATEGORIES
 
 BOTTOM_INIT = nn.init.xavier_uniform_
 TOP_INIT = nn.init.xavier_normal_
@@ -101,6 +98,7 @@ class Dlrm(nn.Module):
         embed_init: str,
     ) -> None:
         super().__init__()
+        check_sizes(embed_dim, bottom_mlp, top_mlp, interaction, skip)
         self.interact, num_interacted = choose("interaction", interaction, INTERACTIONS)
         in_features = bottom_mlp[-1] + num_interacted(embed_dim)
         max_init = choose("embed_init", embed_init, EMBED_INITS)(vocab_size)

@@ -157,10 +157,10 @@ class ImageSource:
         rows = self._index[indices]
         if self._augment:
             draws = uniform(seed, epochs, indices, CROP_DRAWS + 1)
-            crops = random_crops(rows["height"], rows["width"], self._size, draws[:, :CROP_DRAWS])
+            crops = random_crops(rows["height"], rows["width"], draws[:, :CROP_DRAWS])
             flips = draws[:, CROP_DRAWS] < 0.5
         else:
-            crops = centre_crops(rows["height"], rows["width"], self._size)
+            crops = centre_crops(rows["height"], rows["width"])
             flips = np.zeros(len(rows), bool)
         inputs = np.empty((len(rows), self._size, self._size, 3), np.float32)
         jobs = max(1, int(rows["size"].sum()) // BYTES_PER_JOB)

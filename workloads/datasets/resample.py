@@ -50,13 +50,13 @@ def bicubic(image: np.ndarray, size: int) -> np.ndarray:
     return resized.reshape(size, size, channels).transpose(1, 0, 2)
 
 
-def centre_crops(heights: np.ndarray, widths: np.ndarray, size: int) -> np.ndarray:
-    """Evaluation crops (B, 4) as top, left, height, width: the middle square, size / (size + 32) of the short side."""
-    side = (size / (size + 32) * np.minimum(heights, widths)).astype(np.int64)
+def centre_crops(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Evaluation crops (B, 4) as top, left, height, width: the middle square, 7/8 of the short side."""
+    side = (224 / 256 * np.minimum(heights, widths)).astype(np.int64)
     return np.stack([(heights - side + 1) // 2, (widths - side + 1) // 2, side, side], axis=1)
 
 
-def random_crops(heights: np.ndarray, widths: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
+def random_crops(heights: np.ndarray, widths: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Training crops (B, 4) as top, left, height, width, from uniform numbers `draws` (B, CROP_DRAWS) in [0, 1).
 
     The first of ten drawn crops that fits; the centre crop where none does, or where the crop is the whole image.
@@ -80,4 +80,4 @@ def random_crops(heights: np.ndarray, widths: np.ndarray, size: int, draws: np.n
     first = drawn[np.arange(len(drawn)), np.argmax(fits, axis=1)]
     whole = (first[:, 2] == heights) & (first[:, 3] == widths)
     usable = fits.any(axis=1) & ~whole
-    return np.where(usable[:, None], first, centre_crops(heights, widths, size))
+    return np.where(usable[:, None], first, centre_crops(heights, widths))

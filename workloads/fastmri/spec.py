@@ -25,7 +25,5 @@ WORKLOAD = WorkloadSpec(
 VARIANTS = {
     "tanh": dict(model=dict(activation="tanh"), target=dict(validation=0.717840, test=0.734505)),
     "layernorm": dict(model=dict(norm="layer"), target=dict(validation=0.723284, test=0.739996)),
-    "model_size": dict(
-        model=dict(num_channels=64, num_pool_layers=3), target=dict(validation=0.723559, test=0.740726)
-    ),
+    "model_size": dict(model=dict(num_channels=64, num_pool_layers=3), target=dict(validation=0.723559, test=0.740726)),
 }

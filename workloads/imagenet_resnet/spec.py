@@ -32,8 +32,8 @@ VARIANTS = {
 # Fashion-MNIST, written as a folder of JPEG files per class: the same preparation, pipeline and model, made small.
 MINI = dict(
     dataset="fashion_mnist",
-    target=dict(validation=0.75, test=0.74),
-    budget={"mini": Budget(max_runtime=40, step_hint=300)},
+    target=dict(validation=0.68, test=0.67),
+    budget={"mini": Budget(max_runtime=30, step_hint=500)},
     eval_period=4,
     batch_divisor=16,
     eval_batch_size=500,

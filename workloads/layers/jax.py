@@ -175,10 +175,10 @@ def _attribute(key: str) -> str | int:
 
 def _arrays(model: nnx.Module) -> Iterator[tuple[tuple[str, ...], str, Leaf, Any]]:
     """Where each array of a model is, its canonical name, what it is, and itself; parameters come first."""
-    layers = {path: LEAVES.get(type(module), {}) for path, module in nnx.iter_modules(model)}
+    layers = {path: type(module) for path, module in nnx.iter_modules(model)}
     for kind in (nnx.Param, nnx.BatchStat):
         for path, array in traverse_util.flatten_dict(nnx.to_pure_dict(nnx.state(model, kind))).items():
-            leaf = layers[path[:-1]][path[-1]]
+            leaf = LEAVES[layers[path[:-1]]][path[-1]]
             yield tuple(map(str, path)), ".".join(map(str, (*path[:-1], leaf.name))), leaf, array
 
 

@@ -57,10 +57,11 @@ class Conv(nn.Module):
 
 
 def lecun_normal(*shape: int) -> torch.Tensor:
-    """Values of a normal distribution cut off at two standard deviations, with variance 1 / fan-in."""
-    # 0.8796 is the standard deviation of the standard normal distribution cut off there.
+    """Values of a normal distribution cut off at two standard deviations, scaled to a variance of 1 / fan-in."""
+    # 0.8796 is the standard deviation of the standard normal distribution cut off at two.
     std = math.prod(shape[1:]) ** -0.5 / 0.87962566103423978
-    return nn.init.trunc_normal_(torch.empty(shape), std=std, a=-2 * std, b=2 * std)
+    end = math.erf(math.sqrt(2))
+    return torch.empty(shape).uniform_(-end, end).erfinv_().mul_(math.sqrt(2) * std)
 
 
 class BatchNorm(nn.Module):
@@ -133,7 +134,7 @@ def canonical_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 def to_canonical(model: nn.Module) -> dict[str, np.ndarray]:
     """A copy of every parameter and running statistic, by name."""
-    return {name: np.array(tensor.cpu()) for name, tensor in model.state_dict().items()}
+    return {name: tensor.to("cpu", copy=True).numpy() for name, tensor in model.state_dict().items()}
 
 
 @torch.no_grad()

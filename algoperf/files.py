@@ -6,11 +6,17 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes `data` beside `path` and renames it; where that fails, what was at `path` stays. Raises OSError."""
+    """Writes beside `path`, flushes to the disk and renames: readers see the old file or the whole new one.
+
+    Where it fails, what was at `path` stays. Raises OSError.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -1,0 +1,40 @@
+# The two commands of this project: `make score` runs the mini benchmark, `make test` proves the code.
+
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+RESULTS := results/mini/scores
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: score test lint format bench clean help
+
+help:  ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+score: $(INSTALLED)  ## run the mini benchmark and show its leaderboard
+	snakemake --profile profiles/local score
+	@cat $(RESULTS)/*/leaderboard.txt
+
+test: $(INSTALLED)  ## run all tests
+	python -m pytest
+
+lint: $(INSTALLED)  ## what CI asks of the style
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+
+format: $(INSTALLED)  ## bring the code into that style
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile rules
+
+bench: $(INSTALLED)  ## measure: overhead of the loop, models, data, scoring
+	for benchmark in benchmarks/*.py; do python $$benchmark || exit 1; done
+
+clean:  ## remove results and prepared data, not the environment
+	rm -rf results data .snakemake
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,dev]'
+	touch $@

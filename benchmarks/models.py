@@ -1,0 +1,165 @@
+"""How long does a training step take in each framework, beside the reference implementation's?
+
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py [CELL ...]
+
+A step is `update_params` of the submission nadamw (forward, backward, update) without dropout, in float32, on a batch
+that is in memory; the median of seven after two discarded. Machines are compared by two kernels, a product of two
+2048 x 2048 matrices and a 3x3 convolution of 8 x 56 x 56 x 64 with 64 filters, timed in the same process: seconds of
+the reference are scaled by the geometric mean of the kernels' ratios. `ours / reference` below 1 is faster than the
+reference in the same framework; `/ faster` is relative to the faster of its two frameworks.
+"""
+
+import argparse
+import dataclasses
+import gc
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from algoperf import submission
+from algoperf.backends import load_backend
+from algoperf.spec import Framework
+from algoperf.workload import load_workload
+
+NUM_DISCARDED = 2
+NUM_TIMED = 7
+
+# Seconds on the machine that timed the reference: 2 CPU cores, JAX 0.7.0, PyTorch 2.13.0.
+REFERENCE_KERNELS: Mapping[Framework, Mapping[str, float]] = {
+    "jax": {"product": 0.046, "convolution": 0.0099},
+    "pytorch": {"product": 0.096, "convolution": 0.0051},
+}
+
+
+class Hyperparameters(NamedTuple):
+    learning_rate: float = 1e-3
+    one_minus_beta1: float = 0.1
+    beta2: float = 0.999
+    weight_decay: float = 0.1
+    warmup_factor: float = 0.0002
+    label_smoothing: float = 0.0
+    dropout_rate: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A model at a batch size, and the reference's seconds for a step."""
+
+    workload: str
+    batch_size: int
+    model: Mapping[str, Any]
+    reference: Mapping[Framework, float]
+
+
+CELLS = {
+    "criteo1tb_65536_rows": Cell("criteo1tb", 1024, {"vocab_size": 65_536}, {"jax": 0.113, "pytorch": 0.179}),
+    "criteo1tb": Cell("criteo1tb", 256, {}, {"jax": 2.51, "pytorch": 5.01}),
+    "imagenet_resnet": Cell("imagenet_resnet", 4, {}, {"jax": 1.28, "pytorch": 0.668}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cells", nargs="*", metavar="CELL", default=list(CELLS), help=", ".join(CELLS))
+    names = parser.parse_args().cells
+    print(f"{'':22}{'':10}{'step s':>8}{'reference s':>13}{'scaled':>8}{'ours / reference':>18}{'/ faster':>10}")
+    for framework in REFERENCE_KERNELS:
+        factor = machine_factor(framework)
+        for name in names:
+            cell = CELLS[name]
+            seconds = step_seconds(cell, framework)
+            expected = cell.reference[framework] * factor
+            fastest = min(cell.reference.values()) * factor
+            print(
+                f"{name:22}{framework:10}{seconds:8.3f}{cell.reference[framework]:13.3f}{expected:8.3f}"
+                f"{seconds / expected:18.2f}{seconds / fastest:10.2f}"
+            )
+
+
+def machine_factor(framework: Framework) -> float:
+    """How many times longer than the reference's machine this one takes."""
+    kernels = {"jax": jax_kernels, "pytorch": pytorch_kernels}[framework]()
+    ratios = {name: median_seconds(kernel) / REFERENCE_KERNELS[framework][name] for name, kernel in kernels.items()}
+    print(f"{framework} kernels take " + ", ".join(f"{name} {ratio:.2f} x" for name, ratio in ratios.items()))
+    return math.prod(ratios.values()) ** (1 / len(ratios))
+
+
+def kernel_arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    shapes = ((2048, 2048), (8, 56, 56, 64), (3, 3, 64, 64))
+    return tuple(random.standard_normal(shape, dtype=np.float32) for shape in shapes)
+
+
+def jax_kernels() -> dict[str, Callable[[], Any]]:
+    matrix, images, filters = map(jnp.asarray, kernel_arrays())
+    layout = ("NHWC", "HWIO", "NHWC")
+    product = jax.jit(jnp.matmul)
+    convolution = jax.jit(lambda x, w: jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=layout))
+    return {
+        "product": lambda: product(matrix, matrix).block_until_ready(),
+        "convolution": lambda: convolution(images, filters).block_until_ready(),
+    }
+
+
+def pytorch_kernels() -> dict[str, Callable[[], Any]]:
+    matrix, images, filters = map(torch.from_numpy, kernel_arrays())
+    images, filters = images.permute(0, 3, 1, 2).contiguous(), filters.permute(3, 2, 0, 1).contiguous()
+    return {
+        "product": lambda: matrix @ matrix,
+        "convolution": lambda: torch.nn.functional.conv2d(images, filters, padding=1),
+    }
+
+
+def step_seconds(cell: Cell, framework: Framework) -> float:
+    workload = load_workload(cell.workload, framework, model=cell.model)
+    functions = submission.load(submission.find("nadamw", framework))
+    backend = load_backend(framework)
+    key = backend.prng_key(0)
+    params, model_state = workload.init_model_fn(key)
+    hyperparameters = Hyperparameters()
+    state = functions.init_optimizer_state(workload, params, model_state, hyperparameters, key)
+    batch = backend.place_batch(random_batch(cell))
+
+    def step() -> None:
+        nonlocal state, params, model_state
+        state, params, model_state = functions.update_params(
+            workload, params, None, model_state, hyperparameters, batch, None, state, [], 1, key
+        )
+        backend.synchronize(state, params)
+
+    seconds = median_seconds(step)
+    del state, params, model_state, step
+    gc.collect()
+    return seconds
+
+
+def random_batch(cell: Cell) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    weights = np.ones(cell.batch_size, np.float32)
+    if cell.workload == "imagenet_resnet":
+        images = random.standard_normal((cell.batch_size, 224, 224, 3), dtype=np.float32)
+        return {"inputs": images, "targets": random.integers(1_000, size=cell.batch_size), "weights": weights}
+    numbers = random.standard_normal((cell.batch_size, 13), dtype=np.float32)
+    ids = random.integers(1 << 24, size=(cell.batch_size, 26)).astype(np.float32)
+    clicks = (random.random(cell.batch_size) < 0.25).astype(np.float32)
+    return {"inputs": np.concatenate([numbers, ids], axis=1), "targets": clicks, "weights": weights}
+
+
+def median_seconds(function: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(NUM_DISCARDED + NUM_TIMED):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[NUM_DISCARDED:])
+
+
+if __name__ == "__main__":
+    main()
