@@ -3,7 +3,7 @@
 from algoperf import workflow as experiment
 
 
-configfile: "config/mini.yaml"
+configfile: f"{workflow.basedir}/config/mini.yaml"
 
 
 EXPERIMENT = experiment.read(config)
@@ -19,6 +19,8 @@ include: "rules/report.smk"
 rule score:
     default_target: True
     input:
+        # The trials, too: one whose result is gone is run again even where its score is still there.
+        EXPERIMENT.results(),
         [f"{EXPERIMENT.scores(ruleset)}/scores.csv" for ruleset in RULESETS],
 
 

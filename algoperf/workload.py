@@ -129,21 +129,22 @@ class Workload(abc.ABC):
         for name, shape in self.canonical_shapes().items():
             if _is_statistic(name) and not has_statistics:
                 continue
-            parts = []
-            for reference_name in self._reference_names(name):
-                if reference_name not in left:
-                    raise UsageError(f"{self.name} needs the tensor {reference_name!r}, which is missing.")
-                parts.append(left.pop(reference_name))
-            joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            if joined.shape != shape:
-                raise UsageError(
-                    f"the tensor {' + '.join(self._reference_names(name))!r} of {self.name} has shape "
-                    f"{joined.shape}; it must have {shape}."
-                )
-            canonical[name] = joined
+            references = self._reference_names(name)
+            # Parts that are joined are equally long.
+            part_shape = (shape[0] // len(references), *shape[1:])
+            canonical[name] = np.concatenate([self._take(left, reference, part_shape) for reference in references])
         if left:
             raise UsageError(f"{self.name} has no tensor {next(iter(left))!r}.")
         return self.from_canonical(canonical)
+
+    def _take(self, tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if name not in tensors:
+            raise UsageError(f"{self.name} needs the tensor {name!r}, which is missing.")
+        if tensors[name].shape != shape:
+            raise UsageError(
+                f"the tensor {name!r} of {self.name} has shape {tensors[name].shape}; it must have {shape}."
+            )
+        return tensors.pop(name)
 
     def to_reference(self, params: Any, model_state: Any) -> dict[str, np.ndarray]:
         """Every parameter and running statistic under the reference's PyTorch name and layout."""

@@ -3,15 +3,14 @@
     OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py [CELL ...]
 
 A step is `update_params` of the submission nadamw (forward, backward, update) without dropout, in float32, on a batch
-that is in memory; the median of seven after two discarded. Machines are compared by two kernels, a product of two
-2048 x 2048 matrices and a 3x3 convolution of 8 x 56 x 56 x 64 with 64 filters, timed in the same process: seconds of
-the reference are scaled by the geometric mean of the kernels' ratios. `ours / reference` below 1 is faster than the
-reference in the same framework; `/ faster` is relative to the faster of its two frameworks.
+that is in memory. Machines are compared by two kernels, a product of two 2048 x 2048 matrices and a 3x3 convolution of
+8 x 56 x 56 x 64 with 64 filters, which take turns with the step; times are medians of seven rounds after two discarded.
+The reference's seconds are scaled by the geometric mean of the kernels' ratios: `ours / reference` below 1 is faster
+than the reference in the same framework, `/ faster` compares with the faster of its two frameworks.
 """
 
 import argparse
 import dataclasses
-import gc
 import math
 import statistics
 import time
@@ -69,26 +68,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cells", nargs="*", metavar="CELL", default=list(CELLS), help=", ".join(CELLS))
     names = parser.parse_args().cells
-    print(f"{'':22}{'':10}{'step s':>8}{'reference s':>13}{'scaled':>8}{'ours / reference':>18}{'/ faster':>10}")
-    for framework in REFERENCE_KERNELS:
-        factor = machine_factor(framework)
-        for name in names:
-            cell = CELLS[name]
-            seconds = step_seconds(cell, framework)
-            expected = cell.reference[framework] * factor
-            fastest = min(cell.reference.values()) * factor
-            print(
-                f"{name:22}{framework:10}{seconds:8.3f}{cell.reference[framework]:13.3f}{expected:8.3f}"
-                f"{seconds / expected:18.2f}{seconds / fastest:10.2f}"
-            )
+    print(f"{'':31}{'product':>9}{'convolution':>13}{'step s':>8}{'ours / reference':>18}{'/ faster':>10}")
+    for name in names:
+        for framework in REFERENCE_KERNELS:
+            report(name, CELLS[name], framework)
 
 
-def machine_factor(framework: Framework) -> float:
-    """How many times longer than the reference's machine this one takes."""
+def report(name: str, cell: Cell, framework: Framework) -> None:
     kernels = {"jax": jax_kernels, "pytorch": pytorch_kernels}[framework]()
-    ratios = {name: median_seconds(kernel) / REFERENCE_KERNELS[framework][name] for name, kernel in kernels.items()}
-    print(f"{framework} kernels take " + ", ".join(f"{name} {ratio:.2f} x" for name, ratio in ratios.items()))
-    return math.prod(ratios.values()) ** (1 / len(ratios))
+    seconds = median_seconds({"step": training_step(cell, framework), **kernels})
+    ratios = {kernel: seconds[kernel] / there for kernel, there in REFERENCE_KERNELS[framework].items()}
+    scaled = seconds["step"] / math.prod(ratios.values()) ** (1 / len(ratios))
+    print(
+        f"{name:22}{framework:9}{ratios['product']:7.2f} x{ratios['convolution']:11.2f} x{seconds['step']:8.3f}"
+        f"{scaled / cell.reference[framework]:18.2f}{scaled / min(cell.reference.values()):10.2f}",
+        flush=True,
+    )
 
 
 def kernel_arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -117,7 +112,7 @@ def pytorch_kernels() -> dict[str, Callable[[], Any]]:
     }
 
 
-def step_seconds(cell: Cell, framework: Framework) -> float:
+def training_step(cell: Cell, framework: Framework) -> Callable[[], None]:
     workload = load_workload(cell.workload, framework, model=cell.model)
     functions = submission.load(submission.find("nadamw", framework))
     backend = load_backend(framework)
@@ -134,10 +129,7 @@ def step_seconds(cell: Cell, framework: Framework) -> float:
         )
         backend.synchronize(state, params)
 
-    seconds = median_seconds(step)
-    del state, params, model_state, step
-    gc.collect()
-    return seconds
+    return step
 
 
 def random_batch(cell: Cell) -> dict[str, np.ndarray]:
@@ -152,13 +144,14 @@ def random_batch(cell: Cell) -> dict[str, np.ndarray]:
     return {"inputs": np.concatenate([numbers, ids], axis=1), "targets": clicks, "weights": weights}
 
 
-def median_seconds(function: Callable[[], Any]) -> float:
-    times = []
+def median_seconds(functions: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(NUM_DISCARDED + NUM_TIMED):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[NUM_DISCARDED:])
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values[NUM_DISCARDED:]) for name, values in times.items()}
 
 
 if __name__ == "__main__":

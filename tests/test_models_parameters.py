@@ -54,6 +54,13 @@ def test_names_and_shapes_are_the_references(name, framework):
     assert shapes == oracle.TREES[name]
 
 
+@pytest.mark.parametrize("name", TABLE)
+def test_the_mini_models_of_the_frameworks_have_the_same_parameters(name):
+    jax, pytorch = (model(load_spec(name, "mini")) for model in MODELS.values())
+    assert jax.shapes() == pytorch.shapes()
+    assert jax.types() == pytorch.types()
+
+
 @pytest.mark.parametrize("framework", MODELS)
 @pytest.mark.parametrize("name", INITIALISED)
 def test_initial_values_are_distributed_like_the_references(name, framework):

@@ -29,7 +29,7 @@ FILES = {
     "time_to_target.csv",
     "reasons.csv",
     "leaderboard.txt",
-        "profile.csv",
+    "profile.csv",
     "data_quality.csv",
     "profile.svg",
     "profile.png",

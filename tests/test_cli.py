@@ -1,0 +1,177 @@
+"""The command line as a person meets it: results, one-sentence errors and exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from algoperf.registry import workload_names
+from tests.conftest import REPOSITORY
+
+
+def run(*arguments, env=None):
+    command = [sys.executable, "-m", "algoperf", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=REPOSITORY, env={**os.environ, **(env or {})}, check=False
+    )
+
+
+def trial(out, data_dir="data", **changed):
+    options = {
+        "workload": "criteo1tb",
+        "framework": "pytorch",
+        "submission": "nadamw",
+        "protocol": "mini",
+        "ruleset": "external",
+        "study": 0,
+        "trial": 1,
+        "data-dir": data_dir,
+        "out": out,
+        **changed,
+    }
+    return ["trial", *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["trial"], ["score"], ["plan"], ["status"], ["workloads"], ["doctor"], ["data"], ["data", "prepare"]],
+)
+def test_every_command_explains_itself(command):
+    found = run(*command, "--help")
+    assert found.returncode == 0
+    assert "Usage" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("changed", "names"),
+    [
+        ({"workload": "mnist"}, "'mnist'"),
+        ({"workload": "wmt"}, "wmt has no mini scale yet"),
+        ({"framework": "tensorflow"}, "'tensorflow'"),
+        ({"submission": "adamwx"}, "'adamwx'"),
+        ({"protocol": "v7"}, "'v7'"),
+        ({"ruleset": "internal"}, "'internal'"),
+        ({"trial": 3}, "its trials are 1 to 2"),
+        ({"trial": 0}, "its trials are 1 to 2"),
+        ({"study": 1}, "its studies are 0 to 0"),
+        ({"data-dir": "no/such/folder"}, "algoperf data prepare criteo1tb --scale mini --data-dir no/such/folder"),
+    ],
+)
+def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(tmp_path, data_dir, changed, names):
+    found = run(*trial(tmp_path / "out", data_dir, **changed))
+    assert found.returncode == 2
+    assert names in found.stderr
+    assert found.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "space", "names"),
+    [
+        ("def get_batch_size(name): return 1", "[{}]", "no init_optimizer_state"),
+        ("1 +", '[{"lr": 1}]', "SyntaxError"),
+        (None, '{"lr": {"min": 1}}', "'lr'"),
+        (None, None, "has no search_space.json"),
+    ],
+)
+def test_a_bad_submission_is_one_too(tmp_path, data_dir, source, space, names):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    good = (REPOSITORY / "submissions" / "nadamw" / "pytorch.py").read_text()
+    (folder / "pytorch.py").write_text(good if source is None else source)
+    if space is not None:
+        (folder / "search_space.json").write_text(space if space != "[{}]" else '[{"lr": 1}]')
+    found = run(*trial(tmp_path / "out", data_dir, submission=folder))
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
+    assert names in found.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_batch_size_that_does_not_divide_over_the_devices(tmp_path, data_dir):
+    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
+    found = run(*trial(tmp_path / "out", data_dir, framework="jax"), env=devices)
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
+    assert "1024 of the submission does not divide over 3 devices" in found.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_trial_prints_how_it_went(tmp_path, data_dir):
+    found = run(*trial(tmp_path / "out", data_dir), "--max-steps", 2)
+    assert found.returncode == 0
+    assert "until loss <=" in found.stdout
+    assert "step       1" in found.stdout
+    assert "budget_exhausted" in found.stdout
+    status = json.loads((tmp_path / "out" / "result.json").read_text())["status"]
+    again = run(*trial(tmp_path / "out", data_dir))
+    assert status in again.stdout
+
+
+def test_damaged_data_is_an_infrastructure_failure_and_the_trial_can_be_run_again(tmp_path, data_dir):
+    out = tmp_path / "trial_1"
+    broken = tmp_path / "data" / "nyc_flights"
+    broken.mkdir(parents=True)
+    for path in (data_dir / "nyc_flights").iterdir():
+        (broken / path.name).symlink_to(path)
+    victim = broken / "day_0.rows"
+    victim.unlink()
+    victim.write_bytes(b"short")
+    found = run(*trial(out, tmp_path / "data"))
+    assert found.returncode in (1, 2)
+    assert "day_0" in found.stderr
+    assert found.stderr.count("\n") == 1
+    assert not (out / "result.json").exists()
+    assert run(*trial(out, data_dir), "--max-steps", 1).returncode == 0
+
+
+def test_workloads_as_a_table_and_as_json():
+    table = json.loads(run("workloads", "--json").stdout)
+    assert [entry["name"] for entry in table] == workload_names()
+    entry = json.loads(run("workloads", "wmt_attention_temp", "--json").stdout)
+    assert entry["target"] == {"metric": "bleu", "validation": 29.3379, "test": 29.4143, "goal": "max"}
+    assert "criteo1tb_embed_init" in run("workloads", env={"COLUMNS": "200"}).stdout
+    assert run("workloads", "mnist").returncode == 2
+
+
+def test_the_plan_and_the_status_of_an_experiment(tmp_path):
+    found = run("plan", "--config", "config/full.yaml", env={"COLUMNS": "200"})
+    assert "480" in found.stdout
+    assert run("plan", "--config", "no.yaml").returncode == 2
+    statuses = json.loads(run("status", tmp_path, "--json").stdout)
+    assert len(statuses) == 16
+    assert {entry["progress"] for entry in statuses} == {"waiting"}
+
+
+def test_the_status_of_trials_that_run_and_that_are_done(tmp_path, data_dir):
+    folder = tmp_path / "mini" / "external" / "nadamw_pytorch" / "study_0" / "criteo1tb_pytorch"
+    assert run(*trial(folder / "trial_1", data_dir), "--max-steps", 2).returncode == 0
+    (folder / "trial_2").mkdir()
+    (folder / "trial_2" / "eval_measurements.csv").write_text(
+        (folder / "trial_1" / "eval_measurements.csv").read_text() + "1,2,half a r"
+    )
+    statuses = {entry["folder"]: entry for entry in json.loads(run("status", tmp_path, "--json").stdout)}
+    done, running = statuses[str(folder / "trial_1")], statuses[str(folder / "trial_2")]
+    assert (done["progress"], done["outcome"], done["global_step"]) == ("done", "budget_exhausted", 2)
+    assert (running["progress"], running["global_step"]) == ("running", 2)
+    assert running["best"] == done["best"]
+
+
+def test_doctor_says_what_is_there_and_what_to_mend(tmp_path, data_dir):
+    config = tmp_path / "config.yaml"
+    config.write_text(f"protocol: mini\nsubmissions: [{{name: nadamw, framework: jax}}]\ndata_dir: {data_dir}\n")
+    found = run("doctor", "--config", config)
+    assert found.returncode == 0
+    assert "data nyc_flights" in found.stdout
+    config.write_text("protocol: mini\nsubmissions: [{name: nadamw, framework: jax}]\ndata_dir: no/such\n")
+    found = run("doctor", "--config", config, env={"COLUMNS": "300"})
+    assert found.returncode == 1
+    assert "algoperf data prepare" in found.stdout
+
+
+def test_prepared_data_can_be_verified(data_dir):
+    found = run("data", "verify", "criteo1tb", "--scale", "mini", "--data-dir", data_dir)
+    assert (found.returncode, "every checksum" in found.stdout) == (0, True)
+    found = run("data", "prepare", "criteo1tb", "--scale", "mini", "--data-dir", data_dir)
+    assert found.returncode == 0
+    assert run("data", "prepare", "criteo1tb", "--scale", "tiny", "--data-dir", data_dir).returncode == 2
