@@ -52,7 +52,9 @@ class JaxWorkload(Workload):
             _, params, state = layers.split(self._build(rng))
             return params, state
 
-        return jax.jit(init, out_shardings=sharding.get_replicate_sharding())
+        # Initialisation runs once: on a CPU, compiling it in full takes longer than it runs.
+        options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+        return jax.jit(init, out_shardings=sharding.get_replicate_sharding(), compiler_options=options)
 
     def model_fn(
         self,

@@ -1,0 +1,86 @@
+"""What the harness adds to a step: seconds per step through `run_trial` against the bare loop on the same batches.
+
+Both run the same submission on the same resident batches, in turn in one process, so that only their ratio counts.
+Run: python benchmarks/overhead.py
+"""
+
+import itertools
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from algoperf import submission, trial
+from algoperf.clock import Clock
+from algoperf.plan import make_trial
+from algoperf.spec import FRAMEWORKS, replace
+from algoperf.train import Run, State, run_trial
+from workloads.datasets.prepare import open_source
+
+STEPS = 30
+ROUNDS = 5
+BATCH_SIZE = 256  # a step of 50 ms or more
+
+
+def measure(framework: str, data_dir: Path, out: Path) -> tuple[float, float]:
+    """Median seconds per step: bare, and through `run_trial`."""
+    setup = trial.set_up(make_trial("mini", "external", "nadamw", framework, "imagenet_resnet", 0, 1), out, data_dir)
+    backend, workload = setup.backend, setup.workload
+    workload.spec = replace(workload.spec, {"eval_period": 1e9})
+    hyperparameters = submission.as_hyperparameters(setup.point)
+    source = open_source(workload.spec, "train", data_dir)
+    with ThreadPoolExecutor() as pool:
+        indices = np.arange(8 * BATCH_SIZE).reshape(8, BATCH_SIZE)
+        batches = [backend.place_batch(source.read(rows, np.zeros_like(rows), 0, pool)) for rows in indices]
+
+    params, model_state = backend.place(workload.init_model_fn(backend.prng_key(0)))
+    optimizer_state = setup.submission.init_optimizer_state(workload, params, model_state, hyperparameters, None)
+    state = State(params, backend.place(optimizer_state), model_state)
+    rng = backend.prng_key(1)
+    values = {"train/loss": 0.0, "validation/accuracy": 0.0, "test/accuracy": 0.0}
+    run = Run(workload, setup.submission, backend, lambda *_: values, hyperparameters, rng, 1e9, STEPS + 1)
+
+    def harness() -> float:
+        state.global_step, state.evaluations = 0, []
+        run_trial(run, state, Clock(time.monotonic), itertools.cycle(batches), lambda: None)
+        first, last = (row["accumulated_submission_time"] for row in state.evaluations)
+        return (last - first) / STEPS
+
+    def bare() -> float:
+        stream = itertools.cycle(batches)
+        start = time.monotonic()
+        for step in range(STEPS):
+            state.optimizer_state, state.params, state.model_state = setup.submission.update_params(
+                workload=workload,
+                current_param_container=state.params,
+                current_params_types=None,
+                model_state=state.model_state,
+                hyperparameters=hyperparameters,
+                batch=next(stream),
+                loss_type=workload.loss_type,
+                optimizer_state=state.optimizer_state,
+                eval_results=[],
+                global_step=step,
+                rng=rng,
+            )
+        backend.synchronize(state.params, state.optimizer_state, state.model_state)
+        return (time.monotonic() - start) / STEPS
+
+    harness()  # compiles
+    pairs = [(bare(), harness()) for _ in range(ROUNDS)]
+    return tuple(statistics.median(times) for times in zip(*pairs, strict=True))
+
+
+def main() -> None:
+    print(f"{'framework':10} {'bare ms':>9} {'run_trial ms':>13} {'ratio':>7}")
+    for framework in FRAMEWORKS:
+        with tempfile.TemporaryDirectory() as folder:
+            bare, harness = measure(framework, Path("data"), Path(folder))
+        print(f"{framework:10} {1e3 * bare:9.2f} {1e3 * harness:13.2f} {harness / bare:7.3f}")
+
+
+if __name__ == "__main__":
+    main()
