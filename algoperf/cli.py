@@ -46,9 +46,9 @@ def trial(
     from algoperf.plan import make_trial
 
     console = Console(highlight=False)
-    result = trials.finished_result(out)
+    identity = make_trial(protocol, ruleset, submission, framework, workload, study, trial)
+    result = trials.finished_result(identity, out)
     if result is None:
-        identity = make_trial(protocol, ruleset, submission, framework, workload, study, trial)
         setup = trials.set_up(identity, out, data_dir, max_steps)
         result = trials.execute(setup, progress.Reporter(setup, console))
     progress.print_result(result, console)

@@ -1,5 +1,6 @@
 """The config of an experiment, checked: what `config/*.yaml` may say. It knows no machine."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,6 +50,11 @@ class Config(_Model):
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"two submissions are both called {twice[0]!r}; rename one of their folders")
         return self
+
+
+def schema() -> str:
+    """The JSON Schema of a config: `config/schema.json`, which editors check configs with."""
+    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
 
 
 def parse(content: Any, where: str = "the config") -> Config:

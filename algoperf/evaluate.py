@@ -35,7 +35,7 @@ class Evaluator:
                 outputs = self._workload.forward_for_evaluation(params, batch, model_state, rng)
                 for metric in metrics.values():
                     metric.update(outputs, batch)
-            values.update({f"{split}/{name}": metric.result() for name, metric in metrics.items()})
+            values.update({f"{split}/{name}": float(metric.result()) for name, metric in metrics.items()})
             if split != "train":
                 values[f"{split}/num_examples"] = len(source)
         return values

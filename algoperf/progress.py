@@ -30,14 +30,13 @@ class Reporter:
         charged = row["accumulated_submission_time"]
         value = row[f"validation/{target.metric}"]
         reached = target.reached(value, "validation")
-        steps_left = (self._setup.max_runtime - charged) / charged * row["global_step"]
         self._console.print(
             Text.assemble(
                 f"  step {row['global_step']:>7,}  charged {_seconds(charged)}"
-                f" of {_seconds(self._setup.max_runtime)}  ",
+                f" of {_seconds(self._setup.max_runtime)},"
+                f" {_seconds(max(0.0, self._setup.max_runtime - charged))} left  ",
                 (f"validation {target.metric} {value:.4f}", "green" if reached else ""),
                 f"  test {row[f'test/{target.metric}']:.4f}",
-                f"  (about {max(0, steps_left):,.0f} steps left)" if row["global_step"] > 1 else "",
             ),
             soft_wrap=True,
         )

@@ -106,12 +106,16 @@ def _divisible(what: str, size: int, backend: Backend) -> int:
     return size
 
 
-def finished_result(out: Path) -> dict[str, Any] | None:
-    """The result of a trial that has ended, None for one that has not."""
+def finished_result(trial: Trial, out: Path) -> dict[str, Any] | None:
+    """The result of a trial that has ended, None for one that has not. Raises UsageError for another trial's result."""
     try:
-        return json.loads((out / log.RESULT).read_text())
+        result = json.loads((out / log.RESULT).read_text())
     except FileNotFoundError:
         return None
+    mine = {**dataclasses.asdict(trial), "submission": result["submission"]}  # a name and a path may be the same
+    if different := [name for name, value in mine.items() if result[name] != value]:
+        raise UsageError(f"{out} holds the result of another trial (its {different[0]} differs); give another folder.")
+    return result
 
 
 def execute(setup: Setup, report: Report, now: Callable[[], float] = time.monotonic) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from algoperf import config, log, plan, submission
 from algoperf.protocol import load_protocol
+from algoperf.registry import load_spec
 from algoperf.spec import Scale, UsageError
 from algoperf.store import MANIFEST
 from workloads.datasets.prepare import store_path
@@ -35,7 +36,7 @@ class Experiment:
         return str(store_path(self.config.data_dir, dataset) / MANIFEST)
 
     def manifest_of(self, workload: str) -> str:
-        return self.manifest(plan.load_spec(workload, self.scale).dataset)
+        return self.manifest(load_spec(workload, self.scale).dataset)
 
     def result_pattern(self, workload: str) -> str:
         """The result of any trial of a workload, with wildcards for what distinguishes them."""

@@ -106,6 +106,9 @@ def test_a_trial_prints_how_it_went(tmp_path, data_dir):
     status = json.loads((tmp_path / "out" / "result.json").read_text())["status"]
     again = run(*trial(tmp_path / "out", data_dir))
     assert status in again.stdout
+    other = run(*trial(tmp_path / "out", data_dir, trial=2))
+    assert (other.returncode, other.stderr.count("\n")) == (2, 1)
+    assert "result of another trial (its trial differs)" in other.stderr
 
 
 def test_damaged_data_is_an_infrastructure_failure_and_the_trial_can_be_run_again(tmp_path, data_dir):

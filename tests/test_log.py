@@ -1,12 +1,8 @@
 """The files of a trial: whole or append-only, whatever happens while they are written."""
 
 import csv
-import json
 
-import pytest
-
-from algoperf.files import write_atomically
-from algoperf.log import MetricsLogger, Table, write_json
+from algoperf.log import MetricsLogger, Table
 
 
 def read(path):
@@ -40,21 +36,6 @@ def test_a_table_begins_with_the_rows_of_the_checkpoint(tmp_path):
 def test_names_with_commas_and_quotes_survive(tmp_path):
     Table(tmp_path / "t.csv").append([{'a,"b"': 1}])
     assert read(tmp_path / "t.csv") == [{'a,"b"': "1"}]
-
-
-@pytest.mark.parametrize("function", ["pathlib.Path.replace", "os.fsync"])
-def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch, function):
-    path = tmp_path / "result.json"
-    write_json(path, {"status": "old"})
-
-    def fail(*arguments):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(function, fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
-    assert json.loads(path.read_text()) == {"status": "old"}
-    assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
 
 
 class Unread:

@@ -121,6 +121,10 @@ def test_a_config_that_names_what_is_not_there(content, names):
         plan.trials(make(**content))
 
 
+def test_the_schema_for_editors_is_that_of_the_config():
+    assert (REPOSITORY / "config" / "schema.json").read_text() == config.schema()
+
+
 @pytest.mark.parametrize(("text", "names"), [("a: [", "not YAML"), (None, "cannot be read")])
 def test_a_config_file_that_cannot_be_read(tmp_path, text, names):
     path = tmp_path / "config.yaml"

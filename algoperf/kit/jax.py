@@ -148,7 +148,7 @@ def warmup_linear(
 ) -> optax.Schedule:
     """Linear from 0 over a fraction of the steps, linear to `end_factor` of the rate over a fraction of the rest."""
     warmup_steps = int(warmup_factor * step_hint)
-    decay_steps = int((step_hint - warmup_steps) * decay_steps_factor)
+    decay_steps = max(int((step_hint - warmup_steps) * decay_steps_factor), 1)
     return optax.join_schedules(
         [
             optax.linear_schedule(0.0, learning_rate, warmup_steps),

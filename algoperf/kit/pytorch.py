@@ -156,11 +156,11 @@ def warmup_cosine(warmup_factor: float, step_hint: int) -> Schedule:
 def warmup_linear(warmup_factor: float, step_hint: int, decay_steps_factor: float, end_factor: float) -> Schedule:
     """Linear from 0 over a fraction of the steps, then linear to `end_factor` over a fraction of the rest."""
     warmup_steps = int(warmup_factor * step_hint)
-    decay_steps = int((step_hint - warmup_steps) * decay_steps_factor)
+    decay_steps = max(int((step_hint - warmup_steps) * decay_steps_factor), 1)
 
     def factor(step: int) -> float:
         if step < warmup_steps:
             return step / warmup_steps
-        return 1 + (end_factor - 1) * min(1.0, (step - warmup_steps) / max(decay_steps, 1))
+        return 1 + (end_factor - 1) * min(1.0, (step - warmup_steps) / decay_steps)
 
     return factor
