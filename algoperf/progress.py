@@ -20,7 +20,7 @@ class Reporter:
             Text.assemble(
                 (f"{trial.workload}", "bold"),
                 f" · {trial.label} · {trial.ruleset} tuning · study {trial.study} · trial {trial.trial}"
-                f" · until {target.metric} {sign} {target.validation:g} or {_seconds(setup.max_runtime)}",
+                f" · until {target.metric} {sign} {target.validation:g} or {duration(setup.max_runtime)}",
             ),
             soft_wrap=True,
         )
@@ -32,9 +32,9 @@ class Reporter:
         reached = target.reached(value, "validation")
         self._console.print(
             Text.assemble(
-                f"  step {row['global_step']:>7,}  charged {_seconds(charged)}"
-                f" of {_seconds(self._setup.max_runtime)},"
-                f" {_seconds(max(0.0, self._setup.max_runtime - charged))} left  ",
+                f"  step {row['global_step']:>7,}  charged {duration(charged)}"
+                f" of {duration(self._setup.max_runtime)},"
+                f" {duration(max(0.0, self._setup.max_runtime - charged))} left  ",
                 (f"validation {target.metric} {value:.4f}", "green" if reached else ""),
                 f"  test {row[f'test/{target.metric}']:.4f}",
             ),
@@ -46,7 +46,7 @@ def print_result(result: dict[str, Any], console: Console) -> None:
     """How a trial ended, in one line."""
     style = "green" if result["status"] == "reached" else "yellow"
     time = result["time_to_target"]
-    how = f" in {_seconds(time)}" if time is not None else ""
+    how = f" in {duration(time)}" if time is not None else ""
     console.print(
         Text.assemble(
             (f"{result['status']}{how}", style),
@@ -57,7 +57,7 @@ def print_result(result: dict[str, Any], console: Console) -> None:
     )
 
 
-def _seconds(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`37 s`, `12 min 5 s`, `17 h 30 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"

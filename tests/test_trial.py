@@ -151,29 +151,33 @@ def cli(framework, out, data_dir, submission="nadamw", workload="criteo1tb"):
     ]
 
 
+def newest_checkpoint(out):
+    return max((path.name for path in out.glob("checkpoints/*.npz")), default="")
+
+
 def test_kill_9_at_any_moment_and_the_same_command_finishes(tmp_path, data_dir):
     out = tmp_path / "trial_1"
-    command = [*cli("pytorch", out, data_dir), "--max-steps", "400"]
+    command = [*cli("pytorch", out, data_dir, submission="nesterov"), "--max-steps", "2000"]
     rng = np.random.default_rng(0)
-    kills = 0
-    for _ in range(20):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=REPOSITORY)
-        try:
-            process.wait(timeout=3 + 3 * rng.random())
-            break
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-            time.sleep(0.1)
-    assert kills > 0
+    for _ in range(3):
+        before = newest_checkpoint(out)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=REPOSITORY)
+        while newest_checkpoint(out) <= before:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(rng.random())  # anywhere in a step, an evaluation, a row or a checkpoint
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (out / "result.json").exists()
     subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
     result = json.loads((out / "result.json").read_text())
     assert result["status"] in ("reached", "budget_exhausted")
+    assert result["preemptions"] == 3
     with (out / log.EVALUATIONS).open(newline="") as file:
         rows = list(csv.DictReader(file))
     steps = [int(row["global_step"]) for row in rows]
     charged = [float(row["accumulated_submission_time"]) for row in rows]
     assert steps == sorted(set(steps))
     assert charged == sorted(charged)
+    assert {row["preemption_count"] for row in rows} == {"0", "1", "2", "3"}
     assert not (out / "checkpoints").exists()

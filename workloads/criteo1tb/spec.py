@@ -67,6 +67,8 @@ VARIANTS = {
 }
 
 # New York City flights written as Criteo day files: is the flight late? Real, but not advertising.
+# The target was set by hand from measured runs of 800 steps in JAX: nesterov's second point ends at 0.538 (test 0.507),
+# nadamw's first at 0.511 (0.477); the validation split's prior alone gives 0.574.
 MINI = dict(
     dataset="nyc_flights",
     target=dict(validation=0.545, test=0.515),

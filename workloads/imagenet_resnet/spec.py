@@ -30,6 +30,8 @@ VARIANTS = {
 }
 
 # Fashion-MNIST, written as a folder of JPEG files per class: the same preparation, pipeline and model, made small.
+# The target was set by hand from measured runs of 500 steps: nadamw's first point ends at 0.74 to 0.75, nesterov's two
+# at 0.73 to 0.74 (test within 0.015 of it), in both frameworks.
 MINI = dict(
     dataset="fashion_mnist",
     target=dict(validation=0.68, test=0.67),
