@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 RESULTS := results/mini/scores
+LOGS ?= results/mini/external
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: score test lint format bench clean help
@@ -28,8 +29,13 @@ format: $(INSTALLED)  ## bring the code into that style
 	ruff format .
 	snakefmt Snakefile rules
 
-bench: $(INSTALLED)  ## measure: overhead of the loop, models, data, scoring
-	for benchmark in benchmarks/*.py; do python $$benchmark || exit 1; done
+bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, data, scoring of LOGS
+	snakemake --profile profiles/local data
+	python benchmarks/startup.py
+	python benchmarks/overhead.py
+	python benchmarks/data_store.py data
+	python benchmarks/score_logs.py $(LOGS)
+	OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py
 
 clean:  ## remove results and prepared data, not the environment
 	rm -rf results data .snakemake

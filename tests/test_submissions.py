@@ -25,8 +25,15 @@ def test_it_trains(name, framework, workload, tmp_path, data_dir):
     setup = trial.set_up(identity, tmp_path, data_dir, STEPS[workload])
     setup = dataclasses.replace(setup, max_runtime=1_000.0)
     setup.workload.spec = dataclasses.replace(setup.workload.spec, eval_period=1_000.0)
-    losses = []
-    result = trial.execute(setup, lambda state: losses.append(state.evaluations[-1]["train/loss"]))
+    losses, compilations = [], set()
+
+    def report(state):
+        losses.append(state.evaluations[-1]["train/loss"])
+        if framework == "jax":  # the kit's optimizer state is the state and the compiled step
+            compilations.add(state.optimizer_state[1]._cache_size())
+
+    result = trial.execute(setup, report)
+    assert compilations == ({1} if framework == "jax" else set())
     assert result["status"] in ("reached", "budget_exhausted")
     assert result["global_step"] == STEPS[workload]
     assert np.isfinite(losses).all()
