@@ -15,6 +15,7 @@ help:  ## what can be made
 score: $(INSTALLED)  ## run the mini benchmark and show its leaderboard
 	snakemake --profile profiles/local score
 	@cat $(RESULTS)/*/leaderboard.txt
+	@ls $(RESULTS)/*/report.html | sed 's/^/report: /'
 
 test: $(INSTALLED)  ## run all tests
 	python -m pytest

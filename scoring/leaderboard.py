@@ -1,7 +1,6 @@
 """The leaderboard on a terminal."""
 
 import io
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -35,10 +34,8 @@ def leaderboard(result: Result) -> Table:
     return table
 
 
-def leaderboard_text(result: Result, out: Path) -> str:
-    """The leaderboard as plain text, and where the report is."""
+def leaderboard_text(result: Result) -> str:
+    """The leaderboard as plain text."""
     text = io.StringIO()
-    console = Console(file=text, width=_WIDTH, highlight=False)
-    console.print(leaderboard(result))
-    console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
+    Console(file=text, width=_WIDTH, highlight=False).print(leaderboard(result))
     return text.getvalue()

@@ -28,7 +28,7 @@ def write_report(result: Result, out: Path) -> None:
 
     Raises UsageError where `out` is no folder and cannot become one.
     """
-    files = report_files(result, out)
+    files = report_files(result)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -37,8 +37,8 @@ def write_report(result: Result, out: Path) -> None:
         write_atomically(out / name, data)
 
 
-def report_files(result: Result, out: Path) -> dict[str, bytes]:
-    """File name -> content; the same result gives the same bytes. out: the folder that they are meant for."""
+def report_files(result: Result) -> dict[str, bytes]:
+    """File name -> content; the same result gives the same bytes."""
     scores = result.scores
     figure = profile_figure(scores, result.title)
     svg = as_svg(figure)
@@ -48,7 +48,7 @@ def report_files(result: Result, out: Path) -> dict[str, bytes]:
         "reasons.csv": _csv(("submission", "workload", "seconds", "ratio", "lost", "why"), _reason_rows(scores)),
         "profile.csv": _csv(("tau", *(standing.submission for standing in scores.standings)), _profile_rows(scores)),
         "data_quality.csv": _csv(("path", "what", "done"), map(dataclasses.astuple, result.logs.findings)),
-        "leaderboard.txt": leaderboard_text(result, out).encode("utf-8"),
+        "leaderboard.txt": leaderboard_text(result).encode("utf-8"),
         "profile.svg": svg,
         "profile.png": as_png(figure),
         "report.html": page(result, svg.decode("utf-8")).encode("utf-8"),

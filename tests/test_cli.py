@@ -97,6 +97,12 @@ def test_a_batch_size_that_does_not_divide_over_the_devices(tmp_path, data_dir):
     assert not (tmp_path / "out").exists()
 
 
+def test_several_pytorch_processes_are_refused_until_they_share_the_work(tmp_path, data_dir):
+    found = run(*trial(tmp_path / "out", data_dir), env={"LOCAL_RANK": "0"})
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
+    assert "one process on one device" in found.stderr
+
+
 def test_a_trial_prints_how_it_went(tmp_path, data_dir):
     found = run(*trial(tmp_path / "out", data_dir), "--max-steps", 2)
     assert found.returncode == 0

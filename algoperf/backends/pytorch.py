@@ -10,6 +10,7 @@ import torch
 from algoperf.checkpoint import CheckpointError
 from algoperf.hardware import cpu_name, memory_gib
 from algoperf.pytorch_utils import pytorch_setup
+from algoperf.spec import UsageError
 
 _KEY_MODULUS = 2**31 - 1
 _BYTES_PER_GIB = 2**30
@@ -27,10 +28,12 @@ class _Stateful(Protocol):
 
 class PytorchBackend:
     def __init__(self):
-        _, self._rank, self.device, self._num_gpus = pytorch_setup()
+        use_ddp, _, self.device, _ = pytorch_setup()
+        if use_ddp:
+            raise UsageError("a PyTorch trial runs in one process on one device yet; unset LOCAL_RANK.")
 
-    num_devices = property(lambda self: max(1, self._num_gpus))
-    shard = property(lambda self: (self._rank, self.num_devices))
+    num_devices = 1
+    shard = (0, 1)
 
     def accelerator(self) -> dict[str, Any]:
         if self.device.type == "cpu":
