@@ -41,7 +41,7 @@ def trial(
     """Train one trial to its target. Run again it goes on where it stopped; finished it returns at once."""
     from rich.console import Console
 
-    from algoperf import progress
+    from algoperf import progress, session
     from algoperf import trial as trials
     from algoperf.plan import make_trial
 
@@ -50,7 +50,7 @@ def trial(
     result = trials.finished_result(identity, out)
     if result is None:
         setup = trials.set_up(identity, out, data_dir, max_steps)
-        result = trials.execute(setup, progress.Reporter(setup, console))
+        result = session.execute(setup, progress.Reporter(setup, console))
     progress.print_result(result, console)
 
 

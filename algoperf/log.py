@@ -12,6 +12,7 @@ from algoperf.files import write_atomically
 
 EVALUATIONS = "eval_measurements.csv"
 RESULT = "result.json"
+ERRORS = "error.log"
 
 
 def write_json(path: Path, content: Any) -> None:

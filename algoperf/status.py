@@ -1,4 +1,4 @@
-"""Every trial of a results folder: done (and how), running, failed (and why), or waiting."""
+"""Every trial of a results folder: done (and how), running, failed (and why), stopped or waiting."""
 
 import csv
 import dataclasses
@@ -18,7 +18,7 @@ from algoperf.plan import Trial
 from algoperf.protocol import load_protocol
 from algoperf.registry import load_spec
 
-Progress = Literal["done", "running", "stopped", "waiting"]
+Progress = Literal["done", "running", "failed", "stopped", "waiting"]
 
 # A trial that has not written for so long, in evaluation periods, is not running any more.
 _SILENT_PERIODS = 5
@@ -26,7 +26,8 @@ _SILENT_PERIODS = 5
 
 @dataclasses.dataclass(frozen=True)
 class TrialStatus:
-    """progress: stopped is a trial that began, has no result and has fallen silent: the same command goes on with it.
+    """progress: failed ended with an error of the machine or the data, stopped has fallen silent without a word; the
+    same command goes on with either. outcome: how it is done, or why it failed and where the log is.
 
     charged: seconds, None before the first evaluation; best: of the target's metric on the validation split.
     """
@@ -56,7 +57,11 @@ def _status(trial: Trial, folder: Path) -> TrialStatus:
         return TrialStatus(trial, folder, "done", result["status"], result["global_step"], charged, best)
     if not folder.exists():
         return TrialStatus(trial, folder, "waiting", "", None, None, None)
-    silence = time.time() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    newest = max((folder, *folder.iterdir()), key=lambda path: path.stat().st_mtime)
+    if newest.name == log.ERRORS:
+        why = newest.read_text(errors="replace").rstrip().rpartition("\n")[2]
+        return TrialStatus(trial, folder, "failed", f"{why} ({newest})", step, charged, best)
+    silence = time.time() - newest.stat().st_mtime
     progress = "running" if silence < _SILENT_PERIODS * max(spec.eval_period, 60) else "stopped"
     return TrialStatus(trial, folder, progress, "", step, charged, best)
 
@@ -95,11 +100,16 @@ def print_table(found: list[TrialStatus]) -> None:
     for heading in ("trial", "progress", "outcome", "step", "charged s", "best"):
         table.add_column(heading, justify="right" if heading in ("step", "charged s", "best") else "left")
     for entry in found:
-        style = {"done": "green" if entry.outcome == "reached" else "", "running": "bold", "stopped": "red"}
+        style = {
+            "done": "green" if entry.outcome == "reached" else "",
+            "running": "bold",
+            "failed": "red",
+            "stopped": "red",
+        }
         table.add_row(
             Text(str(entry.trial.folder)),
             entry.progress,
-            entry.outcome,
+            Text(entry.outcome),
             "" if entry.global_step is None else f"{entry.global_step:,}",
             "" if entry.charged is None else f"{entry.charged:,.1f}",
             "" if entry.best is None else f"{entry.best:.4f}",

@@ -166,6 +166,22 @@ def test_the_status_of_trials_that_run_and_that_are_done(tmp_path, data_dir):
     assert running["best"] == done["best"]
 
 
+def test_the_status_of_a_trial_that_failed_says_why_and_which_log(tmp_path, data_dir):
+    folder = tmp_path / "mini" / "external" / "nadamw_pytorch" / "study_0" / "criteo1tb_pytorch" / "trial_1"
+    folder.mkdir(parents=True)
+    (folder / "checkpoints").write_text("a file where the folder of the checkpoints must be")
+    found = run(*trial(folder, data_dir), "--max-steps", 2)
+    assert found.returncode == 1
+    assert not (folder / "result.json").exists()
+    statuses = {entry["folder"]: entry for entry in json.loads(run("status", tmp_path, "--json").stdout)}
+    failed = statuses[str(folder)]
+    assert failed["progress"] == "failed"
+    assert "FileExistsError" in failed["outcome"]
+    assert str(folder / "error.log") in failed["outcome"]
+    (folder / "checkpoints").unlink()
+    assert run(*trial(folder, data_dir), "--max-steps", 2).returncode == 0
+
+
 def test_doctor_says_what_is_there_and_what_to_mend(tmp_path, data_dir):
     config = tmp_path / "config.yaml"
     config.write_text(f"protocol: mini\nsubmissions: [{{name: nadamw, framework: jax}}]\ndata_dir: {data_dir}\n")

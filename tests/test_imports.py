@@ -17,7 +17,7 @@ LIGHT = {
     "workflow.read(config.load(Path('config/full.yaml')).model_dump(mode='json'))",
     "scoring": "import scoring.command, scoring.leaderboard",
     "data": "from workloads.datasets import imagenet, criteo1tb, fashion_mnist, nyc_flights, prepare",
-    "core": "import algoperf.train, algoperf.trial, algoperf.submission, algoperf.evaluate",
+    "core": "import algoperf.train, algoperf.session, algoperf.submission, algoperf.evaluate",
 }
 
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from algoperf import trial
+from algoperf import session, trial
 from algoperf.plan import make_trial
 from algoperf.registry import base_workloads, has_scale
 from algoperf.spec import FRAMEWORKS
@@ -32,7 +32,7 @@ def test_it_trains(name, framework, workload, tmp_path, data_dir):
         if framework == "jax":  # the kit's optimizer state is the state and the compiled step
             compilations.add(state.optimizer_state[1]._cache_size())
 
-    result = trial.execute(setup, report)
+    result = session.execute(setup, report)
     assert compilations == ({1} if framework == "jax" else set())
     assert result["status"] in ("reached", "budget_exhausted")
     assert result["global_step"] == STEPS[workload]
@@ -56,7 +56,7 @@ def test_self_tuning_gets_its_point(name, tmp_path, data_dir):
     setup = trial.set_up(identity, tmp_path, data_dir, 1)
     assert setup.point == json.loads((SUBMISSIONS / name / "self_tuning.json").read_text())
     assert setup.max_runtime == 1.5 * setup.workload.max_allowed_runtime_sec
-    assert trial.execute(setup, lambda state: None)["status"] == "budget_exhausted"
+    assert session.execute(setup, lambda state: None)["status"] == "budget_exhausted"
 
 
 OFFICIAL_FUNCTIONS = """
@@ -106,7 +106,7 @@ def broken(tmp_path):
 def test_what_a_submission_does_is_a_result(broken, tmp_path, data_dir, what, status, logged):
     identity = make_trial("mini", "external", str(broken(what)), "pytorch", "criteo1tb", 0, 1)
     out = tmp_path / "trial_1"
-    result = trial.execute(trial.set_up(identity, out, data_dir), lambda state: None)
+    result = session.execute(trial.set_up(identity, out, data_dir), lambda state: None)
     assert result == json.loads((out / "result.json").read_text())
     assert result["status"] == status
     assert result["label"] == "broken_pytorch"

@@ -1,7 +1,7 @@
 """The timing rules of the loop, one by one, with a clock that the test sets.
 
 The device, the workload and the submission here are stand-ins that cost a known number of seconds; the real ones are
-trained in test_trial.py.
+trained in test_session.py.
 """
 
 import math

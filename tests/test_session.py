@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from algoperf import log, trial
+from algoperf import log, session, trial
 from algoperf.plan import make_trial
 from algoperf.spec import FRAMEWORKS, UsageError
 from tests.conftest import REPOSITORY
@@ -56,7 +56,7 @@ def run(setup, killed_after=None):
             raise Killed
 
     try:
-        trial.execute(ticking(setup), report, now=Ticks())
+        session.execute(ticking(setup), report, now=Ticks())
     except Killed:
         return None
     with (setup.out / log.EVALUATIONS).open(newline="") as file:
