@@ -93,8 +93,7 @@ def run_trial(run: Run, state: State, clock: Clock, queue: InputQueue, save: Cal
 
 def train_step(run: Run, state: State, clock: Clock, input_queue: Iterator[dict[str, Any]]) -> bool:
     """One update by the submission, as the official harness calls it. Returns whether training is complete."""
-    step_rng = run.backend.fold_in(run.rng, state.global_step)
-    data_rng, update_rng, *_ = run.backend.split(step_rng, 4)
+    data_rng, update_rng, _, _ = run.backend.step_keys(run.rng, state.global_step)
     with _submission_code():
         batch = run.submission.data_selection(
             run.workload,
@@ -122,8 +121,7 @@ def prepare_for_evaluation(run: Run, state: State) -> None:
     """Lets the submission replace its parameters before they are evaluated, by an average for example."""
     if run.submission.prepare_for_eval is None:
         return
-    step_rng = run.backend.fold_in(run.rng, state.global_step - 1)
-    _, _, prepare_rng, _ = run.backend.split(step_rng, 4)
+    _, _, prepare_rng, _ = run.backend.step_keys(run.rng, state.global_step - 1)
     with _submission_code():
         state.optimizer_state, state.params, state.model_state = run.submission.prepare_for_eval(
             **_common_arguments(run, state), rng=prepare_rng
@@ -133,8 +131,8 @@ def prepare_for_evaluation(run: Run, state: State) -> None:
 def evaluate(run: Run, state: State, clock: Clock) -> None:
     """Adds a row to the trial's evaluations, off the clock."""
     with clock.freely("evaluation"):
-        step_rng = run.backend.fold_in(run.rng, state.global_step - 1)
-        values = run.evaluate(state.params, state.model_state, run.backend.split(step_rng, 4)[3])
+        _, _, _, eval_rng = run.backend.step_keys(run.rng, state.global_step - 1)
+        values = run.evaluate(state.params, state.model_state, eval_rng)
         is_finite = all(map(math.isfinite, values.values())) and run.backend.all_finite(state.params)
     state.evaluations_not_finite = 0 if is_finite else state.evaluations_not_finite + 1
     state.evaluations.append(

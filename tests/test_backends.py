@@ -35,13 +35,21 @@ def test_pytorch_keys_are_the_official_ones():
     key = backend.prng_key(42)
     assert key.tolist() == expected["PRNGKey(42)"]
     assert backend.split(key, 2).tolist() == expected["split(.,2)"]
-    assert backend.fold_in(key, 7).tolist() == expected["fold_in(.,7)"]
     assert backend.split(key, 4).tolist() == expected["split4"]
+    *_, rng = backend.split(key, 4)
+    assert [key.tolist() for key in backend.step_keys(rng, 0)] == expected["step0"]
+
+
+def test_jax_keys_are_the_official_ones():
+    backend = load_backend("jax")
+    rng = backend.prng_key(3)
+    expected = jax.random.split(jax.random.fold_in(rng, 7), 4)
+    assert [key.tolist() for key in backend.step_keys(rng, 7)] == expected.tolist()
 
 
 def test_the_keys_of_a_trial_differ(backend):
     *keys, rng = backend.split(backend.prng_key(3), 4)
-    keys += [key for step in range(5) for key in backend.split(backend.fold_in(rng, step), 4)]
+    keys += [key for step in range(5) for key in backend.step_keys(rng, step)]
     assert len({tuple(np.asarray(key).tolist()) for key in keys}) == len(keys)
 
 

@@ -40,11 +40,8 @@ class Backend:
         self.world = world
         self.finite = True
 
-    def split(self, key, count):
-        return [(*key, number) for number in range(count)]
-
-    def fold_in(self, key, data):
-        return (*key, f"step {data}")
+    def step_keys(self, key, global_step):
+        return tuple((*key, global_step, number) for number in range(4))
 
     def synchronize(self, *trees):
         self.world.seconds = max(self.world.seconds, self.world.device_done)

@@ -31,7 +31,8 @@ class Backend(Protocol):
 
     def split(self, key: Key, count: int) -> Any: ...
 
-    def fold_in(self, key: Key, data: int) -> Key: ...
+    def step_keys(self, key: Key, global_step: int) -> tuple[Key, Key, Key, Key]:
+        """The keys of a step, for selecting data, updating, preparing for an evaluation, and evaluating."""
 
     def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """A NumPy batch on the devices, each with its share of the examples."""

@@ -55,8 +55,9 @@ class PytorchBackend:
     def split(self, key: np.ndarray, count: int) -> np.ndarray:
         return _generator(key).randint(0, _KEY_MODULUS, size=(count, 2), dtype=np.int32)
 
-    def fold_in(self, key: np.ndarray, data: int) -> np.ndarray:
-        return np.asarray([_generator(key).randint(0, _KEY_MODULUS, dtype=np.int32), data])
+    def step_keys(self, key: np.ndarray, global_step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        folded_in = np.asarray([_generator(key).randint(0, _KEY_MODULUS, dtype=np.int32), global_step])
+        return tuple(self.split(folded_in, 4))
 
     def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
         return {name: self._place_array(array) for name, array in batch.items()}
