@@ -22,6 +22,8 @@ data = typer.Typer(no_args_is_help=True, help="Raw files into the prepared store
 app.add_typer(data, name="data")
 
 DataDir = Annotated[Path, typer.Option(help="Where prepared data lies.")]
+ProtocolName = Annotated[str, typer.Option(help="mini, v0.5 or v0.6.")]
+RulesetName = Annotated[str, typer.Option(help="external or self.")]
 ConfigFile = Annotated[Path, typer.Option(help="The experiment.")]
 
 
@@ -30,8 +32,8 @@ def trial(
     workload: Annotated[str, typer.Option(help="A workload or variant; `algoperf workloads` lists them.")],
     framework: Annotated[str, typer.Option(help="jax or pytorch.")],
     submission: Annotated[str, typer.Option(help="A name in submissions/, or the path of a file or folder.")],
-    protocol: Annotated[str, typer.Option(help="mini, v0.5 or v0.6.")],
-    ruleset: Annotated[str, typer.Option(help="external or self.")],
+    protocol: ProtocolName,
+    ruleset: RulesetName,
     study: Annotated[int, typer.Option(help="Which repetition, from 0.")],
     trial: Annotated[int, typer.Option(help="Which hyperparameter point, from 1.")],
     out: Annotated[Path, typer.Option(help="The trial's folder: results and checkpoints.")],
@@ -57,8 +59,8 @@ def trial(
 @app.command()
 def score(
     logs: Annotated[Path, typer.Argument(help="A folder of <submission>/study_<i>/<workload>_<framework>/trial_<k>/.")],
-    protocol: Annotated[str, typer.Option(help="mini, v0.5 or v0.6.")],
-    ruleset: Annotated[str, typer.Option(help="external or self.")],
+    protocol: ProtocolName,
+    ruleset: RulesetName,
     out: Annotated[Path, typer.Option(help="The folder for tables, pictures and report.html.")],
     reading: Annotated[
         str, typer.Option(help="as-documented, or as-published (the reference code).")

@@ -76,7 +76,6 @@ class InputQueue:
         self._order = ShuffledOrder(len(source), source.block_size, seed)
         self._ready: queue.Queue[Batch | Exception] = queue.Queue(_PREFETCHED_BATCHES)
         self._closed = threading.Event()
-        self._head: Batch | None = None
         self._reader = threading.Thread(target=self._read_ahead, args=(position,), daemon=True)
         self._reader.start()
 
@@ -84,19 +83,11 @@ class InputQueue:
         return self
 
     def __next__(self) -> Batch:
-        batch = self.peek()
-        self._head = None
+        item = self._ready.get()
+        if isinstance(item, Exception):
+            raise InfrastructureError(f"the training data could not be read: {item}") from item
         self.position += self._batch_size
-        return batch
-
-    def peek(self) -> Batch:
-        """The batch that comes next, without taking it."""
-        if self._head is None:
-            item = self._ready.get()
-            if isinstance(item, Exception):
-                raise InfrastructureError(f"the training data could not be read: {item}") from item
-            self._head = item
-        return self._head
+        return item
 
     def close(self) -> None:
         """Ends the reading thread."""

@@ -4,10 +4,10 @@
 from its last checkpoint when the same command is given again.
 """
 
+import contextlib
 import csv
 import dataclasses
 import importlib.metadata
-import itertools
 import shutil
 import time
 import traceback
@@ -76,16 +76,14 @@ class _Session:
             log.Table(measurements, _rows_until(measurements, saved["global_step"]))
         )
         setup.workload.metrics_logger = self.metrics_logger
-        train_source = open_source(setup.workload.spec, "train", setup.workload.data_dir)
-        self.queue = InputQueue(
-            train_source,
-            setup.batch_size,
-            setup.seed,
-            setup.backend.place_batch,
-            saved["position"],
-            setup.backend.shard,
-        )
+        self.queue = self._queue_from(saved["position"])
         self.state: State | None = None
+
+    def _queue_from(self, position: int) -> InputQueue:
+        setup = self._setup
+        source = open_source(setup.workload.spec, "train", setup.workload.data_dir)
+        backend = setup.backend
+        return InputQueue(source, setup.batch_size, setup.seed, backend.place_batch, position, backend.shard)
 
     def _write_metadata(self) -> None:
         setup = self._setup
@@ -161,13 +159,14 @@ class _Session:
     def _restore(self, run: Run) -> None:
         """Puts the checkpoint's state in place of the fresh one, after a first step on the fresh one.
 
-        That step compiles what an uninterrupted trial has compiled long ago; it happens off the clock, on a batch that
-        is not taken from the queue, and everything it computes is overwritten.
+        That step compiles what an uninterrupted trial has compiled long ago; it happens off the clock, on a queue of its
+        own (a submission may change or donate its batch), and everything it computes is overwritten.
         """
         saved, backend = self._saved, run.backend
         fresh = dataclasses.replace(self.state)
         self.metrics_logger.muted = True
-        train_step(run, self.state, Clock(self._now), itertools.repeat(self.queue.peek()))
+        with contextlib.closing(self._queue_from(saved["position"])) as queue:
+            train_step(run, self.state, Clock(self._now), queue)
         backend.synchronize(self.state.params, self.state.optimizer_state, self.state.model_state)
         self.metrics_logger.muted = False
         self.state.params = backend.restore(fresh.params, saved["params"])

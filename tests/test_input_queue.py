@@ -78,15 +78,6 @@ def test_a_queue_goes_on_from_its_position():
     rest.close()
 
 
-def test_peeking_takes_nothing():
-    queue = InputQueue(Numbers(10), 4, seed=5, place=dict)
-    peeked = queue.peek()
-    assert queue.position == 0
-    assert next(queue) is peeked
-    assert queue.position == 4
-    queue.close()
-
-
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_processes_together_read_the_batches_of_one(world_size):
     alone = InputQueue(Numbers(30), 8, seed=5, place=dict)

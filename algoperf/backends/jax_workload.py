@@ -28,7 +28,7 @@ class JaxWorkload(Workload):
         self._model_class = importlib.import_module(f"{spec.package}.model_jax").MODEL
         # The structure of the model, with shapes where its arrays will be.
         self._abstract = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
-        self._graphdef, self._abstract_params, self._abstract_state = layers.split(self._abstract)
+        self._graphdef, self._abstract_params, _ = layers.split(self._abstract)
 
     def _build(self, key: jax.Array) -> nnx.Module:
         return self._model_class(**self.spec.model, rngs=nnx.Rngs(params=key))
