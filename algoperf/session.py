@@ -159,8 +159,8 @@ class _Session:
     def _restore(self, run: Run) -> None:
         """Puts the checkpoint's state in place of the fresh one, after a first step on the fresh one.
 
-        That step compiles what an uninterrupted trial has compiled long ago; it happens off the clock, on a queue of its
-        own (a submission may change or donate its batch), and everything it computes is overwritten.
+        That step compiles what an uninterrupted trial has compiled long ago; it happens off the clock, on a queue of
+        its own (a submission may change or donate its batch), and everything it computes is overwritten.
         """
         saved, backend = self._saved, run.backend
         fresh = dataclasses.replace(self.state)
