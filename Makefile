@@ -43,5 +43,5 @@ clean:  ## remove results and prepared data, not the environment
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,dev]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,slurm,dev]'
 	touch $@

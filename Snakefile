@@ -6,14 +6,39 @@ from algoperf import workflow as experiment
 configfile: f"{workflow.basedir}/config/mini.yaml"
 
 
+experiment.ignore_signals()
 EXPERIMENT = experiment.read(config)
 RULESETS = EXPERIMENT.config.rulesets
 
+# The `algoperf` of this environment, also where it was not activated.
+shell.prefix(f"export PATH={experiment.bin_folder()}:$PATH; ")
+
+
+wildcard_constraints:
+    results=EXPERIMENT.results_constraint,
+    framework="jax|pytorch",
+    study="[0-9]+",
+    trial="[0-9]+",
+
 
 include: "rules/data.smk"
-include: "rules/train.smk"
+
+
+if not EXPERIMENT.config.partial:  # a partial score takes the trials that are there, and runs none
+
+    include: "rules/train.smk"
+
+
 include: "rules/score.smk"
 include: "rules/report.smk"
+
+
+onstart:
+    EXPERIMENT.begin(is_on_cluster=workflow.non_local_exec)
+
+
+onerror:
+    EXPERIMENT.print_failures()
 
 
 rule score:

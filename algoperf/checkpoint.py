@@ -31,11 +31,15 @@ def save(directory: Path, step: int, state: Mapping[str, Any]) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"checkpoint_{step:012d}.npz"
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # a full disk must not stay full of halves
+        raise
     _flush_directory(directory)
     for old in _checkpoints(directory)[_KEPT:]:
         old.unlink()
@@ -56,6 +60,12 @@ def restore_latest(directory: Path) -> tuple[dict[str, Any] | None, list[str]]:
     if damaged:
         raise CheckpointError(f"every checkpoint in {directory} is damaged; remove the folder to begin the trial anew.")
     return None, damaged
+
+
+def remove(directory: Path) -> None:
+    """Removes all checkpoints, whole and half, from a directory."""
+    for path in directory.glob("checkpoint_*"):
+        path.unlink()
 
 
 def _checkpoints(directory: Path) -> list[Path]:

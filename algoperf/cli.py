@@ -4,6 +4,7 @@ Every command imports what it needs when it runs, so that `--help` starts at onc
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,22 +39,57 @@ def trial(
     trial: Annotated[int, typer.Option(help="Which hyperparameter point, from 1.")],
     out: Annotated[Path, typer.Option(help="The trial's folder: results and checkpoints.")],
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
+    accelerator: Annotated[
+        str, typer.Option(help="The hardware it must find, as cluster.yaml describes it; local: any.")
+    ] = "local",
     data_dir: DataDir = Path("data"),
 ) -> None:
-    """Train one trial to its target. Run again it goes on where it stopped; finished it returns at once."""
+    """Train one trial to its target. Run again it goes on where it stopped; finished it returns at once.
+
+    Inside of a Slurm job it uses all that the job has: a process for each GPU in PyTorch, for each node in JAX.
+    """
     from rich.console import Console
 
-    from algoperf import progress, session
+    from algoperf import progress
     from algoperf import trial as trials
     from algoperf.plan import make_trial
 
-    console = Console(highlight=False)
     identity = make_trial(protocol, ruleset, submission, framework, workload, study, trial)
     result = trials.finished_result(identity, out)
     if result is None:
-        setup = trials.set_up(identity, out, data_dir, max_steps)
-        result = session.execute(setup, progress.Reporter(setup, console))
-    progress.print_result(result, console)
+        result = _run_trial(identity, out, data_dir, max_steps, accelerator)
+    progress.print_result(result, Console(highlight=False))
+
+
+def _run_trial(identity, out: Path, data_dir: Path, max_steps: int | None, accelerator: str) -> dict:
+    """In this process where it is one of the trial's; else in processes that it starts."""
+    from rich.console import Console
+
+    from algoperf import cluster, interruption, job, journal, launch, progress, ranks, session, staging
+    from algoperf import trial as trials
+
+    site = cluster.load() if job.current() or accelerator != cluster.LOCAL else cluster.Cluster()
+    if starter := launch.command(identity.framework, site.environment(identity.framework), os.environ):
+        sys.exit(launch.run(starter, sys.argv[1:], out))
+    begun, end = job.begun_and_end()
+    is_first = ranks.join().rank == 0
+    data_dir = staging.stage(trials.spec_of(identity).dataset, data_dir, site.scratch_folder())
+    try:
+        setup = trials.set_up(identity, out, data_dir, max_steps, accelerator, begun)
+    except InfrastructureError as error:
+        journal.log_error(out, str(error))
+        raise
+    watch = job.watch(begun, end, setup.workload.spec.needs.evaluation_time)
+    reporter = progress.Reporter(setup, Console(highlight=False, quiet=not is_first))
+    try:
+        result = session.execute(setup, reporter, watch=watch)
+    except interruption.InterruptionError as error:
+        job.go_on_later(error, is_first)
+        raise
+    if not is_first:
+        # Where the first process has not ended with the same result it is waiting for this one; the exit code ends it.
+        sys.exit(result["status"] in ("out_of_memory", "submission_error"))
+    return result
 
 
 @app.command()
@@ -69,6 +105,13 @@ def score(
         str | None,
         typer.Option("--with", help="Rank a published leaderboard's submissions too: published:v0.5-external."),
     ] = None,
+    allow_mixed_hardware: Annotated[
+        bool, typer.Option("--allow-mixed-hardware", help="Compare times of unlike machines; the score says so.")
+    ] = False,
+    partial: Annotated[
+        str | None,
+        typer.Option(help="How much of the experiment this is, such as '37 of 40 trials'; the score says so."),
+    ] = None,
 ) -> None:
     """Score a tree of logs, ours or anyone's: leaderboard, performance profile, and why workloads were lost."""
     from rich.console import Console
@@ -76,7 +119,7 @@ def score(
     from scoring.command import score_logs
     from scoring.leaderboard import leaderboard
 
-    result = score_logs(logs, protocol, ruleset, reading, out, with_published)
+    result = score_logs(logs, protocol, ruleset, reading, out, with_published, allow_mixed_hardware, partial)
     console = Console(highlight=False)
     console.print(leaderboard(result))
     console.print(f"report: {out / 'report.html'}", markup=False)
@@ -108,9 +151,10 @@ def plan(config: ConfigFile = Path("config/mini.yaml"), nodes: Annotated[int, ty
 def status(
     results: Annotated[Path | None, typer.Argument(help="The results folder; the config's where left out.")] = None,
     config: ConfigFile = Path("config/mini.yaml"),
+    every_trial: Annotated[bool, typer.Option("--all", help="A line for each trial, however many there are.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
 ) -> None:
-    """Every trial of an experiment: done (how), running, stopped or waiting."""
+    """Every trial of an experiment: done (how), running, failed (why), stopped or waiting."""
     from algoperf import config as configs
     from algoperf import plan, status
 
@@ -119,7 +163,25 @@ def status(
     if as_json:
         print(json.dumps([status.as_dict(entry) for entry in found], indent=2))
     else:
-        status.print_table(found)
+        status.print_table(found, every_trial)
+
+
+@app.command()
+def rerun(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Folders of trials, or parts of their paths: nadamw_jax, wmt, trial_2.")
+    ] = None,
+    status: Annotated[str | None, typer.Option(help="How they ended: out_of_memory,submission_error.")] = None,
+    config: ConfigFile = Path("config/mini.yaml"),
+) -> None:
+    """Put finished trials back to be run: they are moved aside, and the next `snakemake` starts them anew."""
+    from algoperf import config as configs
+    from algoperf import rerun
+
+    experiment = configs.load(config)
+    statuses = None if status is None else set(status.split(","))
+    for moved in rerun.rerun(experiment, experiment.results_dir, statuses, names or []):
+        print(moved)
 
 
 @app.command()
@@ -141,11 +203,18 @@ def workloads(
 
 
 @app.command()
-def doctor(config: ConfigFile = Path("config/mini.yaml")) -> None:
-    """Check this machine: frameworks, data, cluster. Each line is ok or says how to mend it."""
-    from algoperf import doctor
+def doctor(
+    config: ConfigFile = Path("config/mini.yaml"),
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Print a first cluster.yaml, read from the live cluster, instead.")
+    ] = False,
+) -> None:
+    """Check this machine or cluster: frameworks, data, Slurm. Each line is ok or says how to mend it."""
+    from algoperf import doctor, proposal
 
-    if not doctor.print_checks(config):
+    if propose:
+        print(proposal.propose(), end="")
+    elif not doctor.print_checks(config):
         sys.exit(1)
 
 

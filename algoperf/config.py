@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import yaml
@@ -12,11 +12,16 @@ from algoperf.spec import Framework, UsageError
 from algoperf.submission import short_name
 
 
-class _Model(pydantic.BaseModel):
+class Strict(pydantic.BaseModel):
+    """Refuses unknown keys and does not change."""
+
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
-class SubmissionEntry(_Model):
+AnyStrict = TypeVar("AnyStrict", bound=Strict)
+
+
+class SubmissionEntry(Strict):
     """One contestant: a submission in one framework."""
 
     name: Annotated[
@@ -30,7 +35,7 @@ class SubmissionEntry(_Model):
         return f"{short_name(self.name)}_{self.framework}"
 
 
-class Config(_Model):
+class Config(Strict):
     """An experiment."""
 
     protocol: Literal[tuple(PROTOCOLS)] = pydantic.Field(description="the version of the benchmark")
@@ -40,7 +45,10 @@ class Config(_Model):
     variants: list[str] | Literal["all", "none"] = pydantic.Field(
         "none", description="variants beyond the protocol's held-outs: full names, all or none"
     )
-    accelerator: str = pydantic.Field("local", description="the hardware that every trial must run on")
+    accelerator: str = pydantic.Field(
+        "local", description="the hardware that every trial must run on: a name in profiles/slurm/cluster.yaml"
+    )
+    partial: bool = pydantic.Field(False, description="score the trials that there are, and run none")
     data_dir: Path = pydantic.Field(Path("data"), description="prepared data")
     results_dir: Path = pydantic.Field(Path("results"), description="what trials and scores are written to")
 
@@ -59,17 +67,30 @@ def schema() -> str:
 
 def parse(content: Any, where: str = "the config") -> Config:
     """Raises UsageError with one sentence that names the first wrong key and the allowed ones."""
+    return check_content(Config, content, where)
+
+
+def check_content(model: type[AnyStrict], content: Any, where: str) -> AnyStrict:
+    """`content` as a `model`. Raises UsageError with a sentence that names the first wrong key and the allowed ones."""
     try:
-        return Config.model_validate(content)
+        return model.model_validate(content)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "it"
         if first["type"] == "extra_forbidden":
-            allowed = SubmissionEntry if len(first["loc"]) > 1 else Config
-            raise UsageError(
-                f"{where} has an unknown key {key!r}; the keys are {', '.join(allowed.model_fields)}."
-            ) from None
+            allowed = ", ".join(_keys_at(model.model_json_schema(), first["loc"][:-1]))
+            raise UsageError(f"{where} has an unknown key {key!r}; the keys are {allowed}.") from None
         raise UsageError(f"{where} is wrong at {key!r}: {first['msg']} (got {first['input']!r}).") from None
+
+
+def _keys_at(schema: dict[str, Any], location: tuple[str | int, ...]) -> list[str]:
+    """The keys that a schema allows at a place in its content."""
+    here = schema
+    for step in location:
+        here = here.get("properties", {}).get(step) or here.get("items") or here["additionalProperties"]
+        if "$ref" in here:
+            here = schema["$defs"][here["$ref"].rpartition("/")[2]]
+    return list(here["properties"])
 
 
 def load(path: Path) -> Config:

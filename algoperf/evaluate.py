@@ -3,6 +3,8 @@
 import importlib
 from typing import Any
 
+import numpy as np
+
 from algoperf.backends import Backend
 from algoperf.input_queue import evaluation_batches
 from algoperf.spec import Split
@@ -21,21 +23,23 @@ class Evaluator:
 
     def __init__(self, workload: Workload, backend: Backend, batch_size: int):
         self._workload, self._backend, self._batch_size = workload, backend, batch_size
+        self._metrics = {name: importlib.import_module(f"workloads.metrics.{name}") for name in workload.spec.metrics}
         self._sources = {name: open_source(workload.spec, split, workload.data_dir) for name, split in _SPLITS.items()}
 
     def __call__(self, params: Any, model_state: Any, rng: Any) -> dict[str, float | int]:
-        """`<split>/<metric>` for all three splits, and `validation/num_examples` and `test/num_examples`."""
+        """`<split>/<metric>` for all three splits, and `validation/num_examples` and `test/num_examples`.
+
+        Involves all processes: each evaluates its own rows of every batch, and all of them get the values.
+        """
         values: dict[str, float | int] = {}
         for split, source in self._sources.items():
-            metrics = {
-                name: importlib.import_module(f"workloads.metrics.{name}").Metric()
-                for name in self._workload.spec.metrics
-            }
+            statistics = {name: [] for name in self._metrics}
             for batch in evaluation_batches(source, self._batch_size, self._backend.shard):
                 outputs = self._workload.forward_for_evaluation(params, batch, model_state, rng)
-                for metric in metrics.values():
-                    metric.update(outputs, batch)
-            values.update({f"{split}/{name}": float(metric.result()) for name, metric in metrics.items()})
+                for name, metric in self._metrics.items():
+                    statistics[name].append(metric.statistics(outputs, batch))
+            for name, metric in self._metrics.items():
+                values[f"{split}/{name}"] = metric.result(self._backend.gather(np.concatenate(statistics[name])))
             if split != "train":
                 values[f"{split}/num_examples"] = len(source)
         return values

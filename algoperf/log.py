@@ -56,13 +56,14 @@ class Table:
 class MetricsLogger:
     """Takes a submission's training metrics while the clock runs, and writes them only when it has stopped.
 
-    The values may be device arrays: they are not looked at before `flush`, so logging waits for no device.
+    The values may be device arrays: they are not looked at before `flush`, so logging waits for no device. Without a
+    table it takes none: only the first of a trial's processes keeps a record.
     """
 
-    def __init__(self, table: Table):
+    def __init__(self, table: Table | None):
         self._table = table
         self._pending: list[dict[str, Any]] = []
-        self.muted = False
+        self.muted = table is None
 
     def append_scalar_metrics(self, metrics: Mapping[str, Any], global_step: int) -> None:
         """metrics: name -> a number, or an array of one."""

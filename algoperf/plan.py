@@ -11,7 +11,7 @@ from algoperf import submission
 from algoperf.config import Config
 from algoperf.protocol import RULESETS, Protocol, Ruleset, load_protocol
 from algoperf.registry import base_of, load_spec, variants
-from algoperf.spec import Framework, UsageError
+from algoperf.spec import FRAMEWORKS, Framework, UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Trial:
 def make_trial(
     protocol: str, ruleset: str, name_or_path: str, framework: str, workload: str, study: int, trial: int
 ) -> Trial:
-    """A trial as a command line names it. Raises UsageError for an unknown ruleset."""
+    """A trial as a command line names it. Raises UsageError for an unknown ruleset or framework."""
+    if framework not in FRAMEWORKS:
+        raise UsageError(f"there is no framework {framework!r}; the frameworks are {', '.join(FRAMEWORKS)}.")
     if ruleset not in RULESETS:
         raise UsageError(f"there is no ruleset {ruleset!r}; the rulesets are {', '.join(RULESETS)}.")
     label = f"{submission.short_name(name_or_path)}_{framework}"

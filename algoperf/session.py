@@ -5,79 +5,107 @@ from its last checkpoint when the same command is given again.
 """
 
 import contextlib
-import csv
 import dataclasses
 import importlib.metadata
-import shutil
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from algoperf import checkpoint, hardware, log, submission
+from algoperf import checkpoint, hardware, journal, submission
 from algoperf.clock import Clock
 from algoperf.evaluate import Evaluator
 from algoperf.input_queue import InputQueue
-from algoperf.spec import UsageError
+from algoperf.interruption import InterruptionError, Watch
+from algoperf.journal import Journal
+from algoperf.lock import FolderLock
+from algoperf.log import MetricsLogger
+from algoperf.spec import InfrastructureError, UsageError
 from algoperf.train import Run, State, Status, SubmissionError, run_trial, time_to_target, train_step
 from algoperf.trial import Setup
 from workloads.datasets.prepare import open_source
 
-_CHECKPOINTS = "checkpoints"
 _VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "torch")
+
+# Seconds that a process which is not the first gives the first one to record how a submission failed.
+_FIRST_RECORDS = 15.0
 
 Report = Callable[[State], None]
 
 
-def execute(setup: Setup, report: Report, now: Callable[[], float] = time.monotonic) -> dict[str, Any]:
-    """Trains, or goes on training, to a result. Raises InfrastructureError where the machine or the data fails."""
-    setup.out.mkdir(parents=True, exist_ok=True)
-    saved, damaged = checkpoint.restore_latest(setup.out / _CHECKPOINTS)
-    for sentence in damaged:
-        _log_error(setup.out, sentence)
-    if saved is not None and saved["identity"] != setup.identity:
-        raise UsageError(f"{setup.out} holds the checkpoint of another trial; give another folder, or remove this one.")
-    session = _Session(setup, saved, now)
+def execute(
+    setup: Setup, report: Report, now: Callable[[], float] = time.monotonic, watch: Watch | None = None
+) -> dict[str, Any]:
+    """Trains, or goes on training, to a result.
+
+    Raises InfrastructureError where the machine or the data fails, and InterruptionError where `watch` says to stop.
+    """
+    is_first = setup.backend.shard[0] == 0
+    with FolderLock(setup.out) if is_first else contextlib.nullcontext() as lock:
+        setup.backend.from_first((0.0,))  # the others wait until the first one has the lock
+        if (result := journal.read_result(setup.out)) is not None:
+            return result
+        try:
+            return _run(setup, lock, report, now, watch or Watch(now))
+        except (UsageError, InterruptionError):
+            raise
+        except Exception as error:
+            with contextlib.suppress(OSError):  # the error may be that nothing can be written here
+                journal.log_error(setup.out, traceback.format_exc())
+            if isinstance(error, OSError):
+                raise InfrastructureError(f"{error.filename or setup.out}: {error.strerror or error}.") from error
+            raise
+
+
+def _run(
+    setup: Setup, lock: FolderLock | None, report: Report, now: Callable[[], float], watch: Watch
+) -> dict[str, Any]:
+    saved, damaged = checkpoint.restore_latest(setup.out / journal.CHECKPOINTS)
+    if lock is not None:
+        for sentence in damaged:
+            journal.log_error(setup.out, sentence)
+    if saved is not None and (
+        different := [key for key, is_ in setup.identity.items() if saved["identity"][key] != is_]
+    ):
+        raise UsageError(
+            f"{setup.out} holds the checkpoint of another trial (its {different[0]} differs); give another folder, or "
+            "remove this one."
+        )
+    session = _Session(setup, lock, saved, now)
     try:
-        status = session.train(report)
+        status = session.train(report, watch)
     except SubmissionError as error:
-        _log_error(setup.out, "".join(traceback.format_exception(error.__cause__)))
+        journal.log_error(setup.out, "".join(traceback.format_exception(error.__cause__)))
         status = "out_of_memory" if setup.backend.is_out_of_memory(error.__cause__) else "submission_error"
-    except Exception:
-        _log_error(setup.out, traceback.format_exc())
-        raise
+        if session.journal is None:
+            return _recorded_by_the_first(setup.out) or session.write_result(status)
     finally:
         session.queue.close()
-        session.metrics_logger.flush()
-    result = session.result(status)
-    log.write_json(setup.out / log.RESULT, result)
-    shutil.rmtree(setup.out / _CHECKPOINTS, ignore_errors=True)
+    return session.write_result(status)
+
+
+def _recorded_by_the_first(out: Path) -> dict[str, Any] | None:
+    """The result, once the first process has written it; None where it does not: only another one has failed."""
+    deadline = time.monotonic() + _FIRST_RECORDS
+    while (result := journal.read_result(out)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
     return result
-
-
-def _log_error(out: Path, text: str) -> None:
-    with (out / log.ERRORS).open("a") as file:
-        file.write(text.rstrip("\n") + "\n")
 
 
 class _Session:
     """One process's share of a trial: the whole of it, or what comes after a preemption."""
 
-    def __init__(self, setup: Setup, saved: dict[str, Any] | None, now: Callable[[], float]):
+    def __init__(self, setup: Setup, lock: FolderLock | None, saved: dict[str, Any] | None, now: Callable[[], float]):
         self._setup, self._saved, self._now = setup, saved, now
-        saved = saved or {"clock": {}, "position": 0, "evaluations": [], "global_step": 0, "preemptions": -1}
-        self.preemptions = saved["preemptions"] + 1
-        self.clock = Clock(now, **saved["clock"])
-        self._write_metadata()
-        self._evaluations = log.Table(setup.out / log.EVALUATIONS, saved["evaluations"])
-        measurements = setup.out / "measurements.csv"
-        self.metrics_logger = log.MetricsLogger(
-            log.Table(measurements, _rows_until(measurements, saved["global_step"]))
-        )
-        setup.workload.metrics_logger = self.metrics_logger
-        self.queue = self._queue_from(saved["position"])
+        self.preemptions = 0 if saved is None else saved["preemptions"] + 1
+        self.clock = Clock(now, **({} if saved is None else saved["clock"]))
+        self.journal = None if lock is None else Journal(setup.out, lock, saved)
+        self._metrics_logger = MetricsLogger(None) if self.journal is None else self.journal.metrics_logger
+        setup.workload.metrics_logger = self._metrics_logger
+        self.queue = self._queue_from(0 if saved is None else saved["position"])
         self.state: State | None = None
+        self._evidence = hardware.evidence()
 
     def _queue_from(self, position: int) -> InputQueue:
         setup = self._setup
@@ -85,22 +113,7 @@ class _Session:
         backend = setup.backend
         return InputQueue(source, setup.batch_size, setup.seed, backend.place_batch, position, backend.shard)
 
-    def _write_metadata(self) -> None:
-        setup = self._setup
-        log.write_json(setup.out / "hparams.json", setup.point)
-        log.write_json(
-            setup.out / f"meta_data_{self.preemptions}.json",
-            {
-                **hardware.machine(),
-                **{f"accelerator.{name}": value for name, value in setup.backend.accelerator().items()},
-                "git_commit_hash": hardware.git_commit(Path(__file__).parent),
-                "rng_seed": setup.seed,
-                "versions": _versions(),
-                "trial": dataclasses.asdict(setup.trial),
-            },
-        )
-
-    def train(self, report: Report) -> Status:
+    def train(self, report: Report, watch: Watch) -> Status:
         setup = self._setup
         backend, workload = setup.backend, setup.workload
         hyperparameters = submission.as_hyperparameters(setup.point)
@@ -124,32 +137,54 @@ class _Session:
         except Exception as error:
             raise SubmissionError(str(error)) from error
         self.state = State(params, backend.place(optimizer_state), model_state, preemptions=self.preemptions)
+        self._write_metadata()
         if self._saved is not None:
             self._restore(run)
 
-        def save() -> None:
-            self._save()
-            report(self.state)
+        reported = len(self.state.evaluations)
 
-        return run_trial(run, self.state, self.clock, self.queue, save)
+        def save() -> None:
+            nonlocal reported
+            self._save()
+            if self.journal is not None and len(self.state.evaluations) > reported:
+                reported = len(self.state.evaluations)
+                report(self.state)
+
+        return run_trial(run, self.state, self.clock, self.queue, save, watch)
+
+    def _write_metadata(self) -> None:
+        if self.journal is None:
+            return
+        setup = self._setup
+        metadata = {
+            **hardware.machine(),
+            **{f"accelerator.{name}": value for name, value in setup.hardware.items()},
+            "hardware_evidence": self._evidence,
+            "git_commit_hash": hardware.git_commit(Path(__file__).parent),
+            "rng_seed": setup.seed,
+            "versions": _versions(),
+            "trial": dataclasses.asdict(setup.trial),
+            "seconds_to_first_step": round(time.time() - setup.begun, 2),
+        }
+        self.journal.write_metadata(self.preemptions, setup.point, metadata)
 
     def _save(self) -> None:
-        """The row first, the checkpoint after it: a row without its checkpoint is dropped when the trial goes on."""
+        """The state is gathered by all processes of the trial and written by the first."""
         state, backend = self.state, self._setup.backend
-        self._evaluations.append(state.evaluations[-1:])
-        self.metrics_logger.flush()
-        checkpoint.save(
-            self._setup.out / _CHECKPOINTS,
-            state.global_step,
+        random_state = backend.export_random_state()
+        if self.journal is None:
+            return
+        self.journal.write(
+            state,
             {
                 "identity": self._setup.identity,
                 "global_step": state.global_step,
                 "evaluations": state.evaluations,
                 "evaluations_not_finite": state.evaluations_not_finite,
                 "preemptions": self.preemptions,
-                "clock": self.clock.state,
+                "clock": {**self.clock.state, "charged": state.charged},
                 "position": self.queue.position,
-                "random_state": backend.export_random_state(),
+                "random_state": random_state,
                 "params": backend.export(state.params),
                 "optimizer_state": backend.export(state.optimizer_state),
                 "model_state": backend.export(state.model_state),
@@ -164,42 +199,42 @@ class _Session:
         """
         saved, backend = self._saved, run.backend
         fresh = dataclasses.replace(self.state)
-        self.metrics_logger.muted = True
+        self._metrics_logger.muted = True
         with contextlib.closing(self._queue_from(saved["position"])) as queue:
             train_step(run, self.state, Clock(self._now), queue)
         backend.synchronize(self.state.params, self.state.optimizer_state, self.state.model_state)
-        self.metrics_logger.muted = False
+        self._metrics_logger.muted = self.journal is None
         self.state.params = backend.restore(fresh.params, saved["params"])
         self.state.optimizer_state = backend.restore(fresh.optimizer_state, saved["optimizer_state"])
         self.state.model_state = backend.restore(fresh.model_state, saved["model_state"])
         self.state.global_step = saved["global_step"]
         self.state.evaluations = saved["evaluations"]
         self.state.evaluations_not_finite = saved["evaluations_not_finite"]
+        self.state.charged = saved["clock"]["charged"]
         backend.restore_random_state(saved["random_state"])
 
-    def result(self, status: Status) -> dict[str, Any]:
+    def write_result(self, status: Status) -> dict[str, Any]:
         setup = self._setup
         state = self.state or State(None, None, None)
-        return {
+        result = {
             **dataclasses.asdict(setup.trial),
             "status": status,
             "time_to_target": time_to_target(setup.workload, state),
             "global_step": state.global_step,
-            "charged_time": self.clock.charged,
+            "charged_time": state.charged,
             "seed": setup.seed,
             "hyperparameters": setup.point,
-            "hardware": setup.backend.accelerator(),
+            "accelerator": setup.accelerator,
+            "hardware": setup.hardware,
+            "hardware_evidence": {"begin": self._evidence, "end": hardware.evidence()},
             "preemptions": self.preemptions,
             "versions": _versions(),
         }
-
-
-def _rows_until(path: Path, global_step: int) -> list[dict[str, str]]:
-    """The training metrics that a trial logged before the step from which it goes on."""
-    if global_step == 0 or not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if int(row["global_step"]) < global_step]
+        if self.journal is not None:
+            self.journal.write_result(result)
+        elif status in ("out_of_memory", "submission_error"):
+            journal.write_result(setup.out, result)  # only this process has failed, and it ends all others
+        return result
 
 
 def _versions() -> dict[str, str]:

@@ -112,6 +112,20 @@ class Budget:
 
 
 @dataclasses.dataclass(frozen=True)
+class Needs:
+    """What a job asks for beside its accelerator.
+
+    evaluation_time: seconds that one evaluation of the three splits takes; at full scale the mean of the v0.5 NAdamW
+    baseline's logs (JAX on 8 V100, MLCommons). memory_gib, cpus: of each node, where a trial shares it with others (by
+    default it does not); estimates.
+    """
+
+    evaluation_time: float
+    memory_gib: int
+    cpus: int
+
+
+@dataclasses.dataclass(frozen=True)
 class WorkloadSpec:
     """One workload, or one variant of it, at one scale: the experiment on one page.
 
@@ -135,6 +149,7 @@ class WorkloadSpec:
     num_validation_examples: int
     num_test_examples: int
     output_layer: str
+    needs: Needs
     model: Mapping[str, Any]
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dropout_rate: float = 0.0

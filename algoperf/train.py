@@ -7,6 +7,7 @@ what the submission queued, so that no charged work leaks into a free evaluation
 
 import contextlib
 import dataclasses
+import errno
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any, Literal
 from algoperf.backends import Backend
 from algoperf.clock import Clock
 from algoperf.input_queue import InputQueue
+from algoperf.interruption import Watch
 from algoperf.spec import InfrastructureError, TrainingCompleteError, UsageError
 from algoperf.submission import Submission
 from algoperf.workload import Workload
@@ -24,6 +26,9 @@ Status = Literal["reached", "budget_exhausted", "diverged", "out_of_memory", "su
 # A trial has diverged when this many evaluations in a row found a loss or a parameter that is not a finite number.
 # Optimizers that skip bad steps recover from one.
 DIVERGED_EVALUATIONS = 3
+
+# What a file system says when it fails; a file that a submission looks for in vain is the submission's own mistake.
+_DISK_FAILURES = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT}
 
 
 class SubmissionError(Exception):
@@ -46,7 +51,11 @@ class Run:
 
 @dataclasses.dataclass
 class State:
-    """What changes, and what a checkpoint keeps. evaluations: the rows of `eval_measurements.csv`."""
+    """What changes, and what a checkpoint keeps.
+
+    evaluations: the rows of `eval_measurements.csv`. charged: seconds at the end of the last step, the same in all
+    processes of the trial.
+    """
 
     params: Any
     optimizer_state: Any
@@ -55,6 +64,7 @@ class State:
     evaluations: list[dict[str, float | int]] = dataclasses.field(default_factory=list)
     evaluations_not_finite: int = 0
     preemptions: int = 0
+    charged: float = 0.0
 
     @property
     def last_evaluation(self) -> float:
@@ -62,30 +72,44 @@ class State:
         return self.evaluations[-1]["accumulated_submission_time"] if self.evaluations else -math.inf
 
 
-def run_trial(run: Run, state: State, clock: Clock, queue: InputQueue, save: Callable[[], None]) -> Status:
+def run_trial(
+    run: Run, state: State, clock: Clock, queue: InputQueue, save: Callable[[], None], watch: Watch
+) -> Status:
     """Trains until both targets are reached, the budget is spent, the submission is done, or the trial has diverged.
 
-    save: called after each evaluation, off the clock. Raises SubmissionError where the submission raises.
+    save: called after each evaluation, and in between when `watch` asks for a checkpoint, off the clock. Raises
+    SubmissionError where the submission raises, and InterruptionError, saved, where `watch` says to stop.
     """
     status = None
     clock.start()
     while status is None:
         is_complete = train_step(run, state, clock, queue)
-        is_due = clock.charged - state.last_evaluation >= run.workload.eval_period_time_sec
-        if not (is_due or is_complete or clock.charged >= run.max_runtime):
+        # All processes of a trial go by the first one's clock, and stop after the same step.
+        state.charged, is_interrupted, is_checkpoint_due = run.backend.from_first(
+            (clock.charged, watch.is_interrupted, watch.is_checkpoint_due)
+        )
+        is_over = is_complete or state.charged >= run.max_runtime
+        is_evaluation_due = is_over or state.charged - state.last_evaluation >= run.workload.eval_period_time_sec
+        if not (is_evaluation_due or is_interrupted or is_checkpoint_due):
             continue
 
-        prepare_for_evaluation(run, state)
-        with _submission_code():
+        if is_evaluation_due:
+            prepare_for_evaluation(run, state)
+        with _submission_code(run.backend):
             run.backend.synchronize(state.params, state.optimizer_state, state.model_state)
         clock.stop()
 
-        is_budget_spent = clock.charged >= run.max_runtime
-        if not is_budget_spent:
+        (state.charged,) = run.backend.from_first((clock.charged,))
+        is_budget_spent = state.charged >= run.max_runtime
+        if is_evaluation_due and not is_budget_spent:
             evaluate(run, state, clock)
+        status = _status(run.workload, state, is_over=is_complete or is_budget_spent)
+        if not is_budget_spent:
             with clock.freely("logging"):
                 save()
-        status = _status(run.workload, state, is_over=is_complete or is_budget_spent)
+            watch.saved()
+        if status is None and is_interrupted:
+            raise watch.interruption(state.global_step)
         if status is None:
             clock.start()
     return status
@@ -94,7 +118,7 @@ def run_trial(run: Run, state: State, clock: Clock, queue: InputQueue, save: Cal
 def train_step(run: Run, state: State, clock: Clock, input_queue: Iterator[dict[str, Any]]) -> bool:
     """One update by the submission, as the official harness calls it. Returns whether training is complete."""
     data_rng, update_rng, _, _ = run.backend.step_keys(run.rng, state.global_step)
-    with _submission_code():
+    with _submission_code(run.backend):
         batch = run.submission.data_selection(
             run.workload,
             input_queue,
@@ -122,7 +146,7 @@ def prepare_for_evaluation(run: Run, state: State) -> None:
     if run.submission.prepare_for_eval is None:
         return
     _, _, prepare_rng, _ = run.backend.step_keys(run.rng, state.global_step - 1)
-    with _submission_code():
+    with _submission_code(run.backend):
         state.optimizer_state, state.params, state.model_state = run.submission.prepare_for_eval(
             **_common_arguments(run, state), rng=prepare_rng
         )
@@ -140,8 +164,8 @@ def evaluate(run: Run, state: State, clock: Clock) -> None:
             **values,
             "global_step": state.global_step,
             "preemption_count": state.preemptions,
-            "score": clock.charged,
-            "accumulated_submission_time": clock.charged,
+            "score": state.charged,
+            "accumulated_submission_time": state.charged,
             "accumulated_eval_time": clock.spent("evaluation"),
             "accumulated_logging_time": clock.spent("logging"),
             "total_duration": clock.session,
@@ -151,7 +175,7 @@ def evaluate(run: Run, state: State, clock: Clock) -> None:
 
 def train_state(run: Run, state: State, clock: Clock) -> Mapping[str, Any]:
     """What the official API tells a submission about its trial, read-only. Times are in charged or free seconds."""
-    charged = clock.charged
+    charged = state.charged
     return types.MappingProxyType(
         {
             "validation_goal_reached": any(map(run.workload.has_reached_validation_target, state.evaluations)),
@@ -200,11 +224,17 @@ def _status(workload: Workload, state: State, is_over: bool) -> Status | None:
 
 
 @contextlib.contextmanager
-def _submission_code() -> Iterator[None]:
+def _submission_code(backend: Backend) -> Iterator[None]:
     """What is raised inside is the submission's, unless the machine or the data failed."""
     try:
         yield
     except (UsageError, InfrastructureError):
         raise
     except Exception as error:
+        if backend.is_infrastructure_error(error) or _is_disk_failure(error):
+            raise InfrastructureError(f"the machine failed: {type(error).__name__}: {error}") from error
         raise SubmissionError(str(error)) from error
+
+
+def _is_disk_failure(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _DISK_FAILURES

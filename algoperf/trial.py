@@ -1,14 +1,16 @@
 """What one trial needs, checked before anything is written, and whether it is finished already."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
-from algoperf import log, submission
+import psutil
+
+from algoperf import cluster, hardware, journal, submission
 from algoperf.backends import Backend, load_backend
 from algoperf.plan import Trial, seed
 from algoperf.protocol import load_protocol
+from algoperf.registry import load_spec
 from algoperf.spec import UsageError, WorkloadSpec
 from algoperf.workload import Workload, load_workload
 from workloads.datasets.prepare import open_source
@@ -16,7 +18,11 @@ from workloads.datasets.prepare import open_source
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """All that a trial needs, checked before anything is written. point: its hyperparameters; seed: see `plan.seed`."""
+    """All that a trial needs, checked before anything is written.
+
+    point: its hyperparameters. seed: see `plan.seed`. accelerator: the name that a config gives to the hardware; what
+    it turned out to be is `hardware`. begun: when the trial's process or job began, in seconds since the epoch.
+    """
 
     trial: Trial
     out: Path
@@ -29,6 +35,9 @@ class Setup:
     eval_batch_size: int
     max_runtime: float
     max_steps: int | None
+    accelerator: str
+    hardware: dict[str, Any]
+    begun: float
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -39,11 +48,28 @@ class Setup:
             "submission": self.trial.label,
             "hyperparameters": self.point,
             "seed": self.seed,
+            "num_devices": self.backend.num_devices,
         }
 
 
-def set_up(trial: Trial, out: Path, data_dir: Path, max_steps: int | None = None) -> Setup:
-    """Checks and loads a trial's parts. Raises UsageError for whatever a person got wrong; writes nothing."""
+def spec_of(trial: Trial) -> WorkloadSpec:
+    """The spec of a trial's workload at the scale of its protocol."""
+    return load_spec(trial.workload, load_protocol(trial.protocol).scale)
+
+
+def set_up(
+    trial: Trial,
+    out: Path,
+    data_dir: Path,
+    max_steps: int | None = None,
+    accelerator: str = cluster.LOCAL,
+    begun: float | None = None,
+) -> Setup:
+    """Checks and loads a trial's parts; writes nothing.
+
+    begun: as in Setup; this process's begin where None. Raises UsageError for whatever a person got wrong, and
+    InfrastructureError where the hardware is not the accelerator that was asked for.
+    """
     protocol = load_protocol(trial.protocol)
     path = submission.find(trial.submission, trial.framework)
     points = submission.hyperparameter_points(path, protocol, trial.ruleset)
@@ -56,6 +82,9 @@ def set_up(trial: Trial, out: Path, data_dir: Path, max_steps: int | None = None
     workload = load_workload(trial.workload, trial.framework, protocol.scale, data_dir, protocol=protocol.name)
     open_source(workload.spec, "train", data_dir)
     backend = load_backend(trial.framework)
+    found = backend.accelerator()
+    if accelerator != cluster.LOCAL:
+        hardware.check(found, accelerator, cluster.load().accelerator(accelerator))
     loaded = submission.load(path)
     return Setup(
         trial=trial,
@@ -69,6 +98,9 @@ def set_up(trial: Trial, out: Path, data_dir: Path, max_steps: int | None = None
         eval_batch_size=_divisible("evaluation batch size", _eval_batch_size(loaded, workload.spec), backend),
         max_runtime=protocol.max_runtime(workload.spec, trial.ruleset),
         max_steps=max_steps,
+        accelerator=accelerator,
+        hardware=found,
+        begun=psutil.Process().create_time() if begun is None else begun,
     )
 
 
@@ -87,9 +119,8 @@ def _divisible(what: str, size: int, backend: Backend) -> int:
 
 def finished_result(trial: Trial, out: Path) -> dict[str, Any] | None:
     """The result of a trial that has ended, None for one that has not. Raises UsageError for another trial's result."""
-    try:
-        result = json.loads((out / log.RESULT).read_text())
-    except FileNotFoundError:
+    result = journal.read_result(out)
+    if result is None:
         return None
     mine = {**dataclasses.asdict(trial), "submission": result["submission"]}  # a name and a path may be the same
     if different := [name for name, value in mine.items() if result[name] != value]:

@@ -1,16 +1,25 @@
 """What the Snakefile asks: the config as a checked value, the trials, and the files that they end in."""
 
+import atexit
 import dataclasses
+import math
+import re
+import shlex
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from algoperf import config, log, plan, submission
+from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status, submission
 from algoperf.protocol import load_protocol
 from algoperf.registry import load_spec
-from algoperf.spec import Scale, UsageError
+from algoperf.spec import InfrastructureError, Scale, UsageError
 from algoperf.store import MANIFEST
 from workloads.datasets.prepare import store_path
+
+
+_SLURMS_MINUTE = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +28,7 @@ class Experiment:
 
     config: config.Config
     trials: list[plan.Trial]
+    accelerator: cluster.Accelerator
 
     @property
     def scale(self) -> Scale:
@@ -39,9 +49,12 @@ class Experiment:
         return self.manifest(load_spec(workload, self.scale).dataset)
 
     def result_pattern(self, workload: str) -> str:
-        """The result of any trial of a workload, with wildcards for what distinguishes them."""
+        """The result of any trial of a workload, with wildcards for what distinguishes them.
+
+        The results folder is one, too, because Slurm's jobs are named after them: see `leftovers.py`.
+        """
         return str(
-            self.config.results_dir
+            Path("{results}")
             / self.config.protocol
             / "{ruleset}"
             / "{label}"
@@ -51,17 +64,28 @@ class Experiment:
             / log.RESULT
         )
 
+    @property
+    def results_constraint(self) -> str:
+        return re.escape(str(self.config.results_dir))
+
     def results(self, ruleset: str | None = None) -> list[str]:
-        """The results of all trials, or of one ruleset's."""
+        """The results of all trials, or of one ruleset's; of a partial score, those that are there."""
         chosen = (trial for trial in self.trials if ruleset in (None, trial.ruleset))
-        return [str(self.config.results_dir / trial.folder / log.RESULT) for trial in chosen]
+        paths = (self.config.results_dir / trial.folder / log.RESULT for trial in chosen)
+        return [str(path) for path in paths if not self.config.partial or path.exists()]
+
+    def partial(self, ruleset: str) -> list[str]:
+        """The option by which a partial score says how much of the whole it is; none where the score is whole."""
+        planned = sum(trial.ruleset == ruleset for trial in self.trials)
+        return ["--partial", f"{len(self.results(ruleset))} of {planned} trials"] if self.config.partial else []
 
     def logs(self, ruleset: str) -> str:
         return str(self.config.results_dir / self.config.protocol / ruleset)
 
     def scores(self, ruleset: str) -> str:
-        """The folder that the scores of a ruleset are written to."""
-        return str(self.config.results_dir / self.config.protocol / "scores" / ruleset)
+        """The folder that the scores of a ruleset are written to; a partial score does not stand for the whole."""
+        name = f"{ruleset}_partial" if self.config.partial else ruleset
+        return str(self.config.results_dir / self.config.protocol / "scores" / name)
 
     def submission(self, label: str) -> str:
         """What a contestant is loaded by."""
@@ -74,12 +98,89 @@ class Experiment:
         protocol = load_protocol(self.config.protocol)
         return submission.hyperparameter_points(path, protocol, ruleset)[trial - 1]
 
+    def cpus(self, workload: str) -> int:
+        """CPUs of each node that a job for a trial of this workload asks for."""
+        return self.accelerator.cpus or load_spec(workload, self.scale).needs.cpus
+
+    def resources(self, workload: str) -> dict[str, Any]:
+        """What a job for a trial of this workload asks of Slurm, in the words of Snakemake's executor for it."""
+        accelerator = self.accelerator
+        needs = load_spec(workload, self.scale).needs
+        asked = {
+            "slurm_partition": accelerator.partition,
+            "slurm_account": accelerator.account,
+            "gres": accelerator.gres,
+            "constraint": accelerator.constraint,
+            "qos": accelerator.qos,
+            "nodes": accelerator.nodes,
+            "cpus_per_task": self.cpus(workload),
+            "mem_mb": 1_024 * (accelerator.memory_gib or needs.memory_gib),
+            "runtime": self._minutes(workload),
+            "slurm_extra": " ".join(self._further_options(workload)),
+        }
+        return {name: value for name, value in asked.items() if value is not None}
+
+    def _further_options(self, workload: str) -> Iterator[str]:
+        if self.accelerator.exclusive:
+            yield "--exclusive"
+        if self.accelerator.reservation is not None:
+            yield f"--reservation={shlex.quote(self.accelerator.reservation)}"
+        evaluation_time = load_spec(workload, self.scale).needs.evaluation_time
+        notice = interruption.notice(60 * self._minutes(workload), evaluation_time)
+        # Slurm looks at the time once a minute, so it would tell a short job at its start; that one watches by itself.
+        if notice >= _SLURMS_MINUTE:
+            yield f"--signal=USR2@{notice}"
+
+    def _minutes(self, workload: str) -> int:
+        """How long a job may take: the longest budget, its evaluations, half an hour around them; at most the limit.
+
+        What takes longer is queued again and goes on.
+        """
+        spec, protocol = load_spec(workload, self.scale), load_protocol(self.config.protocol)
+        budget = max(protocol.max_runtime(spec, ruleset) for ruleset in self.config.rulesets)
+        evaluations = spec.needs.evaluation_time * (1 + budget / spec.eval_period)
+        minutes = math.ceil((budget + evaluations) / 60) + 30
+        return min(minutes, self.accelerator.time_limit or minutes)
+
+    def begin(self, is_on_cluster: bool) -> None:
+        """Takes the results folder for this run, and ends what an earlier one has left on the cluster."""
+        if self.config.partial:  # it runs no trial, and may be asked for while another run trains
+            return
+        try:
+            atexit.register(lock.FolderLock(self.config.results_dir).take().release)
+            if is_on_cluster:
+                comments = {leftovers.comment(trial, self.config.results_dir) for trial in self.trials}
+                leftovers.end(comments, Path.cwd(), say)
+        except InfrastructureError as error:
+            say(f"error: {error}")
+            sys.exit(1)
+
+    def print_failures(self) -> None:
+        """Which trials have failed, why, and what to do."""
+        status.print_failures(status.statuses(self.trials, self.config.results_dir))
+
+
+def say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
 
 def read(content: Mapping[str, Any]) -> Experiment:
     """The experiment of a Snakemake config. A mistake in it ends the process with one sentence and exit code 2."""
     try:
         checked = config.parse(dict(content))
-        return Experiment(checked, plan.trials(checked))
+        accelerator = cluster.load().accelerator(checked.accelerator)
+        return Experiment(checked, plan.trials(checked), accelerator)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         sys.exit(2)
+
+
+def bin_folder() -> str:
+    """Where the commands of this Python environment are, quoted for a shell."""
+    return shlex.quote(str(Path(sys.executable).parent))
+
+
+def ignore_signals() -> None:
+    """Slurm's notices, and a new run's, are for the trial in a job; the Snakemake around it would die of them."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    signal.signal(interruption.TAKE_OVER, signal.SIG_IGN)

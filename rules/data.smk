@@ -7,6 +7,8 @@ for dataset, workload in EXPERIMENT.datasets.items():
             f"data_{dataset}"
         output:
             EXPERIMENT.manifest(dataset),
+        # Compute nodes have no internet: data are fetched where Snakemake runs.
+        localrule: True
         params:
             workload=workload,
             scale=EXPERIMENT.scale,

@@ -11,8 +11,10 @@ for workload in EXPERIMENT.workloads:
             ancient(EXPERIMENT.manifest_of(workload)),
         output:
             EXPERIMENT.result_pattern(workload),
-        threads: workflow.cores or 1
+        # All cores of a single machine; of a node, what the job asks for.
+        threads: workflow.resource_settings.cores or EXPERIMENT.cpus(workload)
         resources:
+            **EXPERIMENT.resources(workload),
             # Profiles of single machines allow one timed job at a time: timing is the product.
             timed=1,
         params:
@@ -24,4 +26,5 @@ for workload in EXPERIMENT.workloads:
             "algoperf trial --workload {params.workload} --framework {wildcards.framework}"
             " --submission {params.submission:q} --protocol {params.protocol} --ruleset {wildcards.ruleset}"
             " --study {wildcards.study} --trial {wildcards.trial}"
+            " --accelerator {EXPERIMENT.config.accelerator:q}"
             " --data-dir {EXPERIMENT.config.data_dir:q} --out $(dirname {output:q})"

@@ -11,7 +11,7 @@ from scoring.trials import Finding, Trial
 
 def check_table(trials: Sequence[Trial], protocol: Protocol, ruleset: Ruleset) -> list[Finding]:
     """What is missing from the protocol's studies and workloads, hits past the budget, and kinds of hardware."""
-    return [*_missing(trials, protocol), *_late_hits(trials, protocol, ruleset), *_mixed_hardware(trials)]
+    return [*_missing(trials, protocol), *_late_hits(trials, protocol, ruleset), *_mixed_hardware(trials, protocol)]
 
 
 def _missing(trials: Iterable[Trial], protocol: Protocol) -> list[Finding]:
@@ -53,11 +53,25 @@ def _late_hits(trials: Iterable[Trial], protocol: Protocol, ruleset: Ruleset) ->
     ]
 
 
-def _mixed_hardware(trials: Iterable[Trial]) -> list[Finding]:
-    kinds = {trial.hardware for trial in trials if trial.hardware is not None}
-    if len(kinds) < 2:
-        return []
-    return [Finding(".", f"the trials ran on {len(kinds)} kinds of hardware", "their times are compared all the same")]
+def by_hardware(trials: Iterable[Trial], protocol: Protocol) -> dict[str, list[Trial]]:
+    """The trials of the protocol's workloads by the hardware that they ran on, the kind of most trials first.
+
+    Logs that do not name their hardware are left out.
+    """
+    kinds: dict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        if trial.hardware is not None and trial.workload in (*protocol.workloads, *protocol.held_out):
+            kinds[trial.hardware].append(trial)
+    return dict(sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def _mixed_hardware(trials: Iterable[Trial], protocol: Protocol) -> list[Finding]:
+    kinds = by_hardware(trials, protocol)
+    return [
+        Finding(trial.path, f"ran on {kind}, where most trials ran on {next(iter(kinds))}", "compared all the same")
+        for kind, members in list(kinds.items())[1:]
+        for trial in members
+    ]
 
 
 def one_framework_each(trials: Iterable[Trial]) -> tuple[list[Trial], list[Finding]]:

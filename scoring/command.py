@@ -1,25 +1,38 @@
 """Logs in, files out: what `algoperf score` does."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from algoperf.protocol import RULESETS, Protocol, Ruleset, load_protocol
 from algoperf.spec import UsageError
+from scoring.checks import by_hardware
 from scoring.published import PUBLISHED
 from scoring.read import PUBLISHED_PREFIX, printable, read_logs
 from scoring.report import write_report
 from scoring.result import Result
 from scoring.score import READINGS, Reading, score_trials
-from scoring.trials import Logs, in_order
+from scoring.trials import Finding, Logs, Trial, in_order
+
+_NAMED = 3  # trials that a message names
 
 
 def score_logs(
-    logs: Path, protocol: str, ruleset: Ruleset, reading: Reading, out: Path, with_published: str | None = None
+    logs: Path,
+    protocol: str,
+    ruleset: Ruleset,
+    reading: Reading,
+    out: Path,
+    with_published: str | None = None,
+    allow_mixed_hardware: bool = False,
+    partial: str | None = None,
 ) -> Result:
     """Scores the folder `logs` (or `published:<name>`) and writes the report into the folder `out`.
 
-    with_published: `published:<name>`, a leaderboard whose submissions are ranked too. Raises UsageError for an unknown
-    name, for logs that are missing or hold no trial of the protocol's workloads, and for an `out` that is a file.
+    with_published: `published:<name>`, a leaderboard whose submissions are ranked too. partial: how much of an
+    experiment these logs are (`37 of 40 trials`); None or empty where they are all of it. Raises UsageError for an
+    unknown name, for logs that are missing or hold no trial of the protocol's workloads, for trials of several kinds of
+    hardware unless that is allowed, and for an `out` that is a file.
     """
     benchmark = load_protocol(protocol)
     if ruleset not in RULESETS:
@@ -33,10 +46,30 @@ def score_logs(
     scores = score_trials(found.trials, benchmark, reading)
     if not scores.standings:
         raise UsageError(f"no trial under {str(logs)!r} is of a workload of protocol {benchmark.name}.")
+    kinds = by_hardware(found.trials, benchmark)
+    if len(kinds) > 1 and not allow_mixed_hardware:
+        raise UsageError(_mixed_hardware(kinds))
+    caveats = (
+        *((f"partial: {partial}",) if partial else ()),
+        *((f"mixed hardware: {len(kinds)} kinds",) if len(kinds) > 1 else ()),
+    )
+    marks = [Finding(".", caveat, "scored all the same, as asked for") for caveat in caveats]
     source = " and ".join(printable(str(name)) for name in (logs, with_published) if name is not None)
-    result = Result(source, ruleset, found, scores)
+    result = Result(source, ruleset, Logs(found.trials, (*marks, *found.findings)), scores, caveats)
     write_report(result, out)
     return result
+
+
+def _mixed_hardware(kinds: Mapping[str, Sequence[Trial]]) -> str:
+    """Why these trials are not compared: the kinds, the trials that are not of the most frequent one, the ways out."""
+    counts = ", ".join(f"{len(trials):,} on {kind}" for kind, trials in kinds.items())
+    _, *others = kinds.values()
+    paths = [trial.path for trials in others for trial in trials]
+    more = f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else ""
+    return (
+        f"the trials ran on {len(kinds)} kinds of hardware, {counts}, and their times do not compare: run "
+        f"{', '.join(paths[:_NAMED])}{more} again (`algoperf rerun {paths[0]}`), or give --allow-mixed-hardware."
+    )
 
 
 def _read_published(name: str, protocol: Protocol, ruleset: Ruleset) -> Logs:

@@ -14,7 +14,8 @@ _WIDTH = 100  # columns of a plain-text leaderboard
 def leaderboard(result: Result) -> Table:
     """Rank, submission, score, how many workloads count, and why the others are lost. Names are never markup."""
     names = result.scores.protocol.workloads
-    table = Table(title=Text(result.title), title_justify="left")
+    title = Text.assemble(result.title, (f"\n{result.caveat}" if result.caveats else "", "bold red"))
+    table = Table(title=title, title_justify="left")
     for heading, style in (("rank", "right"), ("submission", "left"), ("score", "right"), ("workloads", "right")):
         table.add_column(heading, justify=style, no_wrap=heading != "submission")
     table.add_column("lost", overflow="fold")

@@ -14,7 +14,7 @@ _READINGS = {
     "over 100 points, as on the published leaderboards",
 }
 _STYLE = """
-:root { --ink: #222; --grey: #666; --line: #e3e3e3; --lost: #faf1ec; --best: #0072b2; }
+:root { --ink: #222; --grey: #666; --line: #e3e3e3; --lost: #faf1ec; --best: #0072b2; --caveat: #b23c00; }
 body { font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: var(--ink); background: #fff;
        max-width: 78rem; margin: 2.5rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.6rem; margin: 0; }
@@ -28,6 +28,7 @@ th, td { padding: .35rem .6rem; text-align: left; vertical-align: top; border-bo
 thead th { position: sticky; top: 0; background: #fff; }
 .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .lost { background: var(--lost); }
+.caveat { color: var(--caveat); font-weight: 600; margin: .3rem 0; }
 .best { color: var(--best); font-weight: 600; }
 .bar { display: inline-block; height: .7rem; background: var(--best); }
 figure { margin: 1rem 0; }
@@ -40,9 +41,11 @@ def page(result: Result, svg: str) -> str:
     """The whole document. svg: the profile's picture."""
     scores, logs = result.scores, result.logs
     protocol = scores.protocol
+    title = f"{result.title} ({result.caveat})" if result.caveats else result.title
     readable = sum(trial.readable for trial in logs.trials)
     sections = [
         f"<h1>{escape(result.title)}</h1>",
+        *(f'<p class="caveat">{escape(caveat)}</p>' for caveat in result.caveats),
         f'<p class="grey">{readable:,} trials with evaluations in <code>{escape(result.source)}</code>. '
         f"Reading <b>{escape(scores.reading)}</b>: {_READINGS[scores.reading]}.</p>",
         "<h2>Leaderboard</h2>",
@@ -71,7 +74,7 @@ def page(result: Result, svg: str) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(result.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(sections)
         + "\n</body>\n</html>\n"
     )

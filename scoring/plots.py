@@ -22,17 +22,21 @@ from scoring.score import MAX_RATIO, Scores, jumps, profile
 # Okabe & Ito (2008), without their yellow, which is too light for a line; told apart by the colour-blind.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
-_INK, _GREY, _PALE = "#222222", "#666666", "#e3e3e3"
+_INK, _GREY, _PALE, _RED = "#222222", "#666666", "#e3e3e3", "#B23C00"
 _LONGEST_NAME = 26
 _LABEL_HEIGHT = 0.215  # inches
+_CAVEAT_HEIGHT = 0.24  # inches
 _MARGIN = 0.04  # below 0 and above all workloads
 
 
-def profile_figure(scores: Scores, title: str) -> Figure:
-    """One step curve for each submission, named at its end with its score, which is the curve's mean height."""
+def profile_figure(scores: Scores, title: str, caveat: str = "") -> Figure:
+    """One step curve for each submission, named at its end with its score, which is the curve's mean height.
+
+    caveat: stands below the title, in red.
+    """
     count = len(scores.standings)
     height = max(3.4, _LABEL_HEIGHT * (count + 1))
-    whole = height + 1.3
+    whole = height + 1.3 + (_CAVEAT_HEIGHT if caveat else 0)
     figure = Figure(figsize=(9.2, whole), facecolor="white")
     axes = figure.add_axes((0.07, 0.62 / whole, 0.565, height / whole))
     ratios = scores.ratios()
@@ -64,7 +68,10 @@ def profile_figure(scores: Scores, title: str) -> Figure:
     style = dict(transform=axes.transAxes, fontsize=9, color=_GREY)
     axes.text(1.6, 1 + 0.12 / height, "score = mean height", ha="right", **style)
     axes.text(0, 1 + 0.12 / height, f"workloads at their target, of {len(scores.protocol.workloads)}", **style)
-    figure.text(0.021, 1 - 0.32 / whole, title, fontsize=13, weight="bold", color=_INK, parse_math=False)
+    style = dict(weight="bold", parse_math=False)
+    figure.text(0.021, 1 - 0.32 / whole, title, fontsize=13, color=_INK, **style)
+    if caveat:
+        figure.text(0.021, 1 - (0.32 + _CAVEAT_HEIGHT) / whole, caveat, fontsize=9.5, color=_RED, **style)
     return figure
 
 

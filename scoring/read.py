@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 from algoperf.protocol import Protocol, Ruleset
 from algoperf.registry import base_of, has_scale, load_spec, workload_names
@@ -44,6 +45,19 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def hardware_kind(record: Any) -> str | None:
+    """`hardware` of a `result.json` as words, None for what is no such record.
+
+    An accelerator's memory is part of its kind. A processor's is the machine's, in which like machines differ a little.
+    """
+    match record:
+        case {"kind": str(), "name": str(name), "count": int(count)}:
+            memory = record.get("memory_gib")
+            of_its_own = record["kind"] != "cpu" and isinstance(memory, int | float)
+            return printable(f"{count} x {name}{f', {memory} GiB' if of_its_own else ''}")
+    return None
 
 
 def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
@@ -179,10 +193,10 @@ class _TreeReader:
             self.report(shown, "not a JSON object", _IGNORED)
             return None, None
         status, hardware = record.get("status"), record.get("hardware")
-        return (
-            printable(status) if isinstance(status, str) else None,
-            None if hardware is None else printable(json.dumps(hardware, sort_keys=True)),
-        )
+        kind = None if hardware is None else hardware_kind(hardware)
+        if hardware is not None and kind is None:
+            self.report(shown, "its hardware has no kind, name and count", "compared with no other hardware")
+        return printable(status) if isinstance(status, str) else None, kind
 
 
 def _read_file(path: str) -> bytes:

@@ -4,7 +4,8 @@ scores.csv: rank, submission, score. time_to_target.csv: charged seconds of each
 workload (columns), inf where the workload is lost, empty where there is no data. reasons.csv: the same in full, one
 row per cell, held-out workloads included: the seconds before any rule took them, the ratio to the fastest, and why the
 workload is lost. profile.csv: tau, and the height of each submission's profile from this tau to the next.
-data_quality.csv: path, what, done. leaderboard.txt: what the terminal showed.
+data_quality.csv: path, what, done. caveats.txt: why these are not scores like any others, a line each; empty where
+nothing is to be said. leaderboard.txt: what the terminal showed.
 """
 
 import csv
@@ -40,7 +41,7 @@ def write_report(result: Result, out: Path) -> None:
 def report_files(result: Result) -> dict[str, bytes]:
     """File name -> content; the same result gives the same bytes."""
     scores = result.scores
-    figure = profile_figure(scores, result.title)
+    figure = profile_figure(scores, result.title, result.caveat)
     svg = as_svg(figure)
     return {
         "scores.csv": _csv(("rank", "submission", "score"), _score_rows(scores)),
@@ -48,6 +49,7 @@ def report_files(result: Result) -> dict[str, bytes]:
         "reasons.csv": _csv(("submission", "workload", "seconds", "ratio", "lost", "why"), _reason_rows(scores)),
         "profile.csv": _csv(("tau", *(standing.submission for standing in scores.standings)), _profile_rows(scores)),
         "data_quality.csv": _csv(("path", "what", "done"), map(dataclasses.astuple, result.logs.findings)),
+        "caveats.txt": "".join(f"{caveat}\n" for caveat in result.caveats).encode("utf-8"),
         "leaderboard.txt": leaderboard_text(result).encode("utf-8"),
         "profile.svg": svg,
         "profile.png": as_png(figure),

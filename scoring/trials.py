@@ -12,7 +12,8 @@ class Trial:
 
     path: from the root of the logs. rows: evaluations that could be read; a trial with none is not readable, and takes
     no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time: the first row that hits, and its time.
-    status, hardware: what our own `result.json` says; None in logs that have none.
+    status, hardware: what our own `result.json` says, the latter as words that are equal for equal machines
+    (`8 x Tesla V100-SXM2-16GB, 16 GiB`); None in logs that have none.
     """
 
     submission: str

@@ -6,6 +6,8 @@ import pytest
 
 from workloads.datasets.prepare import prepare_dataset
 
+pytest_plugins = ["tests.slurm_cluster"]
+
 REPOSITORY = Path(__file__).parent.parent
 
 

@@ -86,6 +86,45 @@ def test_jax_really_out_of_memory():
     assert load_backend("jax").is_out_of_memory(error.value)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: unspecified launch failure"),
+        torch.distributed.DistBackendError("NCCL error in: ProcessGroupNCCL.cpp:1, remote process exited"),
+        torch.distributed.DistNetworkError("The client socket has timed out after 1800s"),
+        RuntimeError("Found no NVIDIA driver on your system."),
+        RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:538] Connection closed by peer [::1]:1"),
+        jax.errors.JaxRuntimeError("INTERNAL: CUDA_ERROR_ECC_UNCORRECTABLE: uncorrectable ECC error encountered"),
+        jax.errors.JaxRuntimeError("INTERNAL: NCCL operation ncclGroupEnd() failed: unhandled system error"),
+        jax.errors.JaxRuntimeError("UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats)"),
+    ],
+)
+def test_a_failing_device_or_network_is_a_failure_of_the_infrastructure(error):
+    backend = load_backend("jax" if isinstance(error, jax.errors.JaxRuntimeError) else "pytorch")
+    assert backend.is_infrastructure_error(error)
+    assert not backend.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_out_of_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (jax.errors.JaxRuntimeError("INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: out of memory"), True),
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"), False),
+        (ValueError("NCCL"), False),
+        (jax.errors.JaxRuntimeError("INTERNAL: CUDA_ERROR_ASSERT: device-side assert triggered"), False),
+        (jax.errors.JaxRuntimeError("INVALID_ARGUMENT: Argument does not match host shape"), False),
+    ],
+)
+def test_what_a_submission_asks_too_much_of_a_device_is_its_own_fault(error, is_out_of_memory):
+    backend = load_backend("jax" if isinstance(error, jax.errors.JaxRuntimeError) else "pytorch")
+    assert not backend.is_infrastructure_error(error)
+    assert backend.is_out_of_memory(error) == is_out_of_memory
+
+
 def test_placed_state_looks_like_a_steps_output():
     backend = load_backend("jax")
     tree = {"weak": jnp.full(3, 1.0), "strong": jnp.zeros(2, jnp.int32), "function": len, "number": 3}

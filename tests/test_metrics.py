@@ -1,4 +1,4 @@
-"""The metrics of an evaluation: sums over the valid examples of all batches."""
+"""The metrics of an evaluation: from the rows of all batches of all processes, over the valid examples only."""
 
 import importlib
 
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 
 def result(name, outputs, batches):
-    metric = importlib.import_module(f"workloads.metrics.{name}").Metric()
-    for output, batch in zip(outputs, batches, strict=True):
-        metric.update(output, batch)
-    return metric.result()
+    metric = importlib.import_module(f"workloads.metrics.{name}")
+    rows = [metric.statistics(output, batch) for output, batch in zip(outputs, batches, strict=True)]
+    assert all(row.ndim == 2 and row.dtype == np.float64 for row in rows)
+    return metric.result(np.concatenate(rows))
 
 
 def test_accuracy_counts_valid_examples_only():
@@ -27,6 +27,16 @@ def test_loss_is_divided_by_what_was_valid():
         {"per_example": np.array([8.0, 0.0]), "n_valid_examples": np.float32(1)},
     ]
     assert result("loss", outputs, [{}, {}]) == 4.0
+
+
+def test_sums_of_many_examples_are_exact():
+    """Float32 would stop counting at 2^24."""
+    weights = np.ones(1_000, np.float32)
+    batch = {"targets": np.zeros(1_000, int), "weights": weights}
+    metric = importlib.import_module("workloads.metrics.accuracy")
+    row = metric.statistics({"logits": np.eye(2)[np.arange(1_000) % 2]}, batch)
+    assert (20_001 * row).tolist() == [[20_001 * 500.0, 20_001 * 1_000.0]]
+    assert metric.result(np.repeat(row, 20_001, axis=0)) == 0.5
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 100))

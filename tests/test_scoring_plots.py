@@ -55,6 +55,19 @@ def test_names_never_overlap_and_stay_inside(count: int):
         assert figure.bbox.contains(box.x1, box.y1)
 
 
+@pytest.mark.parametrize("count", [2, 60])
+def test_a_caveat_stands_between_the_title_and_the_picture(count: int):
+    scores = scores_of([f"submission_{place}" for place in range(count)])
+    caveat = "partial: 3,437 of 3,500 trials; mixed hardware: 2 kinds"
+    figure = profile_figure(scores, "AlgoPerf v0.6, external tuning", caveat)
+    figure.canvas.draw()
+    title, below = (text.get_window_extent() for text in figure.texts)
+    assert below.y1 <= title.y0
+    assert below.y0 >= max(text.get_window_extent().y1 for text in figure.axes[0].texts)
+    assert figure.bbox.contains(below.x1, below.y0)
+    assert figure.bbox.contains(title.x0, title.y1)
+
+
 def test_the_same_scores_give_the_same_bytes():
     first, second = (profile_figure(scores_of(["a", "b"]), "twice") for _ in range(2))
     assert as_svg(first) == as_svg(second)

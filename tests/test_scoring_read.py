@@ -16,7 +16,7 @@ from algoperf.protocol import load_protocol
 from algoperf.registry import load_spec
 from algoperf.spec import UsageError
 from scoring.evaluations import read_evaluations
-from scoring.read import printable, read_logs
+from scoring.read import hardware_kind, printable, read_logs
 from scoring.trials import Logs, Trial, natural
 
 V05 = load_protocol("v0.5")
@@ -307,25 +307,61 @@ def test_a_hit_past_the_budget_is_reported(tree: Path):
     assert [finding.path for finding in late] == [f"{CELL}/trial_5"]
 
 
-def test_our_own_record_gives_status_and_hardware(tree: Path):
-    def record(trial: str, text: str) -> None:
-        (tree / CELL / trial / "result.json").write_text(text)
+V100 = {"kind": "gpu", "name": "Tesla V100-SXM2-16GB", "count": 8, "memory_gib": 16}
 
-    record("trial_1", json.dumps({"status": "reached", "hardware": {"gpu": "A100", "count": 4}}))
-    record("trial_2", json.dumps({"status": "diverged", "hardware": {"count": 4, "gpu": "A100"}}))
-    record("trial_3", '{"status": "rea')
-    record("trial_4", "[1, 2]")
-    record("trial_5", json.dumps({"status": "out_of_memory", "hardware": {"gpu": "V100"}}))
+
+def record(tree: Path, trial: str, **content) -> None:
+    (tree / CELL / trial / "result.json").write_text(json.dumps({"status": "reached", **content}))
+
+
+def test_our_own_record_gives_status_and_hardware(tree: Path):
+    record(tree, "trial_1", hardware=V100)
+    record(tree, "trial_2", status="diverged", hardware={**V100, "accelerator": "v100"})
+    (tree / CELL / "trial_3" / "result.json").write_text('{"status": "rea')
+    (tree / CELL / "trial_4" / "result.json").write_text("[1, 2]")
+    record(tree, "trial_5", status="out_of_memory", hardware={**V100, "count": 4})
     (tree / CELL / "trial_5" / "eval_measurements.csv").unlink()
     logs = read(tree)
     records = {trial.trial: (trial.status, trial.hardware) for trial in logs.trials}
-    assert records["trial_1"] == ("reached", '{"count": 4, "gpu": "A100"}')
-    assert records["trial_1"][1] == records["trial_2"][1]
+    assert records["trial_1"] == ("reached", "8 x Tesla V100-SXM2-16GB, 16 GiB")
+    assert records["trial_2"] == ("diverged", "8 x Tesla V100-SXM2-16GB, 16 GiB")
     assert records["trial_3"] == records["trial_4"] == (None, None)
     assert findings_at(logs, f"{CELL}/trial_3/result.json") == ["not a JSON object"]
     assert findings_at(logs, f"{CELL}/trial_4/result.json") == ["not a JSON object"]
-    assert findings_at(logs, f"{CELL}/trial_5") == ["no eval_measurements.csv (status out_of_memory)"]
-    assert findings_at(logs, ".") == ["the trials ran on 2 kinds of hardware"]
+    assert sorted(findings_at(logs, f"{CELL}/trial_5")) == [
+        "no eval_measurements.csv (status out_of_memory)",
+        "ran on 4 x Tesla V100-SXM2-16GB, 16 GiB, where most trials ran on 8 x Tesla V100-SXM2-16GB, 16 GiB",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("other", "is_alike"),
+    [
+        ({"accelerator": "another name for it"}, True),
+        ({"memory_gib": 32}, False),
+        ({"count": 4}, False),
+        ({"name": "NVIDIA A100-SXM4-40GB"}, False),
+        ({"memory_gib": None}, False),
+        ({"memory_gib": 10**400}, False),
+    ],
+)
+def test_machines_are_alike_whose_devices_are(other: dict, is_alike: bool):
+    assert (hardware_kind(V100) == hardware_kind({**V100, **other})) == is_alike
+
+
+def test_the_memory_of_a_machine_is_no_part_of_a_processor():
+    cpu = {"kind": "cpu", "name": "Xeon", "count": 1, "memory_gib": 376}
+    assert hardware_kind(cpu) == hardware_kind({**cpu, "memory_gib": 377}) == "1 x Xeon"
+
+
+@pytest.mark.parametrize("odd", [{}, [], "V100", 8, {**V100, "count": "8"}, {**V100, "name": None}, {"gpu": "A100"}])
+def test_hardware_that_is_no_record_is_reported_and_compared_with_nothing(tree: Path, odd: object):
+    record(tree, "trial_1", hardware=odd)
+    record(tree, "trial_2", hardware=V100)
+    logs = read(tree)
+    assert trial_at(logs, f"{CELL}/trial_1").hardware is None
+    assert findings_at(logs, f"{CELL}/trial_1/result.json") == ["its hardware has no kind, name and count"]
+    assert not [finding for finding in logs.findings if "ran on" in finding.what]
 
 
 def test_the_real_damage_of_the_sample_is_reported():

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import resource
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -17,6 +19,7 @@ from algoperf.protocol import load_protocol
 from algoperf.spec import UsageError
 from scoring.command import score_logs
 from scoring.leaderboard import leaderboard
+from scoring.plots import profile_figure
 from scoring.report import write_report
 from scoring.result import Result
 from scoring.score import score_trials
@@ -31,6 +34,7 @@ FILES = {
     "leaderboard.txt",
     "profile.csv",
     "data_quality.csv",
+    "caveats.txt",
     "profile.svg",
     "profile.png",
     "report.html",
@@ -187,6 +191,88 @@ def test_an_own_submission_is_ranked_among_the_published(tmp_path: Path):
     assert round(scores["baseline (published)"], 4) == 0.5707
     assert scores["baseline"] == 0
     assert len(table(tmp_path / "scores.csv")) == 16
+
+
+V100 = {"kind": "gpu", "name": "Tesla V100-SXM2-16GB", "count": 8, "memory_gib": 16}
+A100 = {"kind": "gpu", "name": "NVIDIA A100-SXM4-40GB", "count": 8, "memory_gib": 40}
+STUDY = "baseline/study_1/fastmri_jax"
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Five real trials of which one says that it ran on other hardware, and one has a damaged result."""
+    logs = tmp_path / "logs"
+    shutil.copytree(SAMPLE / STUDY, logs / STUDY)
+    for trial, hardware in (("trial_1", V100), ("trial_2", V100), ("trial_3", A100), ("trial_4", V100)):
+        content = {"status": "reached", "hardware": hardware}
+        (logs / STUDY / trial / "result.json").write_text(json.dumps(content))
+    (logs / STUDY / "trial_5" / "result.json").write_bytes(b'{"hardware": \xff')
+    return logs
+
+
+def test_unlike_hardware_is_not_scored_and_the_sentence_names_kinds_trials_and_ways_out(mixed: Path, tmp_path: Path):
+    with pytest.raises(UsageError) as refused:
+        score_logs(mixed, "v0.5", "external", "as-documented", tmp_path / "out")
+    for words in (
+        "2 kinds of hardware, 3 on 8 x Tesla V100-SXM2-16GB, 16 GiB, 1 on 8 x NVIDIA A100-SXM4-40GB, 40 GiB",
+        f"run {STUDY}/trial_3 again (`algoperf rerun {STUDY}/trial_3`)",
+        "--allow-mixed-hardware",
+    ):
+        assert words in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_many_unlike_trials_the_first_are_named(mixed: Path, tmp_path: Path):
+    trial = mixed / STUDY / "trial_3"
+    for number in range(6, 12):
+        shutil.copytree(trial, mixed / "other" / "study_0" / "fastmri_jax" / f"trial_{number}")
+    with pytest.raises(UsageError, match=f"{STUDY}/trial_1, {STUDY}/trial_2, {STUDY}/trial_4 again"):
+        score_logs(mixed, "v0.5", "external", "as-documented", tmp_path / "out")
+    shutil.copytree(mixed / STUDY / "trial_1", mixed / STUDY / "trial_12")
+    with pytest.raises(UsageError, match=f"{STUDY}/trial_4 and 1 more again"):
+        score_logs(mixed, "v0.5", "external", "as-documented", tmp_path / "out")
+
+
+def test_hardware_of_workloads_that_are_not_scored_does_not_matter(mixed: Path, tmp_path: Path):
+    (mixed / STUDY / "trial_3").rename(tmp_path / "aside")
+    not_scored = mixed / "baseline/study_1/fastmri_layernorm_jax"
+    not_scored.mkdir()
+    (tmp_path / "aside").rename(not_scored / "trial_3")
+    assert score_logs(mixed, "v0.5", "external", "as-documented", tmp_path / "out").caveats == ()
+
+
+def everywhere(result: Result, out: Path) -> dict[str, str]:
+    """The text of each place that shows the scores."""
+    console = Console(file=io.StringIO(), width=100)
+    console.print(leaderboard(result))
+    figure = profile_figure(result.scores, result.title, result.caveat)
+    return {
+        "terminal": console.file.getvalue(),
+        "leaderboard.txt": (out / "leaderboard.txt").read_text("utf-8"),
+        "report.html": Outline((out / "report.html").read_text("utf-8")).text,
+        "picture": " ".join(text.get_text() for text in figure.texts),
+        "data_quality.csv": (out / "data_quality.csv").read_text("utf-8"),
+        "caveats.txt": (out / "caveats.txt").read_text("utf-8"),
+    }
+
+
+def test_caveats_are_shown_wherever_the_scores_are_and_change_no_score(mixed: Path, tmp_path: Path):
+    plain, marked = tmp_path / "plain", tmp_path / "marked"
+    arguments = (mixed, "v0.5", "external", "as-documented")
+    result = score_logs(*arguments, marked, allow_mixed_hardware=True, partial="5 of 350 trials")
+    for place, text in everywhere(result, marked).items():
+        assert "partial: 5 of 350 trials" in text, place
+        assert "mixed hardware: 2 kinds" in text, place
+    (mixed / STUDY / "trial_3" / "result.json").unlink()
+    result = score_logs(*arguments, plain, partial="")
+    assert result.caveats == ()
+    for place, text in everywhere(result, plain).items():
+        assert "partial" not in text, place
+        assert "mixed" not in text, place
+    assert (plain / "caveats.txt").read_bytes() == b""
+    for name in ("scores.csv", "time_to_target.csv", "reasons.csv", "profile.csv"):
+        assert (plain / name).read_bytes() == (marked / name).read_bytes()
+    assert (plain / "profile.svg").read_bytes() != (marked / "profile.svg").read_bytes()
 
 
 @pytest.mark.parametrize(

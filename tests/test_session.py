@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from algoperf import log, session, trial
+from algoperf.interruption import InterruptionError, Watch
 from algoperf.plan import make_trial
 from algoperf.spec import FRAMEWORKS, UsageError
 from tests.conftest import REPOSITORY
@@ -78,7 +79,9 @@ class TestTrial:
             "hparams.json",
             "meta_data_0.json",
             "result.json",
+            "checkpoints",
         }
+        assert [path.name for path in (setup.out / "checkpoints").iterdir()] == ["finished.json"]
         assert list(rows[0]) == sorted(rows[0])
         assert {*TIMES, "global_step", "preemption_count", "test/loss", "test/num_examples", "train/loss"} <= set(
             rows[0]
@@ -93,7 +96,10 @@ class TestTrial:
         assert result["hyperparameters"] == json.loads((setup.out / "hparams.json").read_text()) == setup.point
         assert result["hardware"]["count"] == 1
         assert {"numpy"} < set(result["versions"])
-        assert json.loads((setup.out / "meta_data_0.json").read_text())["rng_seed"] == setup.seed
+        metadata = json.loads((setup.out / "meta_data_0.json").read_text())
+        assert metadata["rng_seed"] == setup.seed
+        assert 0 < metadata["seconds_to_first_step"] < 3_600
+        assert metadata["hardware_evidence"]["host"] == result["hardware_evidence"]["begin"]["host"]
         # Training improves on the first evaluation: nothing here is a stand-in.
         assert float(rows[-1]["train/loss"]) < float(rows[0]["train/loss"])
 
@@ -135,6 +141,62 @@ class TestTrial:
         command = [*cli(framework, out, data_dir), "--max-steps", "2"]
         subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
         assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_trial_that_is_told_to_stop_between_evaluations_goes_on_there(framework, tmp_path, data_dir):
+    whole = run(set_up(framework, tmp_path / "whole", data_dir))
+    out = tmp_path / "stopped"
+    for steps, step in ((13, 13), (1, 14), (26, 40)):
+        with pytest.raises(InterruptionError, match=f"step {step}"):
+            session.execute(
+                ticking(set_up(framework, out, data_dir)), lambda state: None, now=Ticks(), watch=StopsAfter(steps)
+            )
+        assert not (out / "lock.json").exists()
+        assert not (out / "error.log").exists()
+    resumed = run(set_up(framework, out, data_dir))
+    # This clock goes on whenever it is asked, so a stop costs ticks and an evaluation may come at another step.
+    assert without_times(resumed)[-1] == without_times(whole)[-1]
+    assert json.loads((out / "result.json").read_text())["preemptions"] == 3
+    assert (out / "measurements.csv").read_text() == (tmp_path / "whole" / "measurements.csv").read_text()
+
+
+class StopsAfter(Watch):
+    """Stops the trial after some steps, as a signal does."""
+
+    def __init__(self, steps):
+        super().__init__(lambda: 0.0)
+        self._left = steps
+
+    @property
+    def is_interrupted(self):
+        self._left -= 1
+        return self._left == 0
+
+
+def test_a_result_that_was_deleted_comes_back_without_training(tmp_path, data_dir):
+    """Snakemake deletes the outputs of jobs whose end it did not see."""
+    out = tmp_path / "trial_1"
+    run(set_up("pytorch", out, data_dir, max_steps=2))
+    result = (out / "result.json").read_text()
+    (out / "result.json").unlink()
+    identity = set_up("pytorch", out, data_dir).trial
+    assert trial.finished_result(identity, out) == json.loads(result)
+    assert (out / "result.json").read_text() == result
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_loses_nothing(tmp_path, data_dir):
+    """The limit on the size of a file, as a disk that is full at the second checkpoint."""
+    out = tmp_path / "trial_1"
+    whole = run(set_up("pytorch", tmp_path / "whole", data_dir))
+    command = [*cli("pytorch", out, data_dir), "--max-steps", "60"]
+    shell = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "bash"]
+    failed = subprocess.run([*shell, *command], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert failed.returncode == 1
+    assert "File too large" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not list(out.rglob("*.tmp"))
+    assert without_times(run(set_up("pytorch", out, data_dir))) == without_times(whole)
 
 
 def test_the_checkpoint_of_another_trial_is_refused(tmp_path, data_dir):
@@ -180,4 +242,5 @@ def test_kill_9_at_any_moment_and_the_same_command_finishes(tmp_path, data_dir):
     assert steps == sorted(set(steps))
     assert charged == sorted(charged)
     assert {row["preemption_count"] for row in rows} == {"0", "1", "2", "3"}
-    assert not (out / "checkpoints").exists()
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["finished.json"]
+    assert not (out / "lock.json").exists()

@@ -4,11 +4,13 @@ The device, the workload and the submission here are stand-ins that cost a known
 trained in test_session.py.
 """
 
+import errno
 import math
 
 import pytest
 
 from algoperf.clock import Clock
+from algoperf.interruption import InterruptionError, Watch
 from algoperf.registry import load_spec
 from algoperf.spec import InfrastructureError, TrainingCompleteError, UsageError, replace
 from algoperf.submission import Submission
@@ -43,6 +45,12 @@ class Backend:
     def step_keys(self, key, global_step):
         return tuple((*key, global_step, number) for number in range(4))
 
+    def from_first(self, values):
+        return values
+
+    def is_infrastructure_error(self, error):
+        return "CUDA" in str(error)
+
     def synchronize(self, *trees):
         self.world.seconds = max(self.world.seconds, self.world.device_done)
 
@@ -65,6 +73,25 @@ class Workload:
 
     def has_reached_test_target(self, row):
         return self.spec.target.reached(row["test/accuracy"], "test")
+
+
+class Asking(Watch):
+    """Asks for a checkpoint, or for the end, after the steps that the test names."""
+
+    checkpoints = ()
+    interruption_at = None
+
+    def __init__(self, trial):
+        super().__init__(trial.world)
+        self._trial = trial
+
+    @property
+    def is_checkpoint_due(self):
+        return self._trial.state.global_step in self.checkpoints
+
+    @property
+    def is_interrupted(self):
+        return self._trial.state.global_step == self.interruption_at
 
 
 class Trial:
@@ -93,6 +120,7 @@ class Trial:
         )
         self.state = State("params", "optimizer state", "model state")
         self.clock = Clock(self.world)
+        self.watch = Asking(self)
 
     def data_selection(self, workload, queue, optimizer_state, params, model_state, hyperparameters, step, rng):
         self.world.seconds += self.data
@@ -127,7 +155,7 @@ class Trial:
         self.world.seconds += SAVING_SECONDS
 
     def __call__(self):
-        self.status = run_trial(self.run, self.state, self.clock, iter(range(10**9)), self.save)
+        self.status = run_trial(self.run, self.state, self.clock, iter(range(10**9)), self.save, self.watch)
         return self
 
     def steps_of(self, kind):
@@ -283,6 +311,80 @@ def test_what_a_submission_raises_is_the_submissions():
     with pytest.raises(SubmissionError, match="mine") as error:
         trial()
     assert isinstance(error.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: unspecified launch failure"),
+        OSError(errno.EIO, "the disk"),
+        OSError(errno.ENOSPC, "full"),
+    ],
+)
+def test_a_machine_that_fails_under_a_submission_is_no_result(error):
+    def fail(step):
+        raise error
+
+    trial = Trial()
+    trial.on_step = fail
+    with pytest.raises(InfrastructureError, match="the machine failed"):
+        trial()
+
+
+def test_a_file_that_a_submission_does_not_find_is_its_own_mistake():
+    def fail(step):
+        raise FileNotFoundError(errno.ENOENT, "no such table")
+
+    trial = Trial()
+    trial.on_step = fail
+    with pytest.raises(SubmissionError):
+        trial()
+
+
+def test_checkpoints_between_evaluations_are_free_and_change_nothing():
+    plain = Trial()()
+    saving = Trial()
+    saving.watch.checkpoints = (5, 11, 17)
+    saving()
+    assert saving.steps_of("save") == [1, 5, 11, 17, 21, 31]
+    assert saving.charged() == plain.charged()
+    assert saving.steps_of("evaluate") == plain.steps_of("evaluate")
+    assert saving.clock.charged == plain.clock.charged
+
+
+def test_a_checkpoint_waits_for_the_device_so_that_its_work_is_charged():
+    trial = Trial(host=1.0, device=3.0, max_runtime=100)
+    trial.watch.checkpoints = (4,)
+    saved = []
+    trial.save = lambda: saved.append((trial.state.global_step, trial.state.charged))
+    trial()
+    # The first evaluation after one step at 4 s; three steps later the device is done at 4 + 1 + 3 * 3 s.
+    assert saved[1] == (4, 14)
+
+
+def test_an_interrupted_trial_is_saved_after_the_step_and_stops():
+    trial = Trial()
+    trial.watch.interruption_at = 7
+    with pytest.raises(InterruptionError, match="step 7"):
+        trial()
+    assert trial.steps_of("save") == [1, 7]
+    assert trial.clock.charged == 7
+
+
+def test_a_trial_that_ends_with_the_step_has_its_result_all_the_same():
+    trial = Trial(max_steps=7)
+    trial.watch.interruption_at = 7
+    assert trial().status == "budget_exhausted"
+
+
+def test_all_processes_go_by_the_first_ones_clock():
+    # A process that is not the first, and whose own clock says nothing: the first one's goes twice as fast.
+    trial = Trial(max_runtime=30)
+    trial.backend.from_first = lambda values: (2 * values[0], *values[1:])
+    trial()
+    assert trial.charged() == [2, 12, 22]
+    arguments = {step: arguments for name, step, arguments in trial.calls if name == "update"}
+    assert arguments[3]["train_state"]["accumulated_submission_time"] == 6
 
 
 @pytest.mark.parametrize("error", [InfrastructureError("the disk"), UsageError("the folder")])

@@ -1,6 +1,7 @@
 """What the training core asks of a framework. `jax.py` and `pytorch.py` answer; nothing else in the core knows them."""
 
 import importlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +12,11 @@ Key = Any
 
 
 class Backend(Protocol):
-    """Devices, random keys, and the conversion of a framework's state to and from plain data."""
+    """Devices, processes, random keys, and the conversion of a framework's state to and from plain data.
+
+    A trial of several processes (see `ranks.py`) has one backend in each. What is said to involve all of them must be
+    called by all of them, in the same order.
+    """
 
     @property
     def num_devices(self) -> int:
@@ -25,7 +30,7 @@ class Backend(Protocol):
         """`kind` (cpu | gpu | tpu), `name`, `count` and `memory_gib` (None where unknown) of the devices."""
 
     def seed(self, seed: int) -> None:
-        """Seeds the framework's global random state, where it has one."""
+        """Seeds the framework's global random state, where it has one, differently in each process."""
 
     def prng_key(self, seed: int) -> Key: ...
 
@@ -34,19 +39,31 @@ class Backend(Protocol):
     def step_keys(self, key: Key, global_step: int) -> tuple[Key, Key, Key, Key]:
         """The keys of a step, for selecting data, updating, preparing for an evaluation, and evaluating."""
 
+    def from_first(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        """What the first process says, in every process, so that all of them decide alike. Involves all processes."""
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        """The rows, float64 of shape (n, k), of all processes in their order; n may differ. Involves all processes."""
+
     def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        """A NumPy batch on the devices, each with its share of the examples."""
+        """This process's examples of a batch on its devices, each with its share."""
 
     def place(self, tree: Any) -> Any:
         """Parameters or optimizer state where the training step leaves them, so that it is compiled only once."""
 
     def synchronize(self, *trees: Any) -> None:
-        """Returns when the devices have finished computing `trees` and whatever was queued before them."""
+        """Returns when the devices of all processes have finished computing `trees` and what was queued before them.
+
+        Involves all processes.
+        """
 
     def all_finite(self, params: Any) -> bool:
         """Whether every parameter is a finite number."""
 
     def is_out_of_memory(self, error: BaseException) -> bool: ...
+
+    def is_infrastructure_error(self, error: BaseException) -> bool:
+        """Whether a device, its driver or another process failed, and not what a submission asked of them."""
 
     def export(self, tree: Any) -> Any:
         """The state in `tree` as dictionaries, lists, numbers, strings and NumPy arrays; functions are left out."""
@@ -54,10 +71,20 @@ class Backend(Protocol):
     def restore(self, template: Any, exported: Any) -> Any:
         """`template` with its state replaced by what `export` gave. Raises CheckpointError where they do not match."""
 
-    def export_random_state(self) -> Any: ...
+    def export_random_state(self) -> Any:
+        """The global random states of all processes, as plain data. Involves all processes."""
 
-    def restore_random_state(self, exported: Any) -> None: ...
+    def restore_random_state(self, exported: Any) -> None:
+        """Gives this process its own of the exported states. Raises CheckpointError where there is none for it."""
 
 
 def load_backend(framework: Framework) -> Backend:
     return importlib.import_module(f"algoperf.backends.{framework}").BACKEND()
+
+
+def gather_rows(rows: np.ndarray, from_all: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`Backend.gather` by means of `from_all`, which gives the arrays of all processes where they have one shape."""
+    lengths = from_all(np.array([len(rows)], np.float64))[:, 0].astype(int)
+    padded = np.zeros((lengths.max(), rows.shape[1]), np.float64)
+    padded[: len(rows)] = rows
+    return np.concatenate([part[:length] for part, length in zip(from_all(padded), lengths, strict=True)])

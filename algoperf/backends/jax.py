@@ -1,30 +1,36 @@
-"""JAX: devices on one mesh, random keys of `jax.random`, state as leaves of a tree."""
+"""JAX: the devices of all processes on one mesh, random keys of `jax.random`, state as leaves of a tree."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
+from algoperf import hardware, ranks
 from algoperf import jax_sharding_utils as sharding
+from algoperf.backends import gather_rows
 from algoperf.checkpoint import CheckpointError
-from algoperf.hardware import cpu_name, memory_gib
 
-_BYTES_PER_GIB = 2**30
+# How XLA begins or what it says where a device, a driver or another process failed. An assertion on the device is the
+# program's own fault.
+_LOST = ("UNAVAILABLE", "ABORTED", "DEADLINE_EXCEEDED", "CUDA_ERROR_", "CUDA error", "NCCL", "Gloo")
+_ASSERTION = "CUDA_ERROR_ASSERT"
+_OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY")
 
 
 class JaxBackend:
+    def __init__(self):
+        _join()
+
     num_devices = property(lambda self: jax.device_count())
     shard = property(lambda self: (jax.process_index(), jax.process_count()))
 
     def accelerator(self) -> dict[str, Any]:
         device = jax.local_devices()[0]
-        if device.platform == "cpu":
-            return {"kind": "cpu", "name": cpu_name(), "count": jax.device_count(), "memory_gib": memory_gib()}
-        limit = (device.memory_stats() or {}).get("bytes_limit")
-        memory = None if limit is None else round(limit / _BYTES_PER_GIB)
-        return {"kind": device.platform, "name": device.device_kind, "count": jax.device_count(), "memory_gib": memory}
+        return hardware.accelerator(device.platform, device.device_kind, jax.device_count())
 
     def seed(self, seed: int) -> None:
         """JAX has no global random state."""
@@ -37,6 +43,13 @@ class JaxBackend:
 
     def step_keys(self, key: jax.Array, global_step: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         return _step_keys(key, global_step)
+
+    # The processes hear each other through their devices, so both of these wait until the devices have come to them.
+    def from_first(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(_numbers(multihost_utils.broadcast_one_to_all(_bits(np.array(values)))).tolist())
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        return gather_rows(rows, lambda array: _numbers(multihost_utils.process_allgather(_bits(array))))
 
     def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         return sharding.shard_along_batch_dim(batch)
@@ -52,21 +65,28 @@ class JaxBackend:
             if not isinstance(leaf, jax.Array):
                 return leaf
             if getattr(leaf.sharding, "mesh", None) != replicated.mesh:
-                leaf = jax.device_put(leaf, replicated)
+                leaf = sharding.replicate(leaf)
             return jax.lax.convert_element_type(leaf, leaf.dtype) if leaf.weak_type else leaf
 
         return jax.tree.map(placed, tree)
 
     def synchronize(self, *trees: Any) -> None:
         jax.block_until_ready(trees)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("synchronize")
 
     def all_finite(self, params: Any) -> bool:
         return bool(_all_finite(params))
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, MemoryError) or (
-            isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+            isinstance(error, jax.errors.JaxRuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
         )
+
+    def is_infrastructure_error(self, error: BaseException) -> bool:
+        if not isinstance(error, jax.errors.JaxRuntimeError) or self.is_out_of_memory(error):
+            return False
+        return _ASSERTION not in str(error) and any(sign in str(error) for sign in _LOST)
 
     def export(self, tree: Any) -> dict[str, Any]:
         return {name: _exported(leaf) for name, leaf in _state_leaves(tree).items()}
@@ -87,6 +107,26 @@ class JaxBackend:
 
 
 BACKEND = JaxBackend
+
+
+def _join() -> None:
+    """Makes one of all processes' devices, where there are several; JAX must not have looked for its devices before."""
+    joined = ranks.join()
+    if joined.world_size == 1 or jax.distributed.is_initialized():
+        return
+    coordinator = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    # Detecting Slurm by itself, JAX would use one device of each process.
+    jax.distributed.initialize(coordinator, joined.world_size, joined.rank, cluster_detection_method="deactivate")
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    """Float64, which JAX would round to float32, as pairs of integers along the last axis."""
+    return np.ascontiguousarray(array, np.float64).view(np.uint32)
+
+
+def _numbers(bits: np.ndarray) -> np.ndarray:
+    """The inverse of `_bits`."""
+    return np.ascontiguousarray(bits).view(np.float64)
 
 
 @jax.jit
@@ -124,11 +164,16 @@ def _restored(leaf: Any, exported: Any) -> Any:
     if not isinstance(leaf, jax.Array):
         return type(leaf)(exported) if isinstance(leaf, bool | int | float) else exported
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        exported = jax.random.wrap_key_data(exported, impl=jax.random.key_impl(leaf))
-    elif leaf.dtype.kind == "V":
+        return jax.random.wrap_key_data(_placed_like(leaf, exported), impl=jax.random.key_impl(leaf))
+    if leaf.dtype.kind == "V":
         exported = exported.view(leaf.dtype)
     if exported.shape != leaf.shape or exported.dtype != leaf.dtype:
         raise CheckpointError(
             f"the checkpoint has {exported.dtype}{exported.shape} where the trial has {leaf.dtype}{leaf.shape}."
         )
-    return jax.device_put(exported, leaf.sharding)
+    return _placed_like(leaf, exported)
+
+
+def _placed_like(leaf: jax.Array, array: np.ndarray) -> jax.Array:
+    """The array, which all processes have read whole, where `leaf` is."""
+    return jax.make_array_from_callback(array.shape, leaf.sharding, array.__getitem__)

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from algoperf import jax_sharding_utils as sharding
+from algoperf.backends.jax import JaxBackend
 from algoperf.losses.jax import LOSSES
 from algoperf.spec import ForwardPassMode, ParameterType, ShapeTuple, WorkloadSpec
 from algoperf.workload import Workload
@@ -25,6 +26,7 @@ class JaxWorkload(Workload):
 
     def __init__(self, spec: WorkloadSpec, data_dir: Path, protocol: str):
         super().__init__(spec, data_dir, protocol)
+        JaxBackend()  # joins the processes, which has to come before JAX looks for devices
         self._model_class = importlib.import_module(f"{spec.package}.model_jax").MODEL
         # The structure of the model, with shapes where its arrays will be.
         self._abstract = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
@@ -90,7 +92,10 @@ class JaxWorkload(Workload):
     def forward_for_evaluation(
         self, params: Tree, batch: Mapping[str, np.ndarray], model_state: Tree | None, rng: jax.Array
     ) -> dict[str, np.ndarray]:
-        return jax.device_get(self._evaluation_step(params, sharding.shard_along_batch_dim(batch), model_state, rng))
+        """Each process evaluates its own examples on its own devices: no example needs another one."""
+        params, model_state = sharding.replicated_within_process((params, model_state))
+        batch = sharding.shard_within_process(dict(batch))
+        return jax.device_get(self._evaluation_step(params, batch, model_state, rng))
 
     @functools.cached_property
     def _evaluation_step(self):

@@ -6,15 +6,23 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
+from algoperf import hardware, ranks
+from algoperf.backends import gather_rows
 from algoperf.checkpoint import CheckpointError
-from algoperf.hardware import cpu_name, memory_gib
 from algoperf.pytorch_utils import pytorch_setup
-from algoperf.spec import UsageError
+from algoperf.spec import InfrastructureError, UsageError
 
 _KEY_MODULUS = 2**31 - 1
-_BYTES_PER_GIB = 2**30
 _IMAGE_RANK = 4
+
+# What PyTorch says where a device, its driver or another process failed. An assertion on the device is the program's
+# own fault.
+_LOST = ("CUDA error", "CUDA driver", "NVIDIA driver", "NCCL", "gloo")
+_ASSERTION = "device-side assert"
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
 
 
 @runtime_checkable
@@ -28,21 +36,23 @@ class _Stateful(Protocol):
 
 class PytorchBackend:
     def __init__(self):
+        self._ranks = ranks.join()
         use_ddp, _, self.device, _ = pytorch_setup()
-        if use_ddp:
-            raise UsageError("a PyTorch trial runs in one process on one device yet; unset LOCAL_RANK.")
+        if use_ddp and not distributed.is_initialized():
+            _join(self.device)
 
-    num_devices = 1
-    shard = (0, 1)
+    num_devices = property(lambda self: self._ranks.world_size)
+    shard = property(lambda self: (self._ranks.rank, self._ranks.world_size))
 
     def accelerator(self) -> dict[str, Any]:
         if self.device.type == "cpu":
-            return {"kind": "cpu", "name": cpu_name(), "count": self.num_devices, "memory_gib": memory_gib()}
-        properties = torch.cuda.get_device_properties(self.device)
-        memory = round(properties.total_memory / _BYTES_PER_GIB)
-        return {"kind": "gpu", "name": properties.name, "count": self.num_devices, "memory_gib": memory}
+            return hardware.accelerator("cpu", "cpu", self.num_devices)
+        return hardware.accelerator("gpu", torch.cuda.get_device_name(self.device), self.num_devices)
 
     def seed(self, seed: int) -> None:
+        """The first process has the state that a single one would have."""
+        if self._ranks.rank > 0:
+            seed = int(np.random.SeedSequence([seed, self._ranks.rank]).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
@@ -58,6 +68,17 @@ class PytorchBackend:
     def step_keys(self, key: np.ndarray, global_step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         folded_in = np.asarray([_generator(key).randint(0, _KEY_MODULUS, dtype=np.int32), global_step])
         return tuple(self.split(folded_in, 4))
+
+    # The processes hear each other through tensors on the CPU, so neither of these waits for a device.
+    def from_first(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        if not distributed.is_initialized():
+            return values
+        said = torch.tensor(values, dtype=torch.float64)
+        distributed.broadcast(said, src=0)
+        return tuple(said.tolist())
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        return gather_rows(rows, _from_all) if distributed.is_initialized() else rows
 
     def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
         return {name: self._place_array(array) for name, array in batch.items()}
@@ -77,16 +98,28 @@ class PytorchBackend:
         del trees
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+        if distributed.is_initialized():
+            distributed.all_reduce(torch.zeros(1))  # ends when all processes have begun it
 
     @torch.no_grad()
     def all_finite(self, params: torch.nn.Module) -> bool:
         return all(bool(torch.isfinite(parameter).all()) for parameter in params.parameters())
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+            isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+        )
+
+    def is_infrastructure_error(self, error: BaseException) -> bool:
+        if not isinstance(error, RuntimeError) or self.is_out_of_memory(error) or _ASSERTION in str(error):
+            return False
+        is_lost = isinstance(error, torch.AcceleratorError | distributed.DistError)
+        return is_lost or any(sign in str(error) for sign in _LOST)
 
     def export(self, tree: Any) -> Any:
         match tree:
+            case DistributedDataParallel(module=module):
+                return self.export(module)
             case _Stateful():
                 return _exported(tree.state_dict())
             case Mapping():
@@ -97,6 +130,9 @@ class PytorchBackend:
 
     def restore(self, template: Any, exported: Any) -> Any:
         match template:
+            case DistributedDataParallel(module=module):
+                self.restore(module, exported)
+                return template
             case _Stateful():
                 template.load_state_dict(_restored(exported, self.device))
                 return template
@@ -110,25 +146,56 @@ class PytorchBackend:
                 return type(template)(self.restore(a, b) if _has_state(a) else a for a, b in pairs)
         return _restored(exported, self.device)
 
-    def export_random_state(self) -> dict[str, Any]:
-        state = {
+    def export_random_state(self) -> list[dict[str, Any]]:
+        own = {
             "python": random.getstate(),
             "numpy": np.random.get_state(legacy=True),
             "torch": torch.get_rng_state().numpy(),
         }
         if self.device.type == "cuda":
-            state["cuda"] = torch.cuda.get_rng_state(self.device).numpy()
-        return state
+            own["cuda"] = torch.cuda.get_rng_state(self.device).numpy()
+        states = [own] * self._ranks.world_size
+        if distributed.is_initialized():
+            distributed.all_gather_object(states, own)
+        return states
 
-    def restore_random_state(self, exported: dict[str, Any]) -> None:
-        random.setstate(exported["python"])
-        np.random.set_state(exported["numpy"])
-        torch.set_rng_state(torch.from_numpy(exported["torch"]))
+    def restore_random_state(self, exported: list[dict[str, Any]]) -> None:
+        if len(exported) != self._ranks.world_size:
+            raise CheckpointError(
+                f"the checkpoint is of {len(exported)} processes and the trial has {self._ranks.world_size}."
+            )
+        own = exported[self._ranks.rank]
+        random.setstate(own["python"])
+        np.random.set_state(own["numpy"])
+        torch.set_rng_state(torch.from_numpy(own["torch"]))
         if self.device.type == "cuda":
-            torch.cuda.set_rng_state(torch.from_numpy(exported["cuda"]), self.device)
+            torch.cuda.set_rng_state(torch.from_numpy(own["cuda"]), self.device)
 
 
 BACKEND = PytorchBackend
+
+
+def _join(device: torch.device) -> None:
+    """Joins this process to the others of its trial: tensors on GPUs go through NCCL, those on the CPU through gloo."""
+    if device.type == "cuda":
+        if device.index >= torch.cuda.device_count():
+            raise UsageError(
+                f"process {device.index} of the node sees {torch.cuda.device_count()} GPUs; start one process for each "
+                "GPU, and show all of them to every process (no --gpus-per-task)."
+            )
+        torch.cuda.set_device(device)
+    try:
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    except RuntimeError as error:
+        raise InfrastructureError(f"the processes of the trial did not find each other: {error}") from error
+
+
+def _from_all(array: np.ndarray) -> np.ndarray:
+    """The arrays of all processes, which have one shape, stacked."""
+    own = torch.from_numpy(array)
+    found = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(found, own)
+    return torch.stack(found).numpy()
 
 
 def _generator(key: np.ndarray) -> np.random.RandomState:

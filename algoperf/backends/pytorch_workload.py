@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from algoperf.backends.pytorch import PytorchBackend
 from algoperf.losses.pytorch import LOSSES
@@ -39,9 +40,12 @@ class PytorchWorkload(Workload):
         return layers.parameter_types(self._abstract)
 
     def init_model_fn(self, rng: np.ndarray) -> tuple[nn.Module, None]:
-        torch.manual_seed(int(np.asarray(rng)[0]))
-        with self._backend.device:
-            return self._model_class(**self.spec.model), None
+        """The same weights in all processes; the global generator, which differs between them, goes on where it was."""
+        device = self._backend.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), device:
+            torch.manual_seed(int(np.asarray(rng)[0]))
+            model = self._model_class(**self.spec.model)
+        return _shared(model, device), None
 
     def model_fn(
         self,
@@ -61,8 +65,11 @@ class PytorchWorkload(Workload):
             use_running_average=not update_batch_norm if use_running_average_bn is None else use_running_average_bn,
             dropout_rate=self.spec.dropout_rate if dropout_rate is None else dropout_rate,
         )
-        with torch.no_grad() if mode == ForwardPassMode.EVAL else contextlib.nullcontext():
-            return params(augmented_and_preprocessed_input_batch["inputs"], context), None
+        is_evaluation = mode == ForwardPassMode.EVAL
+        # The hooks around a model that is shared are for its gradients.
+        model = _bare(params) if is_evaluation else params
+        with torch.no_grad() if is_evaluation else contextlib.nullcontext():
+            return model(augmented_and_preprocessed_input_batch["inputs"], context), None
 
     def loss_fn(
         self,
@@ -89,10 +96,26 @@ class PytorchWorkload(Workload):
         with self._backend.device:
             model = self._model_class(**self.spec.model)
         layers.from_canonical(model, tensors)
-        return model, None
+        return _shared(model, self._backend.device), None
 
     def to_canonical(self, params: nn.Module, model_state: None) -> dict[str, np.ndarray]:
-        return layers.to_canonical(params)
+        return layers.to_canonical(_bare(params))
 
 
 WORKLOAD = PytorchWorkload
+
+
+def _shared(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model, its gradients averaged over the processes where several share the work.
+
+    Buffers are not broadcast: the running statistics are those of the global batch, hence the same in all processes.
+    """
+    if not distributed.is_initialized():
+        return model
+    return DistributedDataParallel(
+        model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
+    )
+
+
+def _bare(model: nn.Module) -> nn.Module:
+    return model.module if isinstance(model, DistributedDataParallel) else model

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from algoperf.pytorch_utils import sum_over_processes
 from algoperf.spec import ForwardPassMode
 
 LOGGED_EVERY = 100
@@ -50,7 +51,7 @@ class TorchSubmission:
         global_step,
         rng,
     ):
-        """Gradient of the mean loss over the valid examples, clipping, update."""
+        """Gradient of the mean loss over the valid examples of all processes, clipping, update."""
         del current_params_types, loss_type, eval_results
         optional = hyperparameters._asdict()
         model, optimizer = current_param_container, optimizer_state["optimizer"]
@@ -67,7 +68,9 @@ class TorchSubmission:
         )
         label_smoothing = optional.get("label_smoothing", 0.0)
         loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"), label_smoothing)
-        mean_loss = loss["summed"] / loss["n_valid_examples"]
+        # Each process has this mean over all of them, so the sums' gradients add up to that many times the mean's;
+        # DistributedDataParallel then averages over the processes.
+        mean_loss = sum_over_processes(loss["summed"]) / sum_over_processes(loss["n_valid_examples"])
         mean_loss.backward()
         is_logged = workload.metrics_logger is not None and global_step % LOGGED_EVERY == 0
         if "grad_clip" in optional or is_logged:

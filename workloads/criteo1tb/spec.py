@@ -1,6 +1,6 @@
 """Criteo 1TB with DLRM-small (binary cross entropy): click-through rates from 13 numbers and 26 categories."""
 
-from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
 
 _HIDDEN = [f"bottom_mlp.{i}" for i in range(3)] + [f"top_mlp.{i}" for i in range(4)]
 _LINEARS = [*(f"{layer}.linear" for layer in _HIDDEN), "head"]
@@ -31,6 +31,7 @@ WORKLOAD = WorkloadSpec(
     num_validation_examples=83_274_637,
     num_test_examples=95_000_000,
     output_layer="head",
+    needs=Needs(evaluation_time=375, memory_gib=64, cpus=32),
     model=dict(
         vocab_size=4_194_304,
         embed_dim=128,
@@ -74,6 +75,7 @@ MINI = dict(
     target=dict(validation=0.545, test=0.515),
     budget={"mini": Budget(max_runtime=15, step_hint=800)},
     eval_period=1,
+    needs=Needs(evaluation_time=2, memory_gib=4, cpus=2),
     batch_divisor=256,
     eval_batch_size=8_192,
     num_train_examples=254_475,

@@ -1,6 +1,6 @@
 """fastMRI: a U-Net reconstructs knee images from undersampled single-coil k-space (SSIM)."""
 
-from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
 
 WORKLOAD = WorkloadSpec(
     name="fastmri",
@@ -19,6 +19,7 @@ WORKLOAD = WorkloadSpec(
     num_validation_examples=3_554,
     num_test_examples=3_581,
     output_layer="head",
+    needs=Needs(evaluation_time=4, memory_gib=32, cpus=32),
     model=dict(num_channels=32, num_pool_layers=4, activation="leaky_relu", norm="instance"),
 )
 

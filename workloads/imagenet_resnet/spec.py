@@ -1,6 +1,6 @@
 """ImageNet with ResNet-50 v1.5 (accuracy); the test split is ImageNet-v2, matched frequency."""
 
-from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
 
 WORKLOAD = WorkloadSpec(
     name="imagenet_resnet",
@@ -19,6 +19,7 @@ WORKLOAD = WorkloadSpec(
     num_validation_examples=50_000,
     num_test_examples=10_000,
     output_layer="fc",
+    needs=Needs(evaluation_time=18, memory_gib=48, cpus=32),
     model=dict(stage_sizes=(3, 4, 6, 3), width=64, activation="relu", bn_init_scale=0.0, num_classes=1_000),
     data=dict(image_size=224),
 )
@@ -37,6 +38,7 @@ MINI = dict(
     target=dict(validation=0.68, test=0.67),
     budget={"mini": Budget(max_runtime=30, step_hint=500)},
     eval_period=4,
+    needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
     batch_divisor=16,
     eval_batch_size=500,
     num_train_examples=20_000,

@@ -1,6 +1,6 @@
 """ImageNet with ViT-S/16 (accuracy), RandAugment and mixup in training."""
 
-from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
 
 WORKLOAD = WorkloadSpec(
     name="imagenet_vit",
@@ -19,6 +19,7 @@ WORKLOAD = WorkloadSpec(
     num_validation_examples=50_000,
     num_test_examples=10_000,
     output_layer="head",
+    needs=Needs(evaluation_time=40, memory_gib=48, cpus=32),
     model=dict(width=384, depth=12, mlp_dim=1_536, num_heads=6, glu=False, norm="pre", pool="gap", num_classes=1_000),
 )
 

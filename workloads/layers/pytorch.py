@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from algoperf.pytorch_utils import num_processes, sum_over_processes
 from algoperf.spec import ParameterType
 from workloads.layers.context import ForwardContext
 
@@ -65,7 +66,10 @@ def lecun_normal(*shape: int) -> torch.Tensor:
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all axes but the second; momentum 0.9, epsilon 1e-5, a biased running variance."""
+    """Batch normalisation over all axes but the second; momentum 0.9, epsilon 1e-5, a biased running variance.
+
+    Where several processes share the work, the batch is that of all of them.
+    """
 
     def __init__(self, num_features: int, scale_init: float = 1.0) -> None:
         super().__init__()
@@ -77,13 +81,31 @@ class BatchNorm(nn.Module):
     def forward(self, x: torch.Tensor, ctx: ForwardContext) -> torch.Tensor:
         if ctx.use_running_average:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=1e-5)
+        y, mean, var = self._by_own_batch(x) if num_processes() == 1 else self._by_global_batch(x)
+        if ctx.update_batch_norm:
+            self.running_mean.lerp_(mean, 0.1)
+            self.running_var.lerp_(var, 0.1)
+        return y
+
+    def _by_own_batch(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x normalised, and its mean and biased variance, both (C,), through which no gradient flows."""
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         y = functional.batch_norm(x, mean, var, self.weight, self.bias, training=True, momentum=1.0, eps=1e-5)
-        if ctx.update_batch_norm:
-            count = x.numel() // x.shape[1]
-            self.running_mean.lerp_(mean, 0.1)
-            self.running_var.lerp_(var * ((count - 1) / count), 0.1)  # PyTorch's is the unbiased variance
-        return y
+        count = x.numel() // x.shape[1]
+        return y, mean, var * ((count - 1) / count)  # PyTorch's is the unbiased variance
+
+    def _by_global_batch(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The same with the statistics of all processes' batches, which are equally large."""
+        channels = (1, -1, *(1 for _ in x.shape[2:]))
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        # Under autocast x may be of half precision, in which sums over a batch would be lost.
+        var, mean = torch.var_mean(x.to(self.running_mean.dtype), axes, correction=0)
+        moments = sum_over_processes(torch.stack([mean, var + mean.square()])) / num_processes()
+        mean = moments[0]
+        var = (moments[1] - mean.square()).clamp_min(0.0)  # rounding must not make the difference negative
+        scale = self.weight * torch.rsqrt(var + 1e-5)
+        y = torch.addcmul(self.bias.view(channels), x - mean.view(channels), scale.view(channels))
+        return y.to(x.dtype), mean.detach(), var.detach()
 
 
 class Embedding(nn.Module):

@@ -1,6 +1,6 @@
 """LibriSpeech with a Conformer and CTC (word error rate as the reference counts it)."""
 
-from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
 
 WORKLOAD = WorkloadSpec(
     name="librispeech_conformer",
@@ -19,6 +19,7 @@ WORKLOAD = WorkloadSpec(
     num_validation_examples=5_348,
     num_test_examples=2_472,
     output_layer="lin",
+    needs=Needs(evaluation_time=132, memory_gib=64, cpus=32),
     model=dict(activation="swish", attention_temperature=1.0, post_layer_norm=True),
 )
 

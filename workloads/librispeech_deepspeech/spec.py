@@ -1,6 +1,6 @@
 """LibriSpeech with DeepSpeech 2 and CTC (word error rate as the reference counts it)."""
 
-from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
 
 WORKLOAD = WorkloadSpec(
     name="librispeech_deepspeech",
@@ -19,6 +19,7 @@ WORKLOAD = WorkloadSpec(
     num_validation_examples=5_348,
     num_test_examples=2_472,
     output_layer="lin",
+    needs=Needs(evaluation_time=134, memory_gib=64, cpus=32),
     model=dict(activation="relu", residual=True, norm="batch", freq_mask_count=2, time_mask_count=10),
 )
 

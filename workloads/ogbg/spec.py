@@ -1,6 +1,6 @@
 """ogbg-molpcba: a graph network predicts 128 properties of molecules (mean average precision)."""
 
-from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
 
 WORKLOAD = WorkloadSpec(
     name="ogbg",
@@ -20,6 +20,7 @@ WORKLOAD = WorkloadSpec(
     num_validation_examples=43_793,
     num_test_examples=43_793,
     output_layer="decoder",
+    needs=Needs(evaluation_time=114, memory_gib=32, cpus=32),
     model=dict(latent_dim=256, hidden_dims=(256,), num_message_passing_steps=5, activation="relu"),
 )
 

@@ -1,6 +1,6 @@
 """WMT de-en: a Transformer translates German into English (BLEU)."""
 
-from algoperf.spec import Budget, LossType, Target, WorkloadSpec
+from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
 
 WORKLOAD = WorkloadSpec(
     name="wmt",
@@ -19,6 +19,7 @@ WORKLOAD = WorkloadSpec(
     num_validation_examples=3_000,
     num_test_examples=3_003,
     output_layer="shared_embedding",
+    needs=Needs(evaluation_time=541, memory_gib=48, cpus=32),
     model=dict(activation="relu", glu=False, norm="pre", attention_temperature=1.0),
 )
 

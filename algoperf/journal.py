@@ -1,0 +1,95 @@
+"""What a trial leaves on disk: rows as it goes, checkpoints to go on from, and its result as the last act.
+
+Only the first of a trial's processes has one, and only while it holds the lock of the trial's folder.
+"""
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from algoperf import checkpoint, log
+from algoperf.lock import FolderLock
+from algoperf.spec import InfrastructureError
+from algoperf.train import State
+
+CHECKPOINTS = "checkpoints"
+
+# The result once more, out of Snakemake's reach: it deletes the outputs of jobs whose end it did not see.
+FINISHED = f"{CHECKPOINTS}/finished.json"
+
+
+class Journal:
+    """The files of one trial. saved: the checkpoint from which it goes on, None at its beginning."""
+
+    def __init__(self, out: Path, lock: FolderLock, saved: Mapping[str, Any] | None):
+        self._out, self._lock = out, lock
+        evaluations = [] if saved is None else saved["evaluations"]
+        self._rows_written = len(evaluations)
+        self._evaluations = log.Table(out / log.EVALUATIONS, evaluations)
+        measurements = out / "measurements.csv"
+        self.metrics_logger = log.MetricsLogger(
+            log.Table(measurements, _rows_until(measurements, 0 if saved is None else saved["global_step"]))
+        )
+
+    def write_metadata(self, session: int, hyperparameters: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        """session: how often the trial was interrupted before."""
+        self._lock.verify()
+        log.write_json(self._out / "hparams.json", hyperparameters)
+        log.write_json(self._out / f"meta_data_{session}.json", metadata)
+
+    def write(self, state: State, content: Mapping[str, Any]) -> None:
+        """The rows first, the checkpoint after them: a row without its checkpoint is dropped when the trial goes on."""
+        self._lock.verify()
+        self._evaluations.append(state.evaluations[self._rows_written :])
+        self._rows_written = len(state.evaluations)
+        self.metrics_logger.flush()
+        checkpoint.save(self._out / CHECKPOINTS, state.global_step, content)
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        self._lock.verify()
+        self.metrics_logger.flush()
+        write_result(self._out, result)
+
+
+def write_result(out: Path, result: Mapping[str, Any]) -> None:
+    (out / CHECKPOINTS).mkdir(exist_ok=True)
+    log.write_json(out / FINISHED, result)
+    log.write_json(out / log.RESULT, result)
+    checkpoint.remove(out / CHECKPOINTS)
+
+
+def read_result(out: Path) -> dict[str, Any] | None:
+    """The result of a trial that has ended, None for one that has not. A `result.json` that was deleted comes back.
+
+    Raises InfrastructureError for a result that is damaged.
+    """
+    try:
+        return json.loads((out / log.RESULT).read_bytes())
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        raise InfrastructureError(
+            f"{out / log.RESULT} is damaged; remove it, and it comes back or is made anew."
+        ) from None
+    try:
+        result = json.loads((out / FINISHED).read_text())
+    except FileNotFoundError:
+        return None
+    log.write_json(out / log.RESULT, result)
+    return result
+
+
+def log_error(out: Path, text: str) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / log.ERRORS).open("a") as file:
+        file.write(text.rstrip("\n") + "\n")
+
+
+def _rows_until(path: Path, global_step: int) -> list[dict[str, str]]:
+    """The training metrics that a trial logged before the step from which it goes on."""
+    if global_step == 0 or not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [row for row in csv.DictReader(file) if int(row["global_step"]) < global_step]

@@ -1,0 +1,293 @@
+"""What `algoperf status` says of trials in every state, from the files that trials and their faults leave."""
+
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from algoperf import config, lock, log, plan, status
+from algoperf.plan import Trial
+from algoperf.registry import load_spec
+from algoperf.status import TrialStatus
+from tests.conftest import REPOSITORY
+from tests.slurm_cluster import Cluster, wait_until
+
+TRIAL = plan.make_trial("mini", "external", "nadamw", "jax", "criteo1tb", 0, 1)
+ROWS = [
+    {"accumulated_submission_time": 1.0, "global_step": 1, "validation/loss": 0.9},
+    {"accumulated_submission_time": 2.5, "global_step": 40, "validation/loss": 0.55},
+    {"accumulated_submission_time": 4.0, "global_step": 80, "validation/loss": float("nan")},
+    {"accumulated_submission_time": 5.5, "global_step": 120, "validation/loss": 0.6},
+]
+TRACEBACK = """Traceback (most recent call last):
+  File "train.py", line 9, in run
+    step()
+torch.AcceleratorError: CUDA error: an illegal memory access was encountered
+Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster(monkeypatch: pytest.MonkeyPatch):
+    """Where Slurm's commands are installed, they find no configuration, and say so at once."""
+    monkeypatch.delenv("SLURM_CONF", raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A trial's folder as a session leaves it: begun, and evaluated four times."""
+    folder = tmp_path / TRIAL.folder
+    folder.mkdir(parents=True)
+    log.write_json(folder / "meta_data_0.json", {})
+    log.Table(folder / log.EVALUATIONS, ROWS)
+    return folder
+
+
+def status_of(results: Path) -> TrialStatus:
+    (found,) = status.statuses([TRIAL], results)
+    return found
+
+
+def result(**changes) -> dict:
+    return {"status": "reached", "global_step": 123, "charged_time": 6.0, **changes}
+
+
+def held_by(folder: Path, host: str, job: str | None) -> None:
+    """A lock that a process on another machine has left or holds."""
+    log.write_json(folder / lock.LOCK, {"host": host, "pid": 1, "started": 0.0, "job": job, "token": "0"})
+
+
+def test_a_trial_that_nobody_has_begun_is_waiting(tmp_path: Path):
+    assert status_of(tmp_path).progress == "waiting"
+    (tmp_path / TRIAL.folder).mkdir(parents=True)  # as Snakemake does before it starts a job
+    found = status_of(tmp_path)
+    assert (found.progress, found.outcome, found.global_step, found.best) == ("waiting", "", None, None)
+
+
+def test_a_trial_with_a_result_is_done_and_says_how(tmp_path: Path, folder: Path):
+    log.write_json(folder / log.RESULT, result())
+    found = status_of(tmp_path)
+    assert (found.progress, found.outcome, found.global_step, found.charged) == ("done", "reached", 123, 6.0)
+    assert found.best == 0.55
+
+
+def test_only_result_json_makes_a_trial_done(tmp_path: Path, folder: Path):
+    (folder / "checkpoints").mkdir()
+    log.write_json(folder / "checkpoints" / "finished.json", result())
+    assert status_of(tmp_path).progress == "stopped"
+
+
+@pytest.mark.parametrize("text", ['{"status": "rea', "[]", "{}", "\x00"])
+def test_a_damaged_result_says_what_to_do(tmp_path: Path, folder: Path, text: str):
+    (folder / log.RESULT).write_text(text)
+    found = status_of(tmp_path)
+    assert found.progress == "failed"
+    assert str(folder / log.RESULT) in found.outcome
+
+
+def test_a_trial_whose_process_lives_is_running_and_says_where(tmp_path: Path, folder: Path):
+    with lock.FolderLock(folder):
+        found = status_of(tmp_path)
+    assert (found.progress, found.outcome) == ("running", f"process {os.getpid()} on {socket.gethostname()}")
+    assert (found.global_step, found.charged, found.best) == (120, 5.5, 0.55)
+    assert (found.target.metric, found.budget > 0) == ("loss", True)
+
+
+def test_a_half_written_row_is_not_looked_at(tmp_path: Path, folder: Path):
+    with (folder / log.EVALUATIONS).open("a") as file:
+        file.write("7.0,160,0.0")
+    assert (status_of(tmp_path).global_step, status_of(tmp_path).best) == (120, 0.55)
+
+
+@pytest.mark.parametrize("text", ["", "no,such,columns\n1,2,3\n", "\n\n"])
+def test_evaluations_that_cannot_be_read_are_none(tmp_path: Path, folder: Path, text: str):
+    (folder / log.EVALUATIONS).write_text(text)
+    found = status_of(tmp_path)
+    assert (found.global_step, found.charged, found.best) == (None, None, None)
+
+
+def test_a_trial_whose_process_was_killed_has_stopped_and_says_whose_it_was(tmp_path: Path, folder: Path):
+    code = (
+        f"import time; from pathlib import Path; from algoperf import lock\n"
+        f"with lock.FolderLock(Path({str(folder)!r})): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
+        assert process.stdout.readline() == "held\n"
+        assert status_of(tmp_path).progress == "running"
+        process.send_signal(signal.SIGKILL)
+    found = status_of(tmp_path)
+    assert found.progress == "stopped"
+    assert f"process {process.pid}" in found.outcome
+
+
+def test_a_process_on_another_machine_is_taken_to_be_alive(tmp_path: Path, folder: Path):
+    held_by(folder, "elsewhere", job=None)
+    assert (status_of(tmp_path).progress, "elsewhere" in status_of(tmp_path).outcome) == ("running", True)
+
+
+def test_where_slurm_does_not_answer_a_jobs_lock_is_believed_and_the_doubt_is_said(tmp_path: Path, folder: Path):
+    held_by(folder, "elsewhere", job="1234")
+    found = status_of(tmp_path)
+    assert found.progress == "running"
+    assert found.outcome == "job 1234 on elsewhere, says its lock; Slurm does not say"
+
+
+@pytest.fixture
+def cluster(slurm_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """A real Slurm that this process's commands speak to."""
+    for name, value in slurm_cluster.variables.items():
+        monkeypatch.setenv(name, value)
+    return slurm_cluster
+
+
+def test_a_trial_whose_job_is_queued_is_waiting(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
+    """The job is described as Snakemake's executor does it, and was submitted from where the results folder is."""
+    monkeypatch.chdir(tmp_path)
+    comment = "rule_trial_criteo1tb_wildcards_out_runs_external_nadamw_jax_0_jax_1"
+    submit = ("sbatch", "--parsable", "--partition=cpu", "--begin=now+1hour", f"--comment={comment}", "--wrap=true")
+    job = cluster.run(*submit).strip()
+    assert status_of(Path("out/runs")).outcome == f"job {job} is pending"
+    assert status_of(tmp_path / "out" / "runs").outcome == ""  # named otherwise by its config: not that experiment
+    monkeypatch.chdir("/")
+    assert status_of(Path("out/runs")).outcome == ""
+    cluster.run("scancel", job)
+
+
+def test_a_jobs_lock_is_as_alive_as_the_job(tmp_path: Path, folder: Path, cluster: Cluster):
+    job = cluster.run("sbatch", "--parsable", "--partition=cpu", "--output=/dev/null", "--wrap=sleep 300").strip()
+    wait_until(lambda: slurm_state(cluster, job) == "RUNNING", 20, "the job's start")
+    held_by(folder, "cpu-1", job)
+    found = status_of(tmp_path)
+    assert (found.progress, found.outcome) == ("running", f"job {job} on cpu-1")
+    cluster.run("scontrol", "requeuehold", job)
+    wait_until(lambda: slurm_state(cluster, job) == "PENDING", 30, "the job's requeue")
+    found = status_of(tmp_path)
+    assert (found.progress, found.outcome, found.global_step) == ("waiting", f"job {job} is pending", 120)
+    cluster.run("scancel", job)
+    wait_until(lambda: status_of(tmp_path).progress == "stopped", 10, "the job's end")
+    assert status_of(tmp_path).outcome.startswith(f"job {job} on cpu-1 ended without a word; goes on when")
+
+
+def slurm_state(cluster: Cluster, job: str) -> str:
+    return cluster.run("squeue", "--noheader", f"--jobs={job}", "--format=%T").strip()
+
+
+def test_a_trial_that_failed_says_the_error_and_which_log(tmp_path: Path, folder: Path):
+    (folder / log.ERRORS).write_text("an older sentence\n" + TRACEBACK)
+    found = status_of(tmp_path)
+    assert found.progress == "failed"
+    error = "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"
+    assert found.outcome == f"{error} ({folder / log.ERRORS})"
+
+
+def test_training_metrics_that_are_written_after_the_error_do_not_hide_it(tmp_path: Path, folder: Path):
+    (folder / log.ERRORS).write_text(TRACEBACK)
+    later = time.time() + 5
+    (folder / "measurements.csv").write_text("")
+    os.utime(folder / "measurements.csv", (later, later))
+    assert status_of(tmp_path).progress == "failed"
+
+
+def test_an_error_of_an_earlier_session_is_not_why_a_trial_has_stopped(tmp_path: Path, folder: Path):
+    (folder / log.ERRORS).write_text(TRACEBACK)
+    later = time.time() + 5
+    log.write_json(folder / "meta_data_1.json", {})
+    os.utime(folder / "meta_data_1.json", (later, later))
+    assert status_of(tmp_path).progress == "stopped"
+
+
+def test_an_empty_log_of_errors_is_a_failure_without_a_reason(tmp_path: Path, folder: Path):
+    (folder / log.ERRORS).write_text("")
+    assert status_of(tmp_path).outcome == f" ({folder / log.ERRORS})"
+
+
+def test_a_status_is_json(tmp_path: Path, folder: Path):
+    entry = json.loads(json.dumps(status.as_dict(status_of(tmp_path)), allow_nan=False))
+    assert entry["trial"]["workload"] == "criteo1tb"
+    assert entry["folder"] == str(folder)
+    assert entry["target"]["goal"] == "min"
+
+
+def many_trials(submissions: int) -> list[Trial]:
+    """350 of each submission: v0.5 in full."""
+    experiment = config.parse({"protocol": "v0.5", "submissions": [{"name": "nadamw", "framework": "jax"}]})
+    trials = plan.trials(experiment)
+    labels = [f"submission_{index}" for index in range(submissions)]
+    return [dataclasses.replace(trial, label=label) for label in labels for trial in trials]
+
+
+def test_few_trials_are_all_listed_with_their_best_and_target(tmp_path: Path, folder: Path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with lock.FolderLock(folder):
+        status.print_table(status.statuses([TRIAL], tmp_path))
+    shown = capsys.readouterr().out
+    target = status_of(tmp_path).target.validation
+    assert f"0.5500 of {target:g} (min)" in shown
+    assert f"6 s ({5.5 / status_of(tmp_path).budget:.0%})" in shown
+    assert "1 running" in shown
+
+
+def test_of_many_trials_the_notable_are_listed_below_a_summary(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    trials = many_trials(1)
+    for trial, how in zip(trials, ("reached", "diverged"), strict=False):
+        (tmp_path / trial.folder).mkdir(parents=True)
+        log.write_json(tmp_path / trial.folder / log.RESULT, result(status=how))
+    failed = tmp_path / trials[2].folder
+    failed.mkdir(parents=True)
+    (failed / log.ERRORS).write_text(TRACEBACK)
+    found = status.statuses(trials, tmp_path)
+    status.print_table(found)
+    shown = capsys.readouterr().out
+    assert "2 done, 1 failed, 347 waiting" in shown
+    assert "--all lists every trial" in shown
+    assert shown.count("submission_0/") == 1 + 1  # the failed trial's folder and its log
+    (line,) = (line for line in shown.splitlines() if "│ criteo1tb " in line)
+    assert [cell.strip() for cell in line.split("│")[2:5]] == ["25", "1", "1"]
+    status.print_table(found, every_trial=True)
+    assert capsys.readouterr().out.count("submission_0/") == 350 + 1
+
+
+def test_failures_are_listed_with_reason_log_and_way_out(tmp_path: Path, folder: Path, capsys):
+    (folder / log.ERRORS).write_text(TRACEBACK)
+    other = plan.make_trial("mini", "external", "nadamw", "jax", "criteo1tb", 0, 2)
+    found = status.statuses([TRIAL, other], tmp_path)
+    assert [entry.trial for entry in status.failures(found)] == [TRIAL]
+    status.print_failures(found)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"failed: {TRIAL.folder}\n  torch.AcceleratorError" in shown.err
+    assert str(folder / log.ERRORS) in shown.err
+    assert "1 of 2 trials have failed or stopped and 2 have no result" in shown.err
+    assert "--config partial=true" in shown.err
+
+
+def test_nothing_is_said_where_nothing_failed(tmp_path: Path, capsys):
+    status.print_failures(status.statuses([TRIAL], tmp_path))
+    assert capsys.readouterr().err == ""
+
+
+def test_3500_trials_take_less_than_two_seconds(tmp_path: Path):
+    trials = many_trials(10)
+    assert len(trials) == 3_500
+    header = "accumulated_submission_time,global_step,score,test/loss,validation/loss\n"
+    curve = header + "".join(f"{row * 70.5},{row * 100},{row},0.{row},0.{row}\n" for row in range(1, 101))
+    for index, trial in enumerate(trials):
+        folder = tmp_path / trial.folder
+        folder.mkdir(parents=True)
+        (folder / log.EVALUATIONS).write_text(curve.replace("loss", load_spec(trial.workload).target.metric))
+        name = log.RESULT if index % 2 else lock.LOCK
+        lines = result() if index % 2 else {"host": "n", "pid": 1, "started": 0, "job": str(index), "token": ""}
+        (folder / name).write_text(json.dumps(lines))
+    begun = time.perf_counter()
+    found = status.statuses(trials, tmp_path)
+    assert time.perf_counter() - begun < 2
+    assert {entry.progress for entry in found} == {"done", "running"}
+    assert {entry.global_step for entry in found} == {123, 10_000}
