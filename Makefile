@@ -7,7 +7,7 @@ RESULTS := results/mini/scores
 LOGS ?= results/mini/external
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: score test lint format bench clean help
+.PHONY: score test packages lint format bench clean help
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -19,6 +19,10 @@ score: $(INSTALLED)  ## run the mini benchmark and show its leaderboard
 
 test: $(INSTALLED)  ## run all tests
 	python -m pytest
+
+packages:  ## install the Debian packages of the tests on a real Slurm (as root); without them these tests are skipped
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends slurm-wlm munge slurmdbd mariadb-server
 
 lint: $(INSTALLED)  ## what CI asks of the style
 	ruff check .
@@ -33,6 +37,7 @@ format: $(INSTALLED)  ## bring the code into that style
 bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, data, scoring of LOGS
 	snakemake --profile profiles/local data
 	python benchmarks/startup.py
+	python benchmarks/planning.py
 	python benchmarks/overhead.py
 	python benchmarks/data_store.py data
 	python benchmarks/score_logs.py $(LOGS)

@@ -3,6 +3,7 @@
 Every command imports what it needs when it runs, so that `--help` starts at once and only a trial imports a framework.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -77,7 +78,8 @@ def _run_trial(identity, out: Path, data_dir: Path, max_steps: int | None, accel
     try:
         setup = trials.set_up(identity, out, data_dir, max_steps, accelerator, begun)
     except InfrastructureError as error:
-        journal.log_error(out, str(error))
+        with contextlib.suppress(OSError):  # the error is told in any case
+            journal.log_error(out, str(error))
         raise
     watch = job.watch(begun, end, setup.workload.spec.needs.evaluation_time)
     reporter = progress.Reporter(setup, Console(highlight=False, quiet=not is_first))

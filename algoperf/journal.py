@@ -63,22 +63,25 @@ def write_result(out: Path, result: Mapping[str, Any]) -> None:
 def read_result(out: Path) -> dict[str, Any] | None:
     """The result of a trial that has ended, None for one that has not. A `result.json` that was deleted comes back.
 
-    Raises InfrastructureError for a result that is damaged.
+    Raises InfrastructureError for a result that is damaged or cannot be read.
     """
+    if (result := _read(out / log.RESULT)) is not None:
+        return result
+    result = _read(out / FINISHED)
+    if result is not None:
+        log.write_json(out / log.RESULT, result)
+    return result
+
+
+def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads((out / log.RESULT).read_bytes())
-    except FileNotFoundError:
-        pass
-    except ValueError:
-        raise InfrastructureError(
-            f"{out / log.RESULT} is damaged; remove it, and it comes back or is made anew."
-        ) from None
-    try:
-        result = json.loads((out / FINISHED).read_text())
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    log.write_json(out / log.RESULT, result)
-    return result
+    except OSError as error:
+        raise InfrastructureError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError:
+        raise InfrastructureError(f"{path} is damaged; remove it, and it comes back or is made anew.") from None
 
 
 def log_error(out: Path, text: str) -> None:

@@ -80,8 +80,16 @@ class FolderLock:
         self.release()
 
     def take(self) -> Self:
-        """Raises InfrastructureError where a live holder has it."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Raises InfrastructureError where a live holder has it, and where nothing can be written there."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._take()
+        except OSError as error:
+            raise InfrastructureError(f"{self._folder} cannot be written to: {error.strerror or error}.") from error
+        self.verify()
+        return self
+
+    def _take(self) -> None:
         mine = self._folder / f".{LOCK}.{self._holder.token}"
         try:
             mine.write_text(json.dumps(dataclasses.asdict(self._holder)) + "\n")
@@ -92,8 +100,6 @@ class FolderLock:
                 mine.replace(self._folder / LOCK)
         finally:
             mine.unlink(missing_ok=True)
-        self.verify()
-        return self
 
     def release(self) -> None:
         if read(self._folder) == self._holder:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from algoperf import submission
 from algoperf.config import Config
-from algoperf.protocol import RULESETS, Protocol, Ruleset, load_protocol
+from algoperf.protocol import RULESETS, Ruleset, load_protocol
 from algoperf.registry import base_of, load_spec, variants
+from algoperf.search import Point
 from algoperf.spec import FRAMEWORKS, Framework, UsageError
 
 
@@ -64,14 +65,30 @@ def seed(protocol: str, label: str, workload: str, study: int, trial: int) -> in
 def trials(config: Config) -> list[Trial]:
     """Every trial of a config: workload by workload, so that a shared dataset stays in the machine's cache."""
     protocol = load_protocol(config.protocol)
+    known = points(config)
     return [
         Trial(config.protocol, ruleset, entry.name, entry.label, entry.framework, workload, study, trial)
         for workload in workloads(config)
         for ruleset in config.rulesets
         for entry in config.submissions
         for study in range(protocol.studies)
-        for trial in range(1, _num_trials(entry.name, entry.framework, protocol, ruleset) + 1)
+        for trial in range(1, len(known[entry.label, ruleset]) + 1)
     ]
+
+
+def points(config: Config) -> dict[tuple[str, Ruleset], list[Point]]:
+    """The hyperparameter points of each contestant under each ruleset, by label.
+
+    As many as the protocol has trials; fewer where a submission lists fewer.
+    """
+    protocol = load_protocol(config.protocol)
+    return {
+        (entry.label, ruleset): submission.hyperparameter_points(
+            submission.find(entry.name, entry.framework), protocol, ruleset
+        )[: protocol.num_trials(ruleset)]
+        for entry in config.submissions
+        for ruleset in config.rulesets
+    }
 
 
 def workloads(config: Config) -> list[str]:
@@ -96,9 +113,3 @@ def datasets(config: Config) -> dict[str, str]:
     """Each dataset that a config needs -> one of the workloads on it."""
     scale = load_protocol(config.protocol).scale
     return {load_spec(name, scale).dataset: name for name in reversed(workloads(config))}
-
-
-def _num_trials(name: str, framework: Framework, protocol: Protocol, ruleset: Ruleset) -> int:
-    """As many as the protocol has; fewer where a submission lists fewer points."""
-    path = submission.find(name, framework)
-    return min(protocol.num_trials(ruleset), len(submission.hyperparameter_points(path, protocol, ruleset)))

@@ -5,6 +5,7 @@ shuffles the points with an unseeded generator, so that trial 1 of two processes
 set in the sequence's own order, which makes trial k the same point on every machine.
 """
 
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -86,6 +87,7 @@ def halton(num_points: int, num_dims: int) -> np.ndarray:
     return np.stack([_van_der_corput(indices, base) for base in _bases(num_dims)], axis=1)
 
 
+@functools.cache
 def _bases(num_dims: int) -> list[int]:
     """The last `num_dims` primes below 1,000 without the largest of them."""
     primes = [n for n in range(3, _LARGEST_BASE) if all(n % divisor for divisor in range(2, math.isqrt(n) + 1))]

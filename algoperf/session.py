@@ -22,7 +22,7 @@ from algoperf.journal import Journal
 from algoperf.lock import FolderLock
 from algoperf.log import MetricsLogger
 from algoperf.spec import InfrastructureError, UsageError
-from algoperf.train import Run, State, Status, SubmissionError, run_trial, time_to_target, train_step
+from algoperf.train import Run, State, Status, SubmissionError, run_trial, submission_code, time_to_target, train_step
 from algoperf.trial import Setup
 from workloads.datasets.prepare import open_source
 
@@ -54,7 +54,9 @@ def execute(
             with contextlib.suppress(OSError):  # the error may be that nothing can be written here
                 journal.log_error(setup.out, traceback.format_exc())
             if isinstance(error, OSError):
-                raise InfrastructureError(f"{error.filename or setup.out}: {error.strerror or error}.") from error
+                raise InfrastructureError(
+                    f"{error.filename2 or error.filename or setup.out}: {error.strerror or error}."
+                ) from error
             raise
 
 
@@ -65,11 +67,10 @@ def _run(
     if lock is not None:
         for sentence in damaged:
             journal.log_error(setup.out, sentence)
-    if saved is not None and (
-        different := [key for key, is_ in setup.identity.items() if saved["identity"][key] != is_]
-    ):
+    if saved is not None and saved["identity"] != setup.identity:
+        different = next(name for name, value in setup.identity.items() if saved["identity"].get(name) != value)
         raise UsageError(
-            f"{setup.out} holds the checkpoint of another trial (its {different[0]} differs); give another folder, or "
+            f"{setup.out} holds the checkpoint of another trial (its {different} differs); give another folder, or "
             "remove this one."
         )
     session = _Session(setup, lock, saved, now)
@@ -130,12 +131,10 @@ class _Session:
             max_steps=setup.max_steps,
         )
         params, model_state = backend.place(workload.init_model_fn(model_rng))
-        try:
+        with submission_code(backend):
             optimizer_state = setup.submission.init_optimizer_state(
                 workload, params, model_state, hyperparameters, optimizer_rng
             )
-        except Exception as error:
-            raise SubmissionError(str(error)) from error
         self.state = State(params, backend.place(optimizer_state), model_state, preemptions=self.preemptions)
         self._write_metadata()
         if self._saved is not None:

@@ -20,9 +20,9 @@ def stage(dataset: str, data_dir: Path, scratch: Path | None) -> Path:
     manifest = store_path(data_dir, dataset) / store.MANIFEST
     if scratch is None or not manifest.is_file():  # that it is not prepared is said by whoever opens it
         return data_dir
-    # The same data under the same name, whoever prepared it; other data under another.
-    staged = scratch / f"algoperf_{os.getuid()}" / f"{dataset}_{zlib.crc32(manifest.read_bytes()):08x}"
     try:
+        # The same data under the same name, whoever prepared it; other data under another.
+        staged = scratch / f"algoperf_{os.getuid()}" / f"{dataset}_{zlib.crc32(manifest.read_bytes()):08x}"
         staged.mkdir(parents=True, exist_ok=True)
         with (staged / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

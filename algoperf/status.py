@@ -223,7 +223,8 @@ def _summary(found: Iterable[TrialStatus]) -> Table:
 def _table(listed: Iterable[TrialStatus]) -> Table:
     table = Table()
     for heading in ("trial", "progress", "outcome", "step", "charged", "best of target"):
-        table.add_column(heading, justify="right" if heading in ("step", "charged") else "left")
+        # Folded, not cut short: the end of a trial's path is what tells it from the others.
+        table.add_column(heading, justify="right" if heading in ("step", "charged") else "left", overflow="fold")
     for entry in listed:
         style = "green" if entry.progress == "done" and entry.outcome == "reached" else _STYLES.get(entry.progress, "")
         table.add_row(

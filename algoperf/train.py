@@ -95,7 +95,7 @@ def run_trial(
 
         if is_evaluation_due:
             prepare_for_evaluation(run, state)
-        with _submission_code(run.backend):
+        with submission_code(run.backend):
             run.backend.synchronize(state.params, state.optimizer_state, state.model_state)
         clock.stop()
 
@@ -118,7 +118,7 @@ def run_trial(
 def train_step(run: Run, state: State, clock: Clock, input_queue: Iterator[dict[str, Any]]) -> bool:
     """One update by the submission, as the official harness calls it. Returns whether training is complete."""
     data_rng, update_rng, _, _ = run.backend.step_keys(run.rng, state.global_step)
-    with _submission_code(run.backend):
+    with submission_code(run.backend):
         batch = run.submission.data_selection(
             run.workload,
             input_queue,
@@ -146,7 +146,7 @@ def prepare_for_evaluation(run: Run, state: State) -> None:
     if run.submission.prepare_for_eval is None:
         return
     _, _, prepare_rng, _ = run.backend.step_keys(run.rng, state.global_step - 1)
-    with _submission_code(run.backend):
+    with submission_code(run.backend):
         state.optimizer_state, state.params, state.model_state = run.submission.prepare_for_eval(
             **_common_arguments(run, state), rng=prepare_rng
         )
@@ -224,7 +224,7 @@ def _status(workload: Workload, state: State, is_over: bool) -> Status | None:
 
 
 @contextlib.contextmanager
-def _submission_code(backend: Backend) -> Iterator[None]:
+def submission_code(backend: Backend) -> Iterator[None]:
     """What is raised inside is the submission's, unless the machine or the data failed."""
     try:
         yield

@@ -11,23 +11,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status, submission
-from algoperf.protocol import load_protocol
+from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status
+from algoperf.protocol import Ruleset, load_protocol
 from algoperf.registry import load_spec
+from algoperf.search import Point
 from algoperf.spec import InfrastructureError, Scale, UsageError
 from algoperf.store import MANIFEST
 from workloads.datasets.prepare import store_path
 
-
-_SLURMS_MINUTE = 60
+# Slurm looks at the time of its jobs once a minute, so it would give a shorter notice at any moment, or at the start.
+_SHORTEST_NOTICE = 60
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A config and what follows from it; paths are strings, as rules have them."""
+    """A config and what follows from it; paths are strings, as rules have them.
+
+    points: of each label and ruleset, as `plan.points`. names: what each label is loaded by.
+    """
 
     config: config.Config
     trials: list[plan.Trial]
+    points: dict[tuple[str, Ruleset], list[Point]]
+    names: dict[str, str]
     accelerator: cluster.Accelerator
 
     @property
@@ -89,14 +95,11 @@ class Experiment:
 
     def submission(self, label: str) -> str:
         """What a contestant is loaded by."""
-        return next(entry.name for entry in self.config.submissions if entry.label == label)
+        return self.names[label]
 
-    def point(self, label: str, ruleset: str, trial: int) -> dict[str, Any]:
+    def point(self, label: str, ruleset: Ruleset, trial: int) -> Point:
         """The hyperparameters of a trial."""
-        entry = next(entry for entry in self.config.submissions if entry.label == label)
-        path = submission.find(entry.name, entry.framework)
-        protocol = load_protocol(self.config.protocol)
-        return submission.hyperparameter_points(path, protocol, ruleset)[trial - 1]
+        return self.points[label, ruleset][trial - 1]
 
     def cpus(self, workload: str) -> int:
         """CPUs of each node that a job for a trial of this workload asks for."""
@@ -127,8 +130,7 @@ class Experiment:
             yield f"--reservation={shlex.quote(self.accelerator.reservation)}"
         evaluation_time = load_spec(workload, self.scale).needs.evaluation_time
         notice = interruption.notice(60 * self._minutes(workload), evaluation_time)
-        # Slurm looks at the time once a minute, so it would tell a short job at its start; that one watches by itself.
-        if notice >= _SLURMS_MINUTE:
+        if notice >= _SHORTEST_NOTICE:  # a job that gets no notice watches its end by itself
             yield f"--signal=USR2@{notice}"
 
     def _minutes(self, workload: str) -> int:
@@ -169,7 +171,8 @@ def read(content: Mapping[str, Any]) -> Experiment:
     try:
         checked = config.parse(dict(content))
         accelerator = cluster.load().accelerator(checked.accelerator)
-        return Experiment(checked, plan.trials(checked), accelerator)
+        names = {entry.label: entry.name for entry in checked.submissions}
+        return Experiment(checked, plan.trials(checked), plan.points(checked), names, accelerator)
     except UsageError as error:
         say(f"error: {error}")
         sys.exit(2)

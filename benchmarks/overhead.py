@@ -15,6 +15,7 @@ import numpy as np
 
 from algoperf import submission, trial
 from algoperf.clock import Clock
+from algoperf.interruption import Watch
 from algoperf.plan import make_trial
 from algoperf.spec import FRAMEWORKS, replace
 from algoperf.train import Run, State, run_trial
@@ -45,7 +46,7 @@ def measure(framework: str, data_dir: Path, out: Path) -> tuple[float, float, fl
 
     def harness() -> float:
         state.global_step, state.evaluations = 0, []
-        run_trial(run, state, Clock(time.monotonic), itertools.cycle(batches), lambda: None)
+        run_trial(run, state, Clock(time.monotonic), itertools.cycle(batches), lambda: None, Watch(time.monotonic))
         first, last = (row["accumulated_submission_time"] for row in state.evaluations)
         return (last - first) / STEPS
 

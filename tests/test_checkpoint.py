@@ -110,6 +110,7 @@ def test_a_failure_while_writing_leaves_the_checkpoint_before(two, monkeypatch, 
         patch.setattr("pathlib.Path.replace" if function == "replace" else "os.fsync", fail)
         with pytest.raises(OSError, match="disk full"):
             checkpoint.save(two, 3, {"step": 3})
+    assert sorted(path.suffix for path in two.iterdir()) == [".npz", ".npz"]  # a full disk is not left fuller
     assert checkpoint.restore_latest(two)[0]["step"] == 2
     checkpoint.save(two, 3, {"step": 3})
     assert checkpoint.restore_latest(two)[0] == {"step": 3}
@@ -122,6 +123,14 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(two):
         checkpoint.save(two, 3, {"step": 3})
     assert os.waitpid(child, 0)[1] == 9
     assert checkpoint.restore_latest(two)[0]["step"] == 2
+
+
+def test_all_checkpoints_are_removed_whole_and_half_and_nothing_else(two):
+    (two / "checkpoint_000000000003.tmp").write_bytes(b"half")
+    (two / "finished.json").write_text("{}")
+    checkpoint.remove(two)
+    assert [path.name for path in two.iterdir()] == ["finished.json"]
+    checkpoint.remove(two / "none")
 
 
 @pytest.mark.parametrize(

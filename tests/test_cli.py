@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from algoperf.lock import FolderLock
 from algoperf.registry import workload_names
 from tests.conftest import REPOSITORY
 
@@ -36,7 +39,10 @@ def trial(out, data_dir="data", **changed):
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["trial"], ["score"], ["plan"], ["status"], ["workloads"], ["doctor"], ["data"], ["data", "prepare"]],
+    [
+        *([], ["trial"], ["score"], ["plan"], ["status"], ["rerun"], ["workloads"], ["doctor"]),
+        *(["data"], ["data", "prepare"]),
+    ],
 )
 def test_every_command_explains_itself(command):
     found = run(*command, "--help")
@@ -56,6 +62,7 @@ def test_every_command_explains_itself(command):
         ({"trial": 3}, "its trials are 1 to 2"),
         ({"trial": 0}, "its trials are 1 to 2"),
         ({"study": 1}, "its studies are 0 to 0"),
+        ({"accelerator": "V9000"}, "does not say what the accelerator 'V9000' is; it knows local"),
         ({"data-dir": "no/such/folder"}, "algoperf data prepare criteo1tb --scale mini --data-dir no/such/folder"),
     ],
 )
@@ -97,10 +104,21 @@ def test_a_batch_size_that_does_not_divide_over_the_devices(tmp_path, data_dir):
     assert not (tmp_path / "out").exists()
 
 
-def test_several_pytorch_processes_are_refused_until_they_share_the_work(tmp_path, data_dir):
+def test_a_process_that_has_lost_the_others_says_how_they_are_started(tmp_path, data_dir):
     found = run(*trial(tmp_path / "out", data_dir), env={"LOCAL_RANK": "0"})
     assert (found.returncode, found.stderr.count("\n")) == (2, 1)
-    assert "one process on one device" in found.stderr
+    assert "LOCAL_RANK is set but RANK is not; start a trial's processes with torchrun or srun" in found.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_hardware_than_the_accelerator_that_was_asked_for_is_refused(tmp_path, data_dir):
+    site = tmp_path / "site.yaml"
+    site.write_text("accelerators: {volta: {device: Tesla V100, count: 8}}")
+    found = run(*trial(tmp_path / "out", data_dir, accelerator="volta"), env={"ALGOPERF_CLUSTER": str(site)})
+    assert (found.returncode, found.stderr.count("\n")) == (1, 1)
+    assert "this trial is for volta, 8 x Tesla V100, but" in found.stderr
+    assert found.stderr == f"error: {(tmp_path / 'out' / 'error.log').read_text()}"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["error.log"]
 
 
 def test_a_trial_prints_how_it_went(tmp_path, data_dir):
@@ -152,34 +170,84 @@ def test_the_plan_and_the_status_of_an_experiment(tmp_path):
     assert {entry["progress"] for entry in statuses} == {"waiting"}
 
 
-def test_the_status_of_trials_that_run_and_that_are_done(tmp_path, data_dir):
-    folder = tmp_path / "mini" / "external" / "nadamw_pytorch" / "study_0" / "criteo1tb_pytorch"
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, data_dir):
+    """Both trials of one contestant: the first is done; the second has begun, and is in nobody's hands."""
+    results = tmp_path_factory.mktemp("results")
+    folder = results / "mini" / "external" / "nadamw_pytorch" / "study_0" / "criteo1tb_pytorch"
     assert run(*trial(folder / "trial_1", data_dir), "--max-steps", 2).returncode == 0
     (folder / "trial_2").mkdir()
     (folder / "trial_2" / "eval_measurements.csv").write_text(
         (folder / "trial_1" / "eval_measurements.csv").read_text() + "1,2,half a r"
     )
-    statuses = {entry["folder"]: entry for entry in json.loads(run("status", tmp_path, "--json").stdout)}
-    done, running = statuses[str(folder / "trial_1")], statuses[str(folder / "trial_2")]
+    return results
+
+
+def statuses(results):
+    """Trial -> its status, of the one contestant."""
+    found = {Path(entry["folder"]): entry for entry in json.loads(run("status", results, "--json").stdout)}
+    return {folder.name: entry for folder, entry in found.items() if "nadamw_pytorch/study_0/criteo1tb" in str(folder)}
+
+
+def test_the_status_of_trials_that_are_done_that_run_and_that_have_stopped(results):
+    found = statuses(results)
+    done, stopped = found["trial_1"], found["trial_2"]
     assert (done["progress"], done["outcome"], done["global_step"]) == ("done", "budget_exhausted", 2)
+    assert (stopped["progress"], stopped["global_step"], stopped["best"]) == ("stopped", 2, done["best"])
+    with FolderLock(Path(stopped["folder"])):
+        running = statuses(results)["trial_2"]
     assert (running["progress"], running["global_step"]) == ("running", 2)
-    assert running["best"] == done["best"]
+    assert running["outcome"].startswith(f"process {os.getpid()} on ")
 
 
 def test_the_status_of_a_trial_that_failed_says_why_and_which_log(tmp_path, data_dir):
     folder = tmp_path / "mini" / "external" / "nadamw_pytorch" / "study_0" / "criteo1tb_pytorch" / "trial_1"
-    folder.mkdir(parents=True)
-    (folder / "checkpoints").write_text("a file where the folder of the checkpoints must be")
+    (folder / "measurements.csv").mkdir(parents=True)  # where a file must be
     found = run(*trial(folder, data_dir), "--max-steps", 2)
-    assert found.returncode == 1
+    assert (found.returncode, found.stderr.count("\n")) == (1, 1)
+    assert found.stderr.endswith(": Is a directory.\n")
     assert not (folder / "result.json").exists()
-    statuses = {entry["folder"]: entry for entry in json.loads(run("status", tmp_path, "--json").stdout)}
-    failed = statuses[str(folder)]
+    failed = statuses(tmp_path)["trial_1"]
     assert failed["progress"] == "failed"
-    assert "FileExistsError" in failed["outcome"]
+    assert "IsADirectoryError" in failed["outcome"]
     assert str(folder / "error.log") in failed["outcome"]
-    (folder / "checkpoints").unlink()
+    (folder / "measurements.csv").rmdir()
     assert run(*trial(folder, data_dir), "--max-steps", 2).returncode == 0
+
+
+def test_a_finished_trial_is_put_back_to_be_run(results, tmp_path):
+    mine = shutil.copytree(results, tmp_path / "results")
+    config = tmp_path / "config.yaml"
+    config.write_text(f"protocol: mini\nsubmissions: [{{name: nadamw, framework: pytorch}}]\nresults_dir: {mine}\n")
+    nothing = run("rerun", "--status", "out_of_memory,submission_error", "--config", config)
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
+    assert "the trials that have a result are 1 budget_exhausted" in nothing.stderr
+    found = run("rerun", "criteo1tb", "--status", "budget_exhausted", "--config", config)
+    assert found.returncode == 0
+    (moved,) = map(Path, found.stdout.split())
+    assert moved.is_relative_to(mine / "superseded")
+    assert (moved / "result.json").exists()
+    assert statuses(mine)["trial_1"]["progress"] == "waiting"
+
+
+def test_unlike_hardware_is_scored_only_where_that_is_said(results, tmp_path):
+    logs = shutil.copytree(results / "mini" / "external", tmp_path / "logs")
+    first = next(logs.rglob("trial_1"))
+    shutil.rmtree(first.with_name("trial_2"))
+    second = shutil.copytree(first, first.with_name("trial_2"))
+    result = json.loads((first / "result.json").read_text())
+    result["hardware"]["name"] = "Another CPU"
+    (second / "result.json").write_text(json.dumps(result))
+    score = ["score", logs, "--protocol", "mini", "--ruleset", "external", "--out", tmp_path / "scores"]
+    refused = run(*score)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "1 on 1 x Another CPU" in refused.stderr
+    assert not (tmp_path / "scores").exists()
+    scored = run(*score, "--allow-mixed-hardware", "--partial", "2 of 9 trials", env={"COLUMNS": "200"})
+    assert scored.returncode == 0
+    for text in (scored.stdout, (tmp_path / "scores" / "leaderboard.txt").read_text()):
+        assert "partial: 2 of 9 trials" in text
+        assert "mixed hardware: 2 kinds" in text
 
 
 def test_doctor_says_what_is_there_and_what_to_mend(tmp_path, data_dir):
@@ -192,6 +260,12 @@ def test_doctor_says_what_is_there_and_what_to_mend(tmp_path, data_dir):
     found = run("doctor", "--config", config, env={"COLUMNS": "300"})
     assert found.returncode == 1
     assert "algoperf data prepare" in found.stdout
+
+
+def test_nothing_is_proposed_where_there_is_no_slurm(tmp_path):
+    found = run("doctor", "--propose", env={"PATH": str(tmp_path)})
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == "error: Slurm's sinfo cannot be run: No such file or directory.\n"
 
 
 def test_prepared_data_can_be_verified(data_dir):

@@ -363,3 +363,18 @@ def test_a_controller_that_is_down_is_said_in_a_sentence(site):
         site.cluster.start_controller()
     assert "error: Slurm's `squeue" in run.log
     assert "Traceback" not in run.log
+
+
+def test_a_run_on_a_cluster_with_accounting(slurm_cluster_with_accounting, tmp_path_factory, data_dir, runs):
+    site = Site(slurm_cluster_with_accounting, tmp_path_factory.mktemp("accounted"), data_dir)
+    run = Experiment(site, "accounted", "a100", ["s0"])
+    run.code = run.start().wait(240)
+    assert_equal_to(runs["undisturbed"], run)
+    wait_until(lambda: site.slurm("sacct", "-X", "-n", "-o", "State").split() == ["COMPLETED"] * 2, 30, "accounts")
+
+
+def test_the_command_of_the_readme_finds_the_profile():
+    command = [Path(sys.executable).parent / "snakemake", "--profile", "slurm", "score", "-n", "--quiet", "host"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "slurm_extra=--exclusive --signal=USR2@" in done.stdout + done.stderr

@@ -16,6 +16,8 @@ LIGHT = {
     "full": "from pathlib import Path; from algoperf import config, workflow, plan;"
     "workflow.read(config.load(Path('config/full.yaml')).model_dump(mode='json'))",
     "scoring": "import scoring.command, scoring.leaderboard",
+    "start": "import algoperf.trial, algoperf.launch, algoperf.staging, algoperf.job, algoperf.journal, algoperf.ranks",
+    "cluster": "import algoperf.doctor, algoperf.proposal, algoperf.survey, algoperf.rerun, algoperf.leftovers",
     "data": "from workloads.datasets import imagenet, criteo1tb, fashion_mnist, nyc_flights, prepare",
     "core": "import algoperf.train, algoperf.session, algoperf.submission, algoperf.evaluate",
 }

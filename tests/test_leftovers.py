@@ -70,7 +70,7 @@ def test_jobs_of_the_experiment_end_saved_and_all_others_go_on(jobs, tmp_path):
 
 
 def test_a_job_that_does_not_listen_is_cancelled_when_patience_is_over(jobs, tmp_path):
-    deaf = jobs.submit("touch deaf; sleep 100")  # it has no step that could hear
+    deaf = jobs.submit("touch deaf; sleep 1000")  # it has no step that could hear
     wait_until((tmp_path / "deaf").exists, 20, "running job")
     said = []
     leftovers.end({COMMENT}, tmp_path, said.append, patience=0.5)

@@ -67,3 +67,14 @@ def test_a_muted_logger_takes_nothing(tmp_path):
     logger.muted = False
     logger.flush()
     assert read(tmp_path / "measurements.csv") == []
+
+
+def test_without_a_table_a_logger_takes_and_writes_nothing(tmp_path, monkeypatch):
+    """The logger of every process of a trial but the first."""
+    monkeypatch.chdir(tmp_path)
+    logger = MetricsLogger(None)
+    value = Unread()
+    logger.append_scalar_metrics({"loss": value}, 0)
+    logger.flush()
+    assert not value.looked_at
+    assert list(tmp_path.iterdir()) == []

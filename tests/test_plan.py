@@ -41,6 +41,13 @@ def test_a_folder_is_the_official_layout():
     assert str(trial.folder) == "mini/external/nadamw_pytorch/study_0/criteo1tb_pytorch/trial_2"
 
 
+def test_a_command_line_that_names_what_is_not_there():
+    with pytest.raises(UsageError, match=r"framework 'tensorflow'; the frameworks are jax, pytorch\."):
+        plan.make_trial("mini", "external", "nadamw", "tensorflow", "criteo1tb", 0, 1)
+    with pytest.raises(UsageError, match=r"ruleset 'internal'; the rulesets are external, self\."):
+        plan.make_trial("mini", "internal", "nadamw", "jax", "criteo1tb", 0, 1)
+
+
 def test_seeds_are_pinned_and_differ():
     assert plan.seed("mini", "nadamw_jax", "criteo1tb", 0, 1) == 1_581_737_941
     seeds = {
@@ -99,6 +106,8 @@ def test_workloads_on_one_dataset_share_it():
         ),
         ({"submissions": [NADAMW, NADAMW]}, "both called 'nadamw_jax'"),
         ({"variants": "some"}, "variants"),
+        ({"accelerator": 8}, "accelerator"),
+        ({"partial": "some"}, "partial"),
     ],
 )
 def test_a_wrong_config_is_one_sentence_that_names_the_key(content, names):

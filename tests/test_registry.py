@@ -75,6 +75,19 @@ def test_what_is_unknown_is_named_with_what_is_known():
         load_protocol("v0.6").max_runtime(load_spec("criteo1tb", "mini"), "external")
 
 
+@pytest.mark.parametrize("name", workload_names())
+def test_every_workload_says_what_a_job_for_it_needs(name):
+    """Variants need what their workload does, and small ones less."""
+    needs = load_spec(name).needs
+    assert needs == load_spec(base_of(name)).needs
+    assert min(needs.evaluation_time, needs.memory_gib, needs.cpus) > 0
+    if has_scale(base_of(name), "mini"):
+        small = load_spec(name, "mini").needs
+        assert small.evaluation_time < needs.evaluation_time
+        assert small.memory_gib < needs.memory_gib
+        assert small.cpus < needs.cpus
+
+
 def test_which_workloads_have_been_made_small():
     assert [name for name in base_workloads() if has_scale(name, "mini")] == ["criteo1tb", "imagenet_resnet"]
 

@@ -43,7 +43,7 @@ def set_up(framework, out, data_dir, workload="criteo1tb", submission="nadamw", 
 
 def ticking(setup):
     """The same trial with a budget and an evaluation period in ticks, a few of which make a step."""
-    setup.workload.spec = dataclasses.replace(setup.workload.spec, eval_period=30.0)
+    setup.workload.spec = dataclasses.replace(setup.workload.spec, eval_period=45.0)
     return dataclasses.replace(setup, max_runtime=1_000.0)
 
 
@@ -145,16 +145,19 @@ class TestTrial:
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_trial_that_is_told_to_stop_between_evaluations_goes_on_there(framework, tmp_path, data_dir):
-    whole = run(set_up(framework, tmp_path / "whole", data_dir))
+    whole = run(set_up(framework, tmp_path / "whole", data_dir, max_steps=25))
     out = tmp_path / "stopped"
-    for steps, step in ((13, 13), (1, 14), (26, 40)):
+    for steps, step in ((13, 13), (1, 14), (6, 20)):
         with pytest.raises(InterruptionError, match=f"step {step}"):
             session.execute(
-                ticking(set_up(framework, out, data_dir)), lambda state: None, now=Ticks(), watch=StopsAfter(steps)
+                ticking(set_up(framework, out, data_dir, max_steps=25)),
+                lambda state: None,
+                now=Ticks(),
+                watch=StopsAfter(steps),
             )
         assert not (out / "lock.json").exists()
         assert not (out / "error.log").exists()
-    resumed = run(set_up(framework, out, data_dir))
+    resumed = run(set_up(framework, out, data_dir, max_steps=25))
     # This clock goes on whenever it is asked, so a stop costs ticks and an evaluation may come at another step.
     assert without_times(resumed)[-1] == without_times(whole)[-1]
     assert json.loads((out / "result.json").read_text())["preemptions"] == 3
@@ -188,15 +191,15 @@ def test_a_result_that_was_deleted_comes_back_without_training(tmp_path, data_di
 def test_a_full_disk_is_said_in_a_sentence_and_loses_nothing(tmp_path, data_dir):
     """The limit on the size of a file, as a disk that is full at the second checkpoint."""
     out = tmp_path / "trial_1"
-    whole = run(set_up("pytorch", tmp_path / "whole", data_dir))
-    command = [*cli("pytorch", out, data_dir), "--max-steps", "60"]
+    whole = run(set_up("pytorch", tmp_path / "whole", data_dir, max_steps=10))
+    command = [*cli("pytorch", out, data_dir), "--max-steps", "10"]
     shell = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "bash"]
     failed = subprocess.run([*shell, *command], capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert failed.returncode == 1
     assert "File too large" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert not list(out.rglob("*.tmp"))
-    assert without_times(run(set_up("pytorch", out, data_dir))) == without_times(whole)
+    assert without_times(run(set_up("pytorch", out, data_dir, max_steps=10))) == without_times(whole)
 
 
 def test_the_checkpoint_of_another_trial_is_refused(tmp_path, data_dir):

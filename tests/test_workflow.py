@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +12,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from algoperf import cluster, lock, log, workflow
 from tests.conftest import REPOSITORY
+from tests.slurm_cluster import wait_until
 
 BIN = Path(sys.executable).parent
 
 
-def snakemake(*arguments, directory=REPOSITORY):
+def start(*arguments, directory=REPOSITORY):
+    """In a session of its own, so that a test can end all of its processes, and only those."""
     command = [
         BIN / "snakemake",
         "--snakefile",
@@ -23,15 +28,21 @@ def snakemake(*arguments, directory=REPOSITORY):
         "--profile",
         REPOSITORY / "profiles" / "local",
     ]
-    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    return subprocess.run(
+    return subprocess.Popen(
         [*command, "--directory", directory, *arguments],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
-        env=env,
-        check=False,
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+        start_new_session=True,
     )
+
+
+def snakemake(*arguments, directory=REPOSITORY):
+    process = start(*arguments, directory=directory)
+    stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def counts(found):
@@ -56,6 +67,105 @@ def test_a_wrong_config_ends_with_one_sentence_and_exit_code_2(tmp_path, key, na
     assert found.returncode == 2
     assert names in found.stderr
     assert "Traceback" not in found.stderr
+
+
+@pytest.fixture
+def read(tmp_path, monkeypatch):
+    """Reads an experiment on a site of its own: the accelerators are given, and what its config says beside them."""
+    monkeypatch.setenv(cluster.FILE_VARIABLE, str(tmp_path / "site.yaml"))
+
+    def read(accelerators, **changes):
+        (tmp_path / "site.yaml").write_text(yaml.safe_dump({"accelerators": accelerators}))
+        content = {
+            "protocol": "v0.6",
+            "submissions": [{"name": "nadamw", "framework": "jax"}],
+            "workloads": ["fastmri"],
+        }
+        return workflow.read({**content, "results_dir": str(tmp_path / "results"), **changes})
+
+    return read
+
+
+def test_a_job_asks_for_the_workloads_needs_where_the_site_says_nothing(read):
+    assert read({}).resources("fastmri") == {
+        "nodes": 1,
+        "cpus_per_task": 32,
+        "mem_mb": 32 * 1_024,
+        # 4,430 s of charged time, an evaluation of 4 s every 80 of them, and half an hour.
+        "runtime": 108,
+        "slurm_extra": "--exclusive --signal=USR2@308",
+    }
+
+
+def test_a_job_asks_for_what_the_site_says_that_its_accelerator_is(read):
+    site = {
+        **{"partition": "gpu", "gres": "gpu:v100:8", "constraint": "v100&nvlink", "account": "proj", "qos": "long"},
+        **{"reservation": "our week", "nodes": 2, "exclusive": False, "cpus": 96, "memory_gib": 480, "time_limit": 60},
+    }
+    experiment = read({"v100": site}, accelerator="v100")
+    assert experiment.resources("fastmri") == {
+        **{"slurm_partition": "gpu", "slurm_account": "proj", "qos": "long"},
+        **{"gres": "gpu:v100:8", "constraint": "v100&nvlink", "nodes": 2, "cpus_per_task": 96, "mem_mb": 480 * 1_024},
+        **{"runtime": 60, "slurm_extra": "--reservation='our week' --signal=USR2@308"},
+    }
+    assert experiment.cpus("fastmri") == 96
+
+
+@pytest.mark.parametrize(
+    ("rulesets", "limit", "minutes"),
+    [
+        (["external"], None, 108),
+        (["external", "self"], None, 147),  # the longer budget, of 6,645 s: jobs of one rule are alike
+        (["self", "external"], 10_000, 147),  # a limit is no wish
+        (["external"], 30, 30),
+    ],
+)
+def test_a_job_takes_as_long_as_its_trial_but_not_longer_than_the_partition_allows(read, rulesets, limit, minutes):
+    accelerator = {} if limit is None else {"time_limit": limit}
+    assert read({"a100": accelerator}, accelerator="a100", rulesets=rulesets).resources("fastmri")["runtime"] == minutes
+
+
+def test_a_short_job_is_told_of_its_end_in_the_last_tenth(read):
+    site = {"time_limit": 30}
+    assert read({"local": site}).resources("fastmri")["slurm_extra"] == "--exclusive --signal=USR2@180"
+
+
+def test_an_accelerator_that_the_site_does_not_explain_is_one_sentence_and_exit_code_2(read, capsys):
+    with pytest.raises(SystemExit) as end:
+        read({"a100": {}}, accelerator="v100")
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "does not say what the accelerator 'v100' is; it knows local, a100" in said
+
+
+def test_the_results_folder_is_a_wildcard_that_only_it_fits(read, tmp_path):
+    """Whatever characters are in its name."""
+    folder = tmp_path / "results (1)+"
+    experiment = read({}, results_dir=str(folder))
+    assert re.fullmatch(experiment.results_constraint, str(folder))
+    assert not re.fullmatch(experiment.results_constraint, f"{tmp_path}/results 1")
+    first = experiment.trials[0]
+    names = ("ruleset", "label", "study", "framework", "trial")
+    wildcards = {name: getattr(first, name) for name in names}
+    path = experiment.result_pattern("fastmri").format(results=folder, **wildcards)
+    assert path in experiment.results("external")
+
+
+def test_a_partial_score_is_of_the_trials_that_there_are_and_says_how_many(read):
+    whole = read({}, rulesets=["external", "self"])
+    partial = read({}, rulesets=["external", "self"], partial=True)
+    planned = len(whole.results("external"))
+    assert len(whole.results()) == planned + len(whole.results("self"))
+    assert (whole.partial("external"), partial.results()) == ([], [])
+    for path in (whole.results("external")[3], whole.results("self")[0]):
+        Path(path).parent.mkdir(parents=True)
+        log.write_json(Path(path), {})
+    assert partial.results() == [whole.results("external")[3], whole.results("self")[0]]
+    assert partial.results("external") == whole.results("external")[3:4]
+    assert partial.partial("external") == ["--partial", f"1 of {planned} trials"]
+    assert whole.partial("external") == []
+    assert partial.scores("external") != whole.scores("external")
 
 
 @pytest.fixture(scope="module")
@@ -121,15 +231,9 @@ def test_an_edited_comment_or_touched_data_reruns_nothing(experiment, data_dir):
     assert "Nothing to be done" in found.stdout + found.stderr
 
 
-def test_a_removed_trial_is_run_again_alone(experiment):
-    victim = (
-        experiment / "results" / "mini" / "external" / "quick_pytorch" / "study_0" / "criteo1tb_pytorch" / "trial_2"
-    )
-    shutil.rmtree(victim)
-    assert counts(again(experiment)) == {"trial_criteo1tb": 1, "score_ruleset": 1, "score": 1, "total": 3}
-    run = snakemake("score", "--configfile", experiment / "config.yaml", directory=experiment)
-    assert run.returncode == 0, run.stderr
-    assert (victim / "result.json").exists()
+def trial_2(experiment, label):
+    path = Path("results", "mini", "external", f"{label}_pytorch", "study_0", "criteo1tb_pytorch", "trial_2")
+    return experiment / path
 
 
 def test_another_hyperparameter_makes_it_another_trial(experiment):
@@ -140,12 +244,60 @@ def test_another_hyperparameter_makes_it_another_trial(experiment):
     path.write_text(before)
 
 
-def test_what_there_is_can_be_ranked_while_the_rest_is_missing(experiment):
+def test_a_trial_that_failed_is_listed_with_its_reason_and_log_and_no_score_is_made(experiment):
+    victim = trial_2(experiment, "quick")
+    victim.rename(experiment / "aside")
+    scores = experiment / "results" / "mini" / "scores"
+    scores.rename(experiment / "old_scores")
+    (victim / "hparams.json").mkdir(parents=True)  # where a file must be
+    run = snakemake("score", "--configfile", experiment / "config.yaml", directory=experiment)
+    assert run.returncode == 1
+    assert not scores.exists()
+    (experiment / "old_scores").rename(scores)
+    error = (victim / "error.log").read_text().splitlines()[-1]
+    assert error.startswith("IsADirectoryError")
+    shutil.rmtree(victim)
+    (experiment / "aside").rename(victim)
+    listed = run.stderr[run.stderr.index("failed: mini/external/quick_pytorch") :].splitlines()
+    assert listed[0].endswith("/trial_2")
+    assert listed[1].strip() == f"{error} ({victim / 'error.log'})"
+    assert listed[2].startswith("1 of 4 trials have failed or stopped and 1 have no result: no score is made.")
+
+
+def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock_in_the_way(experiment):
+    victim = trial_2(experiment, "quick")
+    shutil.rmtree(victim)
+    assert counts(again(experiment)) == {"trial_criteo1tb": 1, "score_ruleset": 1, "score": 1, "total": 3}
+    arguments = ("score", "--configfile", experiment / "config.yaml")
+    first = start(*arguments, directory=experiment)
+    wait_until((experiment / "results" / lock.LOCK).exists, 60, "lock of the run")
+    os.killpg(first.pid, signal.SIGSTOP)
+    second = snakemake(*arguments, directory=experiment)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert second.returncode == 1
+    assert f"error: {experiment / 'results'} is being written by process {first.pid} on " in second.stderr
+    assert "Traceback" not in second.stderr
+    third = snakemake(*arguments, directory=experiment)
+    assert third.returncode == 0, third.stderr
+    assert json.loads((victim / log.RESULT).read_text())["status"] == "budget_exhausted"
+    assert not (experiment / "results" / lock.LOCK).exists()
+
+
+def test_what_there_is_can_be_scored_while_the_rest_is_missing(experiment):
+    """Beside another run, which has the lock of the results folder and trains."""
     victim = experiment / "results" / "mini" / "external" / "fast_pytorch"
     victim.rename(experiment / "aside")
-    run = snakemake("partial_score", "--configfile", experiment / "config.yaml", directory=experiment)
+    whole = experiment / "results" / "mini" / "scores" / "external" / "scores.csv"
+    before = whole.stat().st_mtime_ns
+    with lock.FolderLock(experiment / "results"):
+        # The option's values end at the next option, and the target must not be one of them.
+        options = ("--configfile", experiment / "config.yaml", "--config", "partial=true", "--")
+        run = snakemake(*options, "score", directory=experiment)
     (experiment / "aside").rename(victim)
     assert run.returncode == 0, run.stderr
-    scores = (experiment / "results" / "mini" / "scores" / "external_partial" / "scores.csv").read_text()
-    assert "quick_pytorch" in scores
-    assert "fast_pytorch" not in scores
+    scores = whole.parent.with_name("external_partial")
+    assert "quick_pytorch" in (scores / "scores.csv").read_text()
+    assert "fast_pytorch" not in (scores / "scores.csv").read_text()
+    assert "partial: 2 of 4 trials" in (scores / "leaderboard.txt").read_text()
+    assert whole.stat().st_mtime_ns == before

@@ -1,5 +1,6 @@
 """PyTorch: one device for each process, an emulation of split keys, state through `state_dict`."""
 
+import atexit
 import random
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -188,6 +189,8 @@ def _join(device: torch.device) -> None:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     except RuntimeError as error:
         raise InfrastructureError(f"the processes of the trial did not find each other: {error}") from error
+    # Its threads must end before the interpreter does.
+    atexit.register(distributed.destroy_process_group)
 
 
 def _from_all(array: np.ndarray) -> np.ndarray:
