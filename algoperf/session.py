@@ -54,9 +54,8 @@ def execute(
             with contextlib.suppress(OSError):  # the error may be that nothing can be written here
                 journal.log_error(setup.out, traceback.format_exc())
             if isinstance(error, OSError):
-                raise InfrastructureError(
-                    f"{error.filename2 or error.filename or setup.out}: {error.strerror or error}."
-                ) from error
+                where = error.filename2 or error.filename or setup.out
+                raise InfrastructureError(f"{where}: {error.strerror or error}.") from error
             raise
 
 

@@ -90,13 +90,9 @@ def fresh_state(backend, workload, nadamw, point, key):
 @pytest.fixture(scope="module")
 def single(tmp_path_factory, data_dir):
     """What one process on one device gives, by framework."""
+    names = {"jax": [CRITEO], "pytorch": [CRITEO, RESNET]}
     return {
-        framework: run(
-            train,
-            [framework, CRITEO, *([RESNET] if framework == "pytorch" else [])],
-            1,
-            tmp_path_factory.mktemp(framework),
-        )[0]
+        framework: run(train, [framework, *names[framework]], 1, tmp_path_factory.mktemp(framework))[0]
         for framework in FRAMEWORKS
     }
 

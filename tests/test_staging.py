@@ -1,7 +1,9 @@
 """A copy of the data on a node's own disk: made once, whole or not at all, and never another store's."""
 
-import multiprocessing
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,23 +79,28 @@ def test_a_copy_that_was_cut_short_is_made_anew(prepared, tmp_path, monkeypatch,
     assert_whole(staging.stage("letters", prepared, tmp_path / "scratch"))
 
 
-def test_of_two_processes_at_once_one_copies(prepared, tmp_path, monkeypatch):
-    counted(monkeypatch, tmp_path / "copied")
-    fork = multiprocessing.get_context("fork")
-    both_are_ready, found = fork.Barrier(2), fork.Queue()
+STAGE = """
+import shutil, sys, time
+from pathlib import Path
+from algoperf import staging
 
-    def stage():
-        both_are_ready.wait(10)
-        found.put(staging.stage("letters", prepared, tmp_path / "scratch"))
+def slowly(source, target, copy=shutil.copyfile):
+    with open(sys.argv[3], "a") as file:
+        file.write(Path(source).name + "\\n")
+    time.sleep(0.3)
+    copy(source, target)
 
-    processes = [fork.Process(target=stage) for _ in range(2)]
-    for process in processes:
-        process.start()
-    first, second = found.get(timeout=20), found.get(timeout=20)
-    for process in processes:
-        process.join(10)
+shutil.copyfile = slowly
+print(staging.stage("letters", Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+def test_of_two_processes_at_once_one_copies(prepared, tmp_path):
+    command = [sys.executable, "-c", STAGE, prepared, tmp_path / "scratch", tmp_path / "copied"]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    (first, _), (second, _) = (process.communicate(timeout=60) for process in processes)
     assert first == second
-    assert_whole(first)
+    assert_whole(Path(first.strip()))
     assert (tmp_path / "copied").read_text().split() == [*FILES, store.MANIFEST]
 
 
