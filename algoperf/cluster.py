@@ -6,12 +6,11 @@ another one. `algoperf doctor --propose` writes a first version from the live cl
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pydantic
-import yaml
 
-from algoperf.config import Strict, check_content
+from algoperf.config import Strict, check_content, read_yaml
 from algoperf.spec import Framework, UsageError
 
 DEFAULT_FILE = Path(__file__).parent.parent / "profiles" / "slurm" / "cluster.yaml"
@@ -89,18 +88,5 @@ def path() -> Path:
 
 def load() -> Cluster:
     """The cluster that this machine belongs to. Raises UsageError where its file is missing or wrong."""
-    return parse(_content(path()), f"the cluster description {path()}")
-
-
-def parse(content: Any, where: str) -> Cluster:
-    """Raises UsageError with one sentence that names the first wrong key."""
-    return check_content(Cluster, content or {}, where)
-
-
-def _content(file: Path) -> Any:
-    try:
-        return yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise UsageError(f"the cluster description {file} cannot be read: {error.strerror}.") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"the cluster description {file} is not YAML: {' '.join(str(error).split())}.") from None
+    where = f"the cluster description {path()}"
+    return check_content(Cluster, read_yaml(path(), where), where)

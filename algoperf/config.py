@@ -95,10 +95,15 @@ def _keys_at(schema: dict[str, Any], location: tuple[str | int, ...]) -> list[st
 
 def load(path: Path) -> Config:
     """Reads a YAML config. Raises UsageError where it is missing or wrong."""
+    where = f"the config {path}"
+    return parse(read_yaml(path, where), where)
+
+
+def read_yaml(path: Path, where: str) -> Any:
+    """What a YAML file holds, an empty one nothing. Raises UsageError where it cannot be read."""
     try:
-        content = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text()) or {}
     except OSError as error:
-        raise UsageError(f"the config {path} cannot be read: {error.strerror}.") from None
+        raise UsageError(f"{where} cannot be read: {error.strerror}.") from None
     except yaml.YAMLError as error:
-        raise UsageError(f"the config {path} is not YAML: {' '.join(str(error).split())}.") from None
-    return parse(content or {}, f"the config {path}")
+        raise UsageError(f"{where} is not YAML: {' '.join(str(error).split())}.") from None

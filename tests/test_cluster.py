@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from algoperf import cluster
+from algoperf.config import check_content
 from algoperf.spec import UsageError
 from tests.conftest import REPOSITORY
 
@@ -51,7 +52,7 @@ def test_every_value_that_is_shipped_as_a_comment_is_one():
     text = cluster.DEFAULT_FILE.read_text()
     assert "    # time_limit: 240" in text
     uncommented = yaml.safe_load(re.sub(r"(?m)^    # ", "    ", text))
-    assert cluster.parse(uncommented, "it").accelerator("v100").time_limit == 240
+    assert check_content(cluster.Cluster, uncommented, "it").accelerator("v100").time_limit == 240
 
 
 def test_another_file_is_named_by_a_variable(site):

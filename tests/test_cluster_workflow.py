@@ -354,6 +354,20 @@ def test_a_trial_is_run_by_hand_with_the_same_files(site, runs, starter):
     assert rows(out / "eval_measurements.csv") == runs["undisturbed"].curves()["s0", "trial_1"]
 
 
+def test_a_jax_trial_has_one_process_for_all_gpus_of_its_node(site):
+    out = site.folder / "jax"
+    script = (
+        "algoperf trial --workload criteo1tb --framework jax --submission nadamw --protocol mini --ruleset external "
+        f"--study 0 --trial 1 --max-steps 2 --data-dir {site.data_dir} --out {out}"
+    )
+    environment = {**site.environment, "PATH": f"{Path(sys.executable).parent}:{site.environment['PATH']}"}
+    command = ["sbatch", "--partition=h200", "--gres=gpu:h200:8", "--cpus-per-task=2", f"--output={out}.log"]
+    subprocess.run([*command, f"--wrap={script}"], env=environment, cwd=site.folder, check=True, capture_output=True)
+    wait_until((out / "result.json").exists, 120, "result")
+    assert json.loads((out / "result.json").read_text())["hardware"]["count"] == 1  # the CPU, as JAX counts devices
+    assert recorded(out / "meta_data_0.json", "partition") == "h200"
+
+
 def test_a_controller_that_is_down_is_said_in_a_sentence(site):
     run = Experiment(site, "down", "v100", ["s0"])
     site.cluster.kill_controller()

@@ -5,12 +5,13 @@ import yaml
 
 from algoperf import cluster, proposal, slurm
 from algoperf.cluster import Accelerator
+from algoperf.config import check_content
 from algoperf.slurm import Node, Partition
 from algoperf.spec import InfrastructureError
 
 
 def accelerators(text: str) -> dict[str, Accelerator]:
-    return cluster.parse(yaml.safe_load(text), "the proposal").accelerators
+    return check_content(cluster.Cluster, yaml.safe_load(text), "the proposal").accelerators
 
 
 def test_each_partition_and_kind_of_gpu_is_an_accelerator(on_cluster):
