@@ -265,12 +265,16 @@ def test_preemption_and_the_death_of_a_node(runs):
 
 
 def test_a_trial_crosses_a_time_limit_in_pieces(runs):
-    """Trials of more than a minute in jobs of one minute."""
+    """Trials of more than a minute in jobs of one minute.
+
+    Where the machine is so busy that a first job ends before its trial begins, there is a second one.
+    """
     run = runs["limited"]
     assert_equal_to(runs["undisturbed"], run)
     assert all(result["preemptions"] >= 1 for result in run.outcomes().values())
     for folder in run.trials().values():
-        assert len({recorded(path, "job") for path in folder.glob("meta_data_*.json")}) == 1
+        jobs = [recorded(path, "job") for path in folder.glob("meta_data_*.json")]
+        assert len(set(jobs)) < len(jobs)  # queued again, not only submitted again
 
 
 def test_a_job_that_is_killed_for_its_memory_goes_on(site, runs):
