@@ -18,6 +18,8 @@ from algoperf.spec import Framework
 # Says to the processes of a trial that they are, so that they do not start themselves again.
 STARTED = "ALGOPERF_STARTED"
 
+_MODULE = ("-m", "algoperf")
+
 
 def is_started(environ: Mapping[str, str]) -> bool:
     """Whether this process is one of a trial's: started by `command`, by torchrun, or by a person's own `srun`."""
@@ -35,9 +37,6 @@ def command(framework: Framework, environment: Environment, environ: Mapping[str
     if num_gpus > 1:
         return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_gpus}", *_MODULE]
     return None
-
-
-_MODULE = ("-m", "algoperf")
 
 
 def _srun(framework: Framework, environ: Mapping[str, str]) -> list[str]:
