@@ -3,12 +3,11 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from algoperf import cluster, plan, slurm
+from algoperf import cluster, slurm, workflow
 from algoperf.check import Check, mend, note, ok
 from algoperf.config import Config
 from algoperf.slurm import Node, Partition
 from algoperf.spec import InfrastructureError, UsageError
-from algoperf.workflow import Experiment
 
 _MEBIBYTES_PER_GIB = 1_024
 
@@ -164,7 +163,8 @@ def _job(experiment: Config, accelerator: cluster.Accelerator, partition: Partit
 
 def _asked(experiment: Config, accelerator: cluster.Accelerator) -> dict[str, int]:
     """The most that any trial's job asks for."""
-    jobs = [Experiment(experiment, [], accelerator).resources(workload) for workload in plan.workloads(experiment)]
+    made = workflow.make(experiment, accelerator)
+    jobs = [made.resources(workload) for workload in made.workloads]
     return {name: max(job[name] for job in jobs) for name in ("cpus_per_task", "mem_mb", "runtime")}
 
 

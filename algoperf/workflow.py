@@ -170,12 +170,16 @@ def read(content: Mapping[str, Any]) -> Experiment:
     """The experiment of a Snakemake config. A mistake in it ends the process with one sentence and exit code 2."""
     try:
         checked = config.parse(dict(content))
-        accelerator = cluster.load().accelerator(checked.accelerator)
-        names = {entry.label: entry.name for entry in checked.submissions}
-        return Experiment(checked, plan.trials(checked), plan.points(checked), names, accelerator)
+        return make(checked, cluster.load().accelerator(checked.accelerator))
     except UsageError as error:
         say(f"error: {error}")
         sys.exit(2)
+
+
+def make(checked: config.Config, accelerator: cluster.Accelerator) -> Experiment:
+    """The experiment of a config. Raises UsageError as `plan.trials` does."""
+    names = {entry.label: entry.name for entry in checked.submissions}
+    return Experiment(checked, plan.trials(checked), plan.points(checked), names, accelerator)
 
 
 def bin_folder() -> str:

@@ -141,7 +141,7 @@ class Site:
         self.environment = {**cluster.environment, "ALGOPERF_CLUSTER": str(folder / "cluster.yaml")}
         for number in range(10):
             self.add_submission(f"s{number}", pause=0.1)
-        self.add_submission("slow/s0", pause=1.5)
+        self.add_submission("slow/s0", pause=1.2)
         self.add_submission("hungry/s0", pause=0.1, more=HUNGER)
 
     def add_submission(self, label, pause, more=""):
@@ -393,6 +393,7 @@ def test_a_run_on_a_cluster_with_accounting(slurm_cluster_with_accounting, tmp_p
 
 def test_the_command_of_the_readme_finds_the_profile():
     command = [Path(sys.executable).parent / "snakemake", "--profile", "slurm", "score", "-n", "--quiet", "host"]
+    command += ["--config", "results_dir=nowhere"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "slurm_extra=--exclusive --signal=USR2@" in done.stdout + done.stderr
