@@ -215,7 +215,14 @@ def lose_nodes(site, run):
     wait_until(lambda: all(run.is_training(*trial) for trial in trials), 240, "training of both trials")
     preempted, run.dead_node = (recorded(run.trials()[trial] / "meta_data_0.json", "node") for trial in trials)
     run.jobs = [run.job_of(*trial) for trial in trials]
-    site.slurm("sbatch", "--partition=v100_hi", "--exclusive", f"--nodelist={preempted}", "--wrap=sleep 5")
+    site.slurm(
+        "sbatch",
+        "--partition=v100_hi",
+        "--exclusive",
+        f"--nodelist={preempted}",
+        "--output=/dev/null",
+        "--wrap=sleep 5",
+    )
     site.cluster.kill_node(run.dead_node)
 
 
