@@ -40,6 +40,7 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, data, s
 	python benchmarks/planning.py
 	python benchmarks/overhead.py
 	python benchmarks/data_store.py data
+	python benchmarks/input_pipelines.py
 	python benchmarks/score_logs.py $(LOGS)
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py
 

@@ -105,7 +105,7 @@ class InputQueue:
             while not self._closed.is_set():
                 try:
                     indices, epochs = self._order(position, self._batch_size)
-                    item = self._place(self._source.read(indices[rows], epochs[rows], self._seed, pool))
+                    item = self._place(self._source.read(indices, epochs, rows, self._seed, pool))
                 except Exception as error:
                     self._ready.put(error)
                     return
@@ -126,11 +126,11 @@ def evaluation_batches(
     with ThreadPoolExecutor() as pool, ThreadPoolExecutor(1) as ahead:
 
         def read(number: int) -> dict[str, np.ndarray]:
-            indices = np.arange(number * batch_size, (number + 1) * batch_size)[rows]
+            indices = np.arange(number * batch_size, (number + 1) * batch_size)
             valid = indices < len(source)
             indices = np.where(valid, indices, 0)
-            batch = source.read(indices, np.zeros_like(indices), 0, pool)
-            weights = valid.astype(np.float32)
+            batch = source.read(indices, np.zeros_like(indices), rows, 0, pool)
+            weights = valid[rows].astype(np.float32)
             return {**batch, "weights": batch["weights"] * weights if "weights" in batch else weights}
 
         upcoming = ahead.submit(read, 0)

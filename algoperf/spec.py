@@ -126,14 +126,23 @@ class Needs:
 
 
 @dataclasses.dataclass(frozen=True)
+class Rows:
+    """Number `part` of `parts` equal pieces, along the first axis, of the reference's tensor `name`."""
+
+    name: str
+    part: int = 0
+    parts: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
 class WorkloadSpec:
     """One workload, or one variant of it, at one scale: the experiment on one page.
 
     budget: by protocol name. eval_period: charged seconds between evaluations. model: the keyword arguments of the
     models. data: the keyword arguments of the dataset's batches. dropout_rate: what the model uses where a submission
     says nothing. batch_divisor: the mini scale divides the batch size that a submission asks for by it.
-    reference_names: our parameter name -> the name, or the names to be joined along the first axis, in the reference
-    implementation's PyTorch model, where they differ.
+    reference_names: our name of a parameter or module -> its name in the reference implementation's PyTorch model,
+    where they differ; or several names, to be joined along the first axis; or `Rows` of one.
     """
 
     name: str
@@ -154,7 +163,7 @@ class WorkloadSpec:
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dropout_rate: float = 0.0
     batch_divisor: int = 1
-    reference_names: Mapping[str, str | tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    reference_names: Mapping[str, str | tuple[str, ...] | Rows] = dataclasses.field(default_factory=dict)
     base: str = ""
     variant: str = ""
     scale: Scale = "full"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from algoperf import reference
 from algoperf.registry import load_spec
 from algoperf.spec import FRAMEWORKS, ForwardPassMode, Framework, LossType, Scale, UsageError, WorkloadSpec, replace
 
@@ -120,51 +121,14 @@ class Workload(abc.ABC):
     def from_reference(self, tensors: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
         """Parameters and model state from the reference implementation's PyTorch tensors, by name.
 
-        Running statistics may be left out as a whole (they are then fresh); the counters that PyTorch keeps beside
-        them are passed over. Raises UsageError naming the first missing or extra name or wrong shape.
+        Running statistics may be left out as a whole; they are then fresh. Raises UsageError naming the first missing
+        or extra name or wrong shape.
         """
-        left = {name: np.asarray(tensor) for name, tensor in tensors.items() if not _is_counter(name)}
-        has_statistics = any(_is_statistic(name) for name in left)
-        canonical = {}
-        for name, shape in self.canonical_shapes().items():
-            if _is_statistic(name) and not has_statistics:
-                continue
-            references = self._reference_names(name)
-            # Parts that are joined are equally long.
-            part_shape = (shape[0] // len(references), *shape[1:])
-            canonical[name] = np.concatenate([self._take(left, reference, part_shape) for reference in references])
-        if left:
-            raise UsageError(f"{self.name} has no tensor {next(iter(left))!r}.")
-        return self.from_canonical(canonical)
-
-    def _take(self, tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
-        if name not in tensors:
-            raise UsageError(f"{self.name} needs the tensor {name!r}, which is missing.")
-        if tensors[name].shape != shape:
-            raise UsageError(
-                f"the tensor {name!r} of {self.name} has shape {tensors[name].shape}; it must have {shape}."
-            )
-        return tensors.pop(name)
+        return self.from_canonical(reference.from_reference(self.spec, self.canonical_shapes(), tensors))
 
     def to_reference(self, params: Any, model_state: Any) -> dict[str, np.ndarray]:
         """Every parameter and running statistic under the reference's PyTorch name and layout."""
-        tensors = {}
-        for name, array in self.to_canonical(params, model_state).items():
-            reference_names = self._reference_names(name)
-            tensors.update(zip(reference_names, np.split(array, len(reference_names)), strict=True))
-        return tensors
-
-    def _reference_names(self, name: str) -> tuple[str, ...]:
-        reference = self.spec.reference_names.get(name, name)
-        return (reference,) if isinstance(reference, str) else reference
-
-
-def _is_statistic(name: str) -> bool:
-    return name.endswith((".running_mean", ".running_var"))
-
-
-def _is_counter(name: str) -> bool:
-    return name.endswith(".num_batches_tracked")
+        return reference.to_reference(self.spec, self.to_canonical(params, model_state))
 
 
 def load_workload(

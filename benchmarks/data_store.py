@@ -4,17 +4,18 @@
 
 DATA_DIR holds the prepared mini data. Their rows and JPEGs are written in each format to a temporary folder (2 GB, all
 in the page cache, so that formats are compared and not disks) and read back: Criteo's batches of 262,144 rows as
-shuffled blocks of 1,024, to the float32 array that a model gets; JPEGs one by one, their bytes alone and decoded.
+shuffled blocks of 1,024, to the float32 array that a model gets; the bytes of JPEGs one by one.
 ArrayRecord is measured where it is installed (pip install grain). What came out stands in docs/data.md.
 """
 
 import argparse
 import importlib
 import importlib.util
+import itertools
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,8 +23,8 @@ import numpy as np
 import pyarrow as pa
 
 from algoperf.store import memory_map, read_manifest
-from workloads.datasets import imagenet
 from workloads.datasets.criteo1tb import COLUMNS, INTEGERS, ROWS_PER_BLOCK, TABLE_SIZE, CriteoSource
+from workloads.datasets.images import INDEX
 
 NUM_ROWS = 4 << 20
 BATCH_ROWS = 262_144
@@ -37,7 +38,7 @@ def main() -> None:
     data_dir = parser.parse_args().data_dir
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as pool:
         measure_rows(data_dir / "nyc_flights", Path(scratch), pool)
-        measure_images(data_dir / "fashion_mnist", Path(scratch), pool)
+        measure_images(data_dir / "fashion_mnist", Path(scratch))
 
 
 def measure_rows(store: Path, scratch: Path, pool: ThreadPoolExecutor) -> None:
@@ -68,7 +69,7 @@ def _mapped_rows(rows: np.ndarray, scratch: Path, pool: ThreadPoolExecutor) -> C
 
     def read(blocks: np.ndarray) -> np.ndarray:
         indices = (blocks[:, None] * ROWS_PER_BLOCK + np.arange(ROWS_PER_BLOCK)).ravel()
-        return source.read(indices, np.zeros_like(indices), 0, pool)["inputs"]
+        return source.read(indices, np.zeros_like(indices), slice(None), 0, pool)["inputs"]
 
     return read
 
@@ -119,27 +120,34 @@ def _array_record(records: object, path: Path) -> object:
     return module.ArrayRecordReader(str(path), options="readahead_buffer_size:0")
 
 
-def measure_images(store: Path, scratch: Path, pool: ThreadPoolExecutor) -> None:
-    source = imagenet.open_split(store, "train", NUM_IMAGES, {"image_size": 32})
-    order = np.random.default_rng(0).permutation(NUM_IMAGES)
-    index = memory_map(store / "train-00000.index", imagenet.INDEX)
-    shard = memory_map(store / "train-00000.jpegs", np.dtype(np.uint8))
-    jpegs = [shard[row["offset"] : row["offset"] + row["size"]].tobytes() for row in index]
+def measure_images(store: Path, scratch: Path) -> None:
+    jpegs = list(itertools.islice(_jpegs(store), NUM_IMAGES))
+    ends = np.cumsum([len(jpeg) for jpeg in jpegs])
+    places = list(zip((ends - [len(jpeg) for jpeg in jpegs]).tolist(), ends.tolist(), strict=True))
+    (scratch / "jpegs").write_bytes(b"".join(jpegs))
+    mapped = memory_map(scratch / "jpegs", np.dtype(np.uint8))
     table = pa.table({"jpeg": pa.array(jpegs, pa.binary())})
     with pa.OSFile(str(scratch / "jpegs.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     column = pa.ipc.open_file(pa.memory_map(str(scratch / "jpegs.arrow"))).get_batch(0)[0]
-    places = np.stack([index["offset"], index["offset"] + index["size"]], axis=1).tolist()
     readers: dict[str, Callable[[np.ndarray], object]] = {
-        "mmap": lambda batch: [shard[slice(*places[i])].tobytes() for i in batch.tolist()],
+        "mmap": lambda batch: [mapped[slice(*places[i])].tobytes() for i in batch.tolist()],
         "Arrow IPC": lambda batch: [column[i].as_py() for i in batch.tolist()],
-        "decoded": lambda batch: source.read(batch, np.zeros_like(batch), 0, pool),
     }
     if importlib.util.find_spec("array_record"):
         reader = _array_record(jpegs, scratch / "jpegs.array_record")
         readers["ArrayRecord"] = lambda batch: reader.read(batch.tolist())
+    order = np.random.default_rng(0).permutation(NUM_IMAGES)
     for name, read in readers.items():
         print(f"{name:12} {NUM_IMAGES / _seconds(read, np.array_split(order, 8)):9,.0f} images/s")
+
+
+def _jpegs(store: Path) -> Iterator[bytes]:
+    """The content of the image files of train."""
+    for part in read_manifest(store).of("train"):
+        content = memory_map(store / f"{part.name}.jpegs", np.dtype(np.uint8))
+        for row in memory_map(store / f"{part.name}.index", INDEX):
+            yield content[row["offset"] : row["offset"] + row["size"]].tobytes()
 
 
 if __name__ == "__main__":

@@ -49,18 +49,42 @@ class Hyperparameters(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A model at a batch size, and the reference's seconds for a step."""
+    """A model and a batch, and the reference's seconds for a step."""
 
     workload: str
-    batch_size: int
-    model: Mapping[str, Any]
+    batch: Mapping[str, np.ndarray]
     reference: Mapping[Framework, float]
+    model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def clicks(size: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    numbers = random.standard_normal((size, 13), dtype=np.float32)
+    ids = random.integers(1 << 24, size=(size, 26)).astype(np.float32)
+    targets = (random.random(size) < 0.25).astype(np.float32)
+    return {"inputs": np.concatenate([numbers, ids], axis=1), "targets": targets}
+
+
+def slices(side: int) -> dict[str, np.ndarray]:
+    inputs, targets = np.random.default_rng(0).standard_normal((2, 1, side, side), dtype=np.float32)
+    return {"inputs": inputs, "targets": targets}
+
+
+def photographs(size: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    inputs = random.standard_normal((size, 224, 224, 3), dtype=np.float32)
+    return {"inputs": inputs, "targets": random.integers(1_000, size=size)}
 
 
 CELLS = {
-    "criteo1tb_65536_rows": Cell("criteo1tb", 1024, {"vocab_size": 65_536}, {"jax": 0.113, "pytorch": 0.179}),
-    "criteo1tb": Cell("criteo1tb", 256, {}, {"jax": 2.51, "pytorch": 5.01}),
-    "imagenet_resnet": Cell("imagenet_resnet", 4, {}, {"jax": 1.28, "pytorch": 0.668}),
+    "criteo1tb_65536_rows": Cell(
+        "criteo1tb", clicks(1024), {"jax": 0.113, "pytorch": 0.179}, model={"vocab_size": 65_536}
+    ),
+    "criteo1tb": Cell("criteo1tb", clicks(256), {"jax": 2.51, "pytorch": 5.01}),
+    "fastmri_160": Cell("fastmri", slices(160), {"jax": 0.347, "pytorch": 0.222}),
+    "fastmri_320": Cell("fastmri", slices(320), {"jax": 1.56, "pytorch": 0.516}),
+    "imagenet_resnet": Cell("imagenet_resnet", photographs(4), {"jax": 1.28, "pytorch": 0.668}),
+    "imagenet_vit": Cell("imagenet_vit", photographs(4), {"jax": 0.748, "pytorch": 0.860}),
 }
 
 
@@ -120,7 +144,7 @@ def training_step(cell: Cell, framework: Framework) -> Callable[[], None]:
     params, model_state = workload.init_model_fn(key)
     hyperparameters = Hyperparameters()
     state = functions.init_optimizer_state(workload, params, model_state, hyperparameters, key)
-    batch = backend.place_batch(random_batch(cell))
+    batch = backend.place_batch({**cell.batch, "weights": np.ones(len(cell.batch["inputs"]), np.float32)})
 
     def step() -> None:
         nonlocal state, params, model_state
@@ -130,18 +154,6 @@ def training_step(cell: Cell, framework: Framework) -> Callable[[], None]:
         backend.synchronize(state, params)
 
     return step
-
-
-def random_batch(cell: Cell) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(0)
-    weights = np.ones(cell.batch_size, np.float32)
-    if cell.workload == "imagenet_resnet":
-        images = random.standard_normal((cell.batch_size, 224, 224, 3), dtype=np.float32)
-        return {"inputs": images, "targets": random.integers(1_000, size=cell.batch_size), "weights": weights}
-    numbers = random.standard_normal((cell.batch_size, 13), dtype=np.float32)
-    ids = random.integers(1 << 24, size=(cell.batch_size, 26)).astype(np.float32)
-    clicks = (random.random(cell.batch_size) < 0.25).astype(np.float32)
-    return {"inputs": np.concatenate([numbers, ids], axis=1), "targets": clicks, "weights": weights}
 
 
 def median_seconds(functions: Mapping[str, Callable[[], Any]]) -> dict[str, float]:

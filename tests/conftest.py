@@ -15,6 +15,6 @@ REPOSITORY = Path(__file__).parent.parent
 def data_dir() -> Path:
     """The mini data, fetched and prepared by the real code where `make score` has not done it yet."""
     folder = REPOSITORY / "data"
-    for dataset in ("fashion_mnist", "nyc_flights"):
+    for dataset in ("fashion_mnist", "nyc_flights", "heads"):
         prepare_dataset(dataset, folder, None, lambda what, done, total: None)
     return folder

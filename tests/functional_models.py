@@ -6,11 +6,13 @@ import functools
 import importlib
 from collections.abc import Mapping
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
 import torch
 from flax import nnx
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from algoperf.losses import jax as jax_losses
 from algoperf.losses import pytorch as pytorch_losses
@@ -23,7 +25,7 @@ EVAL = ForwardContext(train=False, update_batch_norm=False, use_running_average=
 TRAIN = ForwardContext(train=True, update_batch_norm=True, use_running_average=False)
 
 # For models in float64, which are small here, and initial values, which are drawn once.
-_COMPILE_FAST = {"xla_backend_optimization_level": 0}
+_COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +85,18 @@ class JaxModel:
                 statistics={name: array for name, array in arrays.items() if name not in types},
             )
 
+    def masks(self, tensors: Mapping[str, np.ndarray], inputs: np.ndarray, dropout_rate: float) -> list[np.ndarray]:
+        """What dropout keeps in one pass of training, mask by mask."""
+        bernoulli, ctx = jax.random.bernoulli, dataclasses.replace(TRAIN, dropout_rate=dropout_rate)
+
+        def drawn(params: Any, statistics: Any, inputs: jax.Array) -> list[jax.Array]:
+            masks = []
+            with mock.patch.object(jax.random, "bernoulli", lambda *args: masks.append(bernoulli(*args)) or masks[-1]):
+                self._forward(params, statistics, inputs, ctx)
+            return masks
+
+        return jax.device_get(jax.jit(drawn, compiler_options=_COMPILE_FAST)(*self._trees(tensors), inputs))
+
     def _trees(self, tensors: Mapping[str, np.ndarray]) -> Any:
         trees = jax_layers.from_canonical(self._abstract, tensors)
         return jax.tree.map(lambda array: array.astype(self._dtype), trees)
@@ -138,6 +152,14 @@ class PytorchModel:
             statistics={name: buffer.numpy() for name, buffer in model.named_buffers()},
         )
 
+    @torch.no_grad()
+    def masks(self, tensors: Mapping[str, np.ndarray], inputs: np.ndarray, dropout_rate: float) -> list[np.ndarray]:
+        """What dropout keeps in one pass of training, mask by mask; those of images have the channels last."""
+        torch.manual_seed(0)
+        with _Draws() as draws:
+            self._model(tensors)(self._inputs(inputs), dataclasses.replace(TRAIN, dropout_rate=dropout_rate))
+        return [(mask.permute(0, 2, 3, 1) if mask.ndim == 4 else mask).numpy().astype(bool) for mask in draws.masks]
+
     def _model(self, tensors: Mapping[str, np.ndarray]) -> torch.nn.Module:
         model = copy.deepcopy(self._abstract).to_empty(device="cpu")
         model = model.double() if self._dtype == np.float64 else model
@@ -150,12 +172,34 @@ class PytorchModel:
         return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
 
 
+class _Draws(TorchDispatchMode):
+    """Keeps the masks that are drawn while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.masks: list[torch.Tensor] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.bernoulli_.float:
+            self.masks.append(result.clone())
+        return result
+
+
 def _with_floats(array: np.ndarray, dtype: type) -> np.ndarray:
     """The array, in this precision where it has real numbers."""
     return array.astype(dtype) if array.dtype.kind == "f" else array
 
 
 MODELS = {"jax": JaxModel, "pytorch": PytorchModel}
+
+
+def disturbed(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """No tensor at a value, such as zero, at which a fault would go unnoticed; variances stay positive."""
+    random = np.random.RandomState(0)
+    noise = {name: 0.1 * random.standard_normal(array.shape) for name, array in tensors.items()}
+    noise.update({name: np.abs(array) for name, array in noise.items() if name.endswith("running_var")})
+    return {name: (array + noise[name]).astype(np.float32) for name, array in tensors.items()}
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -184,10 +228,11 @@ def nadamw_trajectory(
     tensors = dict(tensors)
     first_moments = {name: np.zeros_like(tensors[name]) for name in model.types()}
     second_moments = {name: np.zeros_like(tensors[name]) for name in model.types()}
-    passes, losses, gradient_norms = [], [], []
+    result = first = model.train(tensors, batch)
+    losses, gradient_norms = [], []
     for step in range(num_steps):
-        result = model.train(tensors, batch)
-        passes = passes or [result]
+        if step > 1:  # the first step's learning rate is zero, so that the second has its loss and gradient
+            result = model.train(tensors, batch)
         losses.append(result.mean_loss)
         gradient_norms.append(np.linalg.norm([np.linalg.norm(gradient) for gradient in result.gradients.values()]))
         if step == num_steps - 1:
@@ -201,4 +246,4 @@ def nadamw_trajectory(
             change = mean / scale + hyperparameters["weight_decay"] * tensors[name]
             tensors[name] = tensors[name] - np.float32(learning_rate) * change
         tensors.update(result.statistics)
-    return Trajectory(passes[0], losses, gradient_norms)
+    return Trajectory(first, losses, gradient_norms)

@@ -17,7 +17,9 @@ import numpy as np
 from tests.conftest import REPOSITORY
 
 # Compiling takes longer than what is compiled here.
-_XLA_FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={}"
+_XLA_FLAGS = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_force_host_platform_device_count={}"
+)
 _LIMIT = 240.0
 
 Task = Callable[..., Mapping[str, Any]]

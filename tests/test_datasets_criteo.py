@@ -50,7 +50,7 @@ def raw(tmp_path) -> Path:
 
 def everything(source, pool) -> dict[str, np.ndarray]:
     indices = np.arange(len(source))
-    return source.read(indices, np.zeros_like(indices), 0, pool)
+    return source.read(indices, np.zeros_like(indices), slice(None), 0, pool)
 
 
 def test_fingerprints_are_farmhash_s():
@@ -126,7 +126,9 @@ def test_any_order_reads_the_same_rows(tmp_path, raw, pool):
     source = open_split(tmp_path / "store", "train", 1_196, {})
     in_order = everything(source, pool)["inputs"]
     shuffled = np.random.default_rng(0).integers(len(source), size=20_000)
-    assert np.array_equal(source.read(shuffled, np.zeros_like(shuffled), 0, pool)["inputs"], in_order[shuffled])
+    assert np.array_equal(
+        source.read(shuffled, np.zeros_like(shuffled), slice(None), 0, pool)["inputs"], in_order[shuffled]
+    )
 
 
 def test_eval_train_is_blocks_of_train(tmp_path, raw, pool, monkeypatch):
@@ -170,16 +172,41 @@ def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path, raw):
     assert verify(store) == []
 
 
+def with_field(number: int, value: bytes) -> bytes:
+    """A line of Criteo with another value in one of its fields."""
+    fields = LINES[5].rstrip(b"\n").split(b"\t")
+    return b"\t".join([*fields[:number], value, *fields[number + 1 :]]) + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"1\t2\t3\n", "Expected 40 columns, got 3"),
+        (LINES[5].rstrip(b"\n") + b"\tmore\n", "Expected 40 columns, got 41"),
+        (with_field(0, b"yes"), "invalid value 'yes'"),
+        (with_field(7, b"1.5"), "invalid value '1.5'"),
+        (with_field(7, b"99999999999"), "invalid value '99999999999'"),
+        (with_field(39, b"f" * 31), "In CSV column #39: .* a string of 31 bytes"),
+    ],
+    ids=["too few fields", "too many fields", "label no number", "no whole number", "number too large", "long string"],
+)
+def test_a_damaged_row_is_named_by_its_file_and_number(tmp_path, raw, monkeypatch, line, reason):
+    monkeypatch.setattr(criteo1tb, "_TEXT_CHUNK", 4_096)  # the row is in a later chunk than the first
+    (raw / "day_4").write_bytes(b"".join(LINES) + line + b"".join(LINES))
+    with pytest.raises(UsageError, match=rf"day_4 is damaged.*{reason}") as error:
+        prepare(raw, tmp_path / "store", quiet)
+    assert "Row #65: " in str(error.value)
+    assert not (tmp_path / "store/manifest.json").exists()
+
+
 @pytest.mark.parametrize(
     ("file", "damage"),
     [
         ("day_3.gz", lambda path: os.truncate(path, path.stat().st_size // 2)),
         ("day_3.gz", lambda path: path.write_bytes(b"not gzip at all")),
-        ("day_4", lambda path: path.write_bytes(b"".join(LINES) + b"1\t2\t3\n")),
-        ("day_4", lambda path: path.write_bytes(b"yes" + LINES[5][1:])),
         ("day_4", lambda path: path.write_bytes(b"")),
     ],
-    ids=["cut", "not gzip", "too few fields", "label no number", "empty"],
+    ids=["cut", "not gzip", "empty"],
 )
 def test_a_damaged_day_is_named(tmp_path, raw, file, damage):
     damage(raw / file)

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import h5py
+import nibabel
 import numpy as np
 import pytest
 
 from algoperf.registry import load_spec
 from algoperf.spec import UsageError
 from algoperf.store import read_manifest, verify
-from workloads.datasets import fashion_mnist, nyc_flights
+from workloads.datasets import fashion_mnist, heads, nyc_flights
+from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER
 from workloads.datasets.prepare import load_dataset, open_source, prepare_dataset, store_path
 
 SPLITS = ("train", "eval_train", "validation", "test")
@@ -31,7 +34,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 def rows(data_dir: Path, split: str, pool: ThreadPoolExecutor) -> dict[str, np.ndarray]:
     source = open_source(load_spec("criteo1tb", "mini"), split, data_dir)
     indices = np.arange(len(source))
-    return source.read(indices, np.zeros_like(indices), 0, pool)
+    return source.read(indices, np.zeros_like(indices), slice(None), 0, pool)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
@@ -61,7 +64,7 @@ def test_the_splits_of_the_images_are_disjoint_and_have_all_classes(data_dir, po
     for split in ("eval_train", "validation", "test"):
         source = open_source(spec, split, data_dir)
         indices = np.arange(len(source))
-        batch = source.read(indices, np.zeros_like(indices), 0, pool)
+        batch = source.read(indices, np.zeros_like(indices), slice(None), 0, pool)
         assert batch["inputs"].shape == (len(source), 32, 32, 3)
         assert np.bincount(batch["targets"]).min() > 0.08 * len(source)
         images = {image.tobytes() for image in batch["inputs"]}
@@ -97,6 +100,67 @@ def test_flights_can_be_learnt(data_dir, pool):
 
     of_prior = log_loss(np.full(len(validation["targets"]), bias))
     assert log_loss(weights[validation["inputs"][:, 13:].astype(np.int64) % table].sum(axis=1) + bias) < of_prior - 0.05
+
+
+@pytest.fixture(scope="module")
+def heads_store(data_dir) -> Path:
+    return prepare_dataset("heads", data_dir, None, quiet).parent
+
+
+def test_the_heads_are_said_to_be_what_they_are(heads_store):
+    manifest = read_manifest(heads_store)
+    assert "not knees, not measured" in manifest.description
+    assert all(f"{name} {version}" in manifest.source for name, version in (*heads.SDISTS, heads.DEBIAN))
+    assert verify(heads_store) == []
+
+
+def test_the_splits_of_the_heads_are_a_person_each(heads_store, data_dir):
+    """Train is all of its folder; validation and test are the first and second half of the other's sorted names."""
+    manifest = read_manifest(heads_store)
+    assert [manifest.examples(split) for split in ("train", "validation", "test")] == [720, 96, 96]
+    raw = data_dir / "raw/heads"
+    people = [file.name.split("_")[0] for file in sorted((raw / VAL_FOLDER).iterdir())]
+    assert people == ["colin27"] * 3 + ["freesurfer"] * 3
+    assert {file.name.split("_")[0] for file in (raw / TRAIN_FOLDER).iterdir()} == {"openneuro"}
+
+
+def test_the_slices_of_the_heads_are_all_different(heads_store, pool):
+    seen: set[bytes] = set()
+    for split, count in (("eval_train", 720), ("validation", 96), ("test", 96)):
+        data = {"image_size": heads.IMAGE_SIZE, "center_fraction": 0.08, "acceleration": 4}
+        source = heads.open_split(heads_store, split, count, data)
+        batch = source.read(np.arange(count), np.zeros(count, int), slice(None), 0, pool)
+        assert all(np.isfinite(array).all() for array in batch.values())
+        assert 0.2 < np.abs(batch["inputs"] - batch["targets"]).mean() < 0.5  # something is left to reconstruct
+        seen |= {image.tobytes() for image in batch["targets"]}
+    assert len(seen) == 720 + 96 + 96
+
+
+@pytest.mark.parametrize("edges", [(1, 1, 1), (1, 0.9, 1.25), (2, 1.5, 0.8)])
+def test_a_ball_keeps_its_place_size_and_brightness_in_k_space(tmp_path, edges):
+    """A ball of 60 mm radius in voxels of several sizes; its slices across each axis, and one turned by a quarter."""
+    counts = [round(180 / edge) for edge in edges]
+    places = np.meshgrid(
+        *(edge * (np.arange(n) - n // 2) for n, edge in zip(counts, edges, strict=True)), indexing="ij"
+    )
+    ball = (sum(place**2 for place in places) < 60**2).astype(np.float32)
+    head = heads.Head("ball", "ball.nii.gz", "", TRAIN_FOLDER, slices=3, turns=(0, 1))
+    scan = nibabel.Nifti1Image(7 * ball, np.diag([*edges, 1]))
+    heads.write_volumes_of(head, scan, tmp_path)
+    files = sorted((tmp_path / TRAIN_FOLDER).iterdir())
+    assert len(files) == 6
+    for file in files:
+        with h5py.File(file) as volume:
+            kspace, images = volume["kspace"][:], volume["reconstruction_esc"][:]
+            assert volume.attrs["max"] == images.max() == pytest.approx(1, abs=0.2)  # sharp edges ring
+        assert kspace.shape == (3, 160, 88)
+        middle = images[1]
+        assert heads.PIXEL**2 * middle.sum() == pytest.approx(np.pi * 60**2, rel=0.03)
+        assert middle[36:45, 36:45] == pytest.approx(np.ones((9, 9)), abs=0.1)
+        centre = [(middle.sum(axis=axis) @ np.arange(80)) / middle.sum() for axis in (0, 1)]
+        assert centre == pytest.approx([40, 40], abs=0.6)
+        whole = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace[1]), norm="ortho"))
+        np.testing.assert_allclose(middle, np.abs(whole)[40:120, 4:84], atol=1e-5)
 
 
 def test_data_that_are_not_prepared_come_with_the_command(tmp_path):
@@ -140,7 +204,13 @@ def test_a_source_without_its_files_or_with_others_is_refused(tmp_path):
         nyc_flights.fetch(tmp_path / "raw", tmp_path)
     with pytest.raises(UsageError, match=r"train-images-idx3-ubyte.gz"):
         fashion_mnist.fetch(tmp_path / "raw", tmp_path)
+    with pytest.raises(UsageError, match=r"ch2.nii.gz.* --source DIR"):
+        heads.fetch(tmp_path / "raw", tmp_path)
     for name in fashion_mnist.FILES:
         (tmp_path / name).write_bytes(gzip.compress(b"digits"))
     with pytest.raises(UsageError, match="sha256"):
         fashion_mnist.fetch(tmp_path / "raw", tmp_path)
+    for head in heads.HEADS:
+        (tmp_path / Path(head.path).name).write_bytes(b"a hat")
+    with pytest.raises(UsageError, match="sha256"):
+        heads.fetch(tmp_path / "raw", tmp_path)

@@ -54,7 +54,7 @@ def train(framework, *names):
     key = backend.prng_key(SEED)
     for name in names:
         workload = load_workload(name, framework, "mini", REPOSITORY / "data")
-        workload.spec = dataclasses.replace(workload.spec, data=DATA[name])
+        workload.spec = dataclasses.replace(workload.spec, data={**workload.spec.data, **DATA[name]})
         workload.metrics_logger = Recorder()
         state = fresh_state(backend, workload, nadamw, point, key)
         source = open_source(workload.spec, "train", workload.data_dir)

@@ -15,11 +15,12 @@ from algoperf.kit.pytorch import TorchSubmission
 from algoperf.pytorch_utils import pytorch_setup
 from algoperf.spec import ForwardPassMode
 from algoperf.workload import load_workload
-from tests.functional_models import TRAIN
 from tests.several_processes import run
+from workloads.layers.context import ForwardContext
 from workloads.layers.pytorch import BatchNorm
 
 BATCH_SIZE = 24
+TRAIN = ForwardContext(train=True, update_batch_norm=True, use_running_average=False)
 
 
 def rows_of(backend, array):

@@ -62,5 +62,5 @@ def test_the_rows_of_all_processes_are_one_split(data_dir):
         total, count = np.concatenate([backend.sent[number] for backend in backends]).sum(axis=0)
         assert count == len(source)
         with ThreadPoolExecutor() as pool:
-            batch = source.read(np.arange(len(source)), np.zeros(len(source), int), 0, pool)
+            batch = source.read(np.arange(len(source)), np.zeros(len(source), int), slice(None), 0, pool)
         assert total == batch["targets"].sum()

@@ -20,10 +20,10 @@ class Numbers:
     def __len__(self):
         return self._count
 
-    def read(self, indices, epochs, seed, pool):
+    def read(self, indices, epochs, rows, seed, pool):
         if self._fails_at is not None and self._fails_at in indices:
             raise OSError("the disk is gone")
-        return {"inputs": indices.copy(), "targets": epochs.copy()}
+        return {"inputs": indices[rows], "targets": epochs[rows]}
 
 
 _sizes = {"num_examples": st.integers(1, 60), "block_size": st.integers(1, 20), "seed": st.integers(0, 2**31 - 1)}
@@ -82,6 +82,23 @@ def test_a_queue_goes_on_from_its_position():
 def test_processes_together_read_the_batches_of_one(world_size):
     alone = InputQueue(Numbers(30), 8, seed=5, place=dict)
     together = [InputQueue(Numbers(30), 8, 5, dict, shard=(rank, world_size)) for rank in range(world_size)]
+    for _ in range(5):
+        parts = [next(queue)["inputs"] for queue in together]
+        np.testing.assert_array_equal(np.concatenate(parts), next(alone)["inputs"])
+    for queue in (alone, *together):
+        queue.close()
+
+
+class Mixed(Numbers):
+    """Examples that are mixed with the one before them in the batch, as mixup does it."""
+
+    def read(self, indices, epochs, rows, seed, pool):
+        return {"inputs": (indices + 1_000 * np.roll(indices, 1))[rows], "targets": epochs[rows]}
+
+
+def test_what_mixes_the_examples_of_a_batch_is_the_same_for_every_number_of_processes():
+    alone = InputQueue(Mixed(30), 8, seed=5, place=dict)
+    together = [InputQueue(Mixed(30), 8, 5, dict, shard=(rank, 4)) for rank in range(4)]
     for _ in range(5):
         parts = [next(queue)["inputs"] for queue in together]
         np.testing.assert_array_equal(np.concatenate(parts), next(alone)["inputs"])

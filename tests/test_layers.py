@@ -116,6 +116,27 @@ def test_dropout(dropout):
     np.testing.assert_array_equal(dropout(x, dataclasses.replace(EVAL, dropout_rate=0.3)), x)
 
 
+def jax_channel_dropout(x, ctx):
+    ctx = dataclasses.replace(ctx, rng=jax.random.key(0))
+    return np.asarray(jax_layers.channel_dropout(jnp.asarray(x), ctx))
+
+
+def pytorch_channel_dropout(x, ctx):
+    torch.manual_seed(0)
+    return channels_last(pytorch_layers.channel_dropout(channels_second(x), ctx))
+
+
+@pytest.mark.parametrize("channel_dropout", [jax_channel_dropout, pytorch_channel_dropout])
+def test_channel_dropout(channel_dropout):
+    x = 1 + np.abs(images(50, 3, 4, 200))
+    dropped = channel_dropout(x, dataclasses.replace(TRAIN, dropout_rate=0.3))
+    kept = (dropped != 0).any((1, 2), keepdims=True)
+    assert kept.mean() == pytest.approx(0.7, abs=0.02)
+    np.testing.assert_allclose(dropped, np.where(kept, x / 0.7, 0), rtol=1e-6)
+    np.testing.assert_array_equal(channel_dropout(x, dataclasses.replace(TRAIN, dropout_rate=0.0)), x)
+    np.testing.assert_array_equal(channel_dropout(x, dataclasses.replace(EVAL, dropout_rate=0.3)), x)
+
+
 def test_dropout_takes_a_traced_rate_and_needs_one_compilation():
     x, key, traces = jnp.ones((50, 50)), jax.random.key(1), []
 

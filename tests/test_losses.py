@@ -5,7 +5,9 @@ import importlib
 import numpy as np
 import pytest
 
+from algoperf.registry import load_spec
 from algoperf.spec import FRAMEWORKS, LossType
+from tests import oracle
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(6, 5)).astype(np.float32)
@@ -50,3 +52,26 @@ def test_sigmoid_cross_entropy_does_not_smooth(framework, mask):
     found = call(framework, LossType.SIGMOID_CROSS_ENTROPY, labels, logits, mask, label_smoothing=0.3)
     np.testing.assert_allclose(found["per_example"], expected, rtol=1e-4, atol=1e-6)
     assert found["n_valid_examples"] == (6 if mask is None else 4)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+def test_mean_absolute_error_is_the_mean_over_an_images_pixels(framework, mask):
+    labels, logits = RNG.normal(size=(2, 6, 4, 3)).astype(np.float32)
+    expected = np.abs(logits.astype(np.float64) - labels).mean((1, 2)) * (1 if mask is None else mask)
+    found = call(framework, LossType.MEAN_ABSOLUTE_ERROR, labels, logits, mask, label_smoothing=0.3)
+    np.testing.assert_allclose(found["per_example"], expected, rtol=1e-6)
+    assert found["summed"] == pytest.approx(expected.sum(), rel=1e-6)
+    assert found["n_valid_examples"] == (6 if mask is None else 4)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("name", ["criteo1tb", "imagenet_resnet", "imagenet_vit"])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_the_references_logits_have_its_losses(framework, name, label_smoothing):
+    size, arrays = oracle.numbers(name)["batch_size"], oracle.arrays(name)
+    batch = oracle.criteo_batch(size) if name == "criteo1tb" else oracle.imagenet_batch(size)
+    arguments = (batch["targets"], arrays["eval/logits"], batch["weights"], label_smoothing)
+    for key, value in call(framework, load_spec(name).loss, *arguments).items():
+        expected = arrays[f"eval/loss_ls{label_smoothing}/{key}"]
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6, err_msg=key)

@@ -1,11 +1,14 @@
 """The metrics of an evaluation: from the rows of all batches of all processes, over the valid examples only."""
 
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+ORACLE = np.load(Path(__file__).parent / "data/datasets/fastmri.npz")
 
 
 def result(name, outputs, batches):
@@ -49,3 +52,74 @@ def test_the_result_does_not_depend_on_the_batches(count, batch_size, seed):
     batches = [{"targets": targets[part], "weights": weights[part]} for part in slices]
     found = result("accuracy", [{"logits": logits[part]} for part in slices], batches)
     assert found == pytest.approx(expected)
+
+
+def images(count, seed=0, size=20):
+    """Outputs and batch of `count` images that were reconstructed more and less well."""
+    rng = np.random.default_rng(seed)
+    targets = rng.normal(size=(count, size, size)).astype(np.float32)
+    errors = rng.random((count, 1, 1), np.float32) * rng.normal(size=targets.shape).astype(np.float32)
+    numbers = {name: rng.uniform(0.1, 2, count).astype(np.float32) for name in ("mean", "std", "volume_max")}
+    batch = {"targets": targets, **numbers, "weights": np.ones(count, np.float32)}
+    return {"logits": targets + errors}, batch
+
+
+def ssim_by_definition(x, y, data_range):
+    """Float64, a window at a time."""
+    values = []
+    for top, left in np.ndindex(x.shape[0] - 6, x.shape[1] - 6):
+        a, b = (image[top : top + 7, left : left + 7].ravel() for image in (x, y))
+        (variance_a, covariance), (_, variance_b) = np.cov(a, b)
+        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+        luminance = (2 * a.mean() * b.mean() + c1) / (a.mean() ** 2 + b.mean() ** 2 + c1)
+        values.append(luminance * (2 * covariance + c2) / (variance_a + variance_b + c2))
+    return np.mean(values)
+
+
+def test_ssim_is_the_reference_s():
+    """Images that are not square, and a volume whose largest pixel is not known."""
+    batch = {name: ORACLE[f"ssim_{name}"] for name in ("targets", "mean", "std", "volume_max")}
+    assert 0 in batch["volume_max"]
+    for number, expected in enumerate(ORACLE["ssim_jax"]):
+        one = {name: values[number : number + 1] for name, values in batch.items()} | {"weights": np.ones(1)}
+        outputs = {"logits": ORACLE["ssim_logits"][number : number + 1]}
+        assert result("ssim", [outputs], [one]) == pytest.approx(expected, abs=2e-7)
+
+
+@pytest.mark.parametrize("mean", [0, 100])
+def test_ssim_is_its_definition_also_far_from_zero(mean):
+    outputs, batch = images(4)
+    batch["mean"] += np.float32(mean)
+    expected = []
+    for number in range(4):
+        mean, std, volume_max = (float(batch[name][number]) for name in ("mean", "std", "volume_max"))
+        x, y = (array[number].astype(np.float64) * std + mean for array in (outputs["logits"], batch["targets"]))
+        expected.append(ssim_by_definition(x, y, volume_max))
+    assert result("ssim", [outputs], [batch]) == pytest.approx(np.mean(expected), abs=1e-6)
+
+
+def test_ssim_of_an_image_with_itself_is_one():
+    _, batch = images(3)
+    assert result("ssim", [{"logits": batch["targets"]}], [batch]) == pytest.approx(1, abs=1e-6)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 100))
+def test_ssim_does_not_depend_on_the_batches_nor_on_padding(count, batch_size, seed):
+    outputs, batch = images(count, seed, size=8)
+    whole = result("ssim", [outputs], [batch])
+    padded = [np.minimum(np.arange(start, start + batch_size), count) for start in range(0, count, batch_size)]
+    outputs = {"logits": np.append(outputs["logits"], np.full((1, 8, 8), 5, np.float32), axis=0)}
+    batch = {name: np.append(values, values[:1], axis=0) for name, values in batch.items()}
+    batch["weights"][count] = 0
+    found = result(
+        "ssim",
+        [{"logits": outputs["logits"][part]} for part in padded],
+        [{name: values[part] for name, values in batch.items()} for part in padded],
+    )
+    assert found == pytest.approx(whole, abs=1e-12)
+
+
+def test_ssim_of_a_network_that_diverged_is_not_a_number():
+    outputs, batch = images(2)
+    outputs["logits"][0, 3, 3] = np.nan
+    assert np.isnan(result("ssim", [outputs], [batch]))

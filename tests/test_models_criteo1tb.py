@@ -30,7 +30,7 @@ def batch():
 def run(request, batch):
     """The model with the oracle's weights: itself, its weights, and one pass of training."""
     model = MODELS[request.param](SPEC)
-    tensors = oracle.from_reference(SPEC, model.shapes(), oracle.weights("criteo1tb"))
+    tensors = oracle.canonical_weights(SPEC, model.shapes())
     return SimpleNamespace(model=model, tensors=tensors, first=model.train(tensors, batch))
 
 
@@ -63,7 +63,7 @@ def test_nadamw_follows_the_reference(run):
 @pytest.mark.parametrize("name", ["criteo1tb", *variants("criteo1tb")])
 def test_dropout_is_on_the_output_of_the_last_hidden_layer(name, framework):
     """All values dropped is as if that layer, to whose output its input may be added, gave zeros."""
-    model = MODELS[framework](replace(load_spec(name), SMALL))
+    model = MODELS[framework](replace(load_spec(name), SMALL), np.float64)
     tensors = model.initial(seed=0)
     silenced = {
         parameter: np.zeros_like(array) if parameter.startswith("top_mlp.1.") else array

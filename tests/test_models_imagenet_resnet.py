@@ -25,7 +25,7 @@ def batch():
 def run(request, batch):
     """The model with the oracle's weights: itself, its weights, and the first steps of its training."""
     model = MODELS[request.param](SPEC)
-    tensors = oracle.from_reference(SPEC, model.shapes(), oracle.weights("imagenet_resnet"))
+    tensors = oracle.canonical_weights(SPEC, model.shapes())
     trajectory = nadamw_trajectory(model, tensors, batch, NUMBERS["trajectory"]["hparams"], num_steps=3)
     return SimpleNamespace(model=model, tensors=tensors, trajectory=trajectory, first=trajectory.first)
 

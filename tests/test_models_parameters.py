@@ -1,40 +1,67 @@
 """Names, shapes, types and initial values of every variant's parameters, in both frameworks."""
 
 import collections
+import functools
 
 import numpy as np
 import pytest
 
-from algoperf.registry import base_of, load_spec
+from algoperf.reference import pieces, reference_shapes
+from algoperf.registry import base_of, has_scale, load_spec
 from algoperf.spec import ParameterType, replace
 from tests import oracle
 from tests.functional_models import MODELS
+from tests.small_models import small_spec
 
-# The table of the benchmark: parameters, parameter tensors (a table in one piece), and tensors of each type.
-_RESNET_TYPES = dict(CONV_WEIGHT=53, BATCH_NORM_SCALE=53, BATCH_NORM_BIAS=53, WEIGHT=1, BIAS=1)
+# The table of the benchmark: parameters, parameter tensors (a table in one piece, an attention's q, k and v each in its
+# own), and tensors of each type.
 _DLRM_TYPES = dict(EMBEDDING=1, WEIGHT=8, BIAS=8)
+_UNET_TYPES = dict(CONV_WEIGHT=23, BIAS=1)
+_RESNET_TYPES = dict(CONV_WEIGHT=53, BATCH_NORM_SCALE=53, BATCH_NORM_BIAS=53, WEIGHT=1, BIAS=1)
+_ATTENTION_TYPES = dict(ATTENTION_Q=12, ATTENTION_K=12, ATTENTION_V=12, ATTENTION_OUT=12, ATTENTION_BIAS=48)
+_VIT_TYPES = {**_ATTENTION_TYPES, **dict(CONV_WEIGHT=1, LAYER_NORM_SCALE=25, LAYER_NORM_BIAS=25, WEIGHT=26, BIAS=27)}
+_POOL_TYPES = dict(ATTENTION_Q=1, ATTENTION_K=1, ATTENTION_V=1, ATTENTION_OUT=1, ATTENTION_BIAS=4)
+_POOL_TYPES |= dict(LAYER_NORM_SCALE=1, LAYER_NORM_BIAS=1, WEIGHT=3, BIAS=2)
 TABLE = {
     "criteo1tb": (539_267_457, 17, _DLRM_TYPES),
     "criteo1tb_layernorm": (539_275_137, 33, {**_DLRM_TYPES, "LAYER_NORM_SCALE": 8, "LAYER_NORM_BIAS": 8}),
     "criteo1tb_embed_init": (539_267_457, 17, _DLRM_TYPES),
     "criteo1tb_resnet": (538_121_473, 17, _DLRM_TYPES),
+    "fastmri": (7_756_097, 24, _UNET_TYPES),
+    "fastmri_tanh": (7_756_097, 24, _UNET_TYPES),
+    "fastmri_layernorm": (7_761_985, 60, {**_UNET_TYPES, "LAYER_NORM_SCALE": 18, "LAYER_NORM_BIAS": 18}),
+    "fastmri_model_size": (7_692_929, 19, dict(CONV_WEIGHT=18, BIAS=1)),
     "imagenet_resnet": (25_557_032, 161, _RESNET_TYPES),
     "imagenet_resnet_silu": (25_557_032, 161, _RESNET_TYPES),
     "imagenet_resnet_gelu": (25_557_032, 161, _RESNET_TYPES),
     "imagenet_resnet_large_bn_init": (25_557_032, 161, _RESNET_TYPES),
+    "imagenet_vit": (22_122_472, 200, _VIT_TYPES),
+    "imagenet_vit_glu": (50_452_456, 224, {**_VIT_TYPES, "WEIGHT": 38, "BIAS": 39}),
+    "imagenet_vit_post_ln": (22_121_704, 198, {**_VIT_TYPES, "LAYER_NORM_SCALE": 24, "LAYER_NORM_BIAS": 24}),
+    "imagenet_vit_map": (23_896_552, 215, collections.Counter(_VIT_TYPES) + collections.Counter(_POOL_TYPES)),
 }
 # The others start like one of these, but for one value that has its own test.
-INITIALISED = ["criteo1tb", "criteo1tb_layernorm", "criteo1tb_resnet", "imagenet_resnet"]
-SMALL = {
-    "criteo1tb": dict(vocab_size=64, embed_dim=8, bottom_mlp=(8, 8), top_mlp=(8, 8)),
-    "imagenet_resnet": dict(stage_sizes=(2, 1, 1, 1), width=4, num_classes=3),
+INITIALISED = [
+    *("criteo1tb", "criteo1tb_layernorm", "criteo1tb_resnet"),
+    *("fastmri", "fastmri_layernorm", "imagenet_resnet", "imagenet_vit_glu", "imagenet_vit_map"),
+]
+# The reference's numbers are of this many rows; further blocks start like the first of their kind.
+FEWER_ROWS_OR_LAYERS = {
+    "criteo1tb": dict(vocab_size=65_536),
+    "imagenet_resnet": dict(stage_sizes=(2, 1, 1, 1)),
+    "imagenet_vit": dict(depth=1),
 }
+
+
+@functools.cache
+def full_model(name, framework):
+    return MODELS[framework](load_spec(name))
 
 
 @pytest.mark.parametrize("framework", MODELS)
 @pytest.mark.parametrize("name", TABLE)
 def test_counts_and_types(name, framework):
-    model = MODELS[framework](load_spec(name))
+    model = full_model(name, framework)
     types, shapes = model.types(), model.shapes()
     num_parameters, num_tensors, counts = TABLE[name]
     assert sum(int(np.prod(shapes[parameter])) for parameter in types) == num_parameters
@@ -46,15 +73,11 @@ def test_counts_and_types(name, framework):
 @pytest.mark.parametrize("framework", MODELS)
 @pytest.mark.parametrize("name", TABLE)
 def test_names_and_shapes_are_the_references(name, framework):
-    spec = load_spec(name)
-    shapes = {}
-    for ours, shape in MODELS[framework](spec).shapes().items():
-        pieces = oracle.reference_names(spec, ours)
-        shapes.update({piece: [shape[0] // len(pieces), *shape[1:]] for piece in pieces})
-    assert shapes == oracle.TREES[name]
+    shapes = reference_shapes(load_spec(name), full_model(name, framework).shapes())
+    assert {tensor: list(shape) for tensor, shape in shapes.items()} == oracle.TREES[name]
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", [name for name in TABLE if has_scale(name, "mini")])
 def test_the_mini_models_of_the_frameworks_have_the_same_parameters(name):
     jax, pytorch = (model(load_spec(name, "mini")) for model in MODELS.values())
     assert jax.shapes() == pytorch.shapes()
@@ -64,9 +87,7 @@ def test_the_mini_models_of_the_frameworks_have_the_same_parameters(name):
 @pytest.mark.parametrize("framework", MODELS)
 @pytest.mark.parametrize("name", INITIALISED)
 def test_initial_values_are_distributed_like_the_references(name, framework):
-    spec = load_spec(name)
-    if base_of(name) == "criteo1tb":
-        spec = replace(spec, {"model": {"vocab_size": 65_536}})
+    spec = replace(load_spec(name), {"model": FEWER_ROWS_OR_LAYERS.get(base_of(name), {})})
     for ours, array in MODELS[framework](spec).initial(seed=0).items():
         assert array.dtype == np.float32
         if ours.endswith(".running_mean"):
@@ -74,7 +95,7 @@ def test_initial_values_are_distributed_like_the_references(name, framework):
         elif ours.endswith(".running_var"):
             assert np.all(array == 1), ours
         else:
-            assert_same_distribution(ours, array, *oracle.INIT_STATS[name][oracle.reference_names(spec, ours)[0]])
+            assert_same_distribution(ours, array, *oracle.INIT_STATS[name][pieces(spec, ours)[0].name])
 
 
 def assert_same_distribution(name, array, mean, std, least, greatest):
@@ -106,14 +127,14 @@ def test_the_last_scale_of_each_block_starts_at_the_variants_value(name, value, 
 
 @pytest.mark.parametrize("framework", MODELS)
 def test_the_table_of_embed_init_is_uniform_in_0_1(framework):
-    spec = replace(load_spec("criteo1tb_embed_init"), {"model": {**SMALL["criteo1tb"], "vocab_size": 1_024}})
+    spec = replace(small_spec("criteo1tb_embed_init"), {"model": {"vocab_size": 1_024}})
     table = MODELS[framework](spec).initial(seed=0)["embedding.weight"]
     assert_same_distribution("table", table, mean=0.5, std=12**-0.5, least=0.0, greatest=1.0)
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_weights_travel_between_the_frameworks_unchanged(name):
-    spec = replace(load_spec(name), {"model": SMALL[base_of(name)]})
+    spec = small_spec(name)
     start = MODELS["pytorch"](spec).initial(seed=1)
     for framework in ("jax", "pytorch"):
         arrived = MODELS[framework](spec).round_trip(start)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from algoperf.pytorch_utils import sum_over_processes
 from algoperf.spec import ForwardPassMode
 
 LOGGED_EVERY = 100
+_PIECE = 1 << 17  # numbers; four tensors of float32 are 2 MiB
 
 Schedule = Callable[[int], float]
 
@@ -127,11 +128,21 @@ class NAdamW(torch.optim.Optimizer):
                 self._update(group, params)
 
     def _update(self, group: dict[str, Any], params: list[nn.Parameter]) -> None:
+        states = [self.state[param] for param in params]
+        rows = [(param, param.grad, state["mu"], state["nu"]) for param, state in zip(params, states, strict=True)]
+        for columns in _together(rows):
+            self._update_together(group, states[0]["step"], *columns)
+
+    def _update_together(
+        self,
+        group: dict[str, Any],
+        step: int,
+        params: list[torch.Tensor],
+        grads: list[torch.Tensor],
+        mu: list[torch.Tensor],
+        nu: list[torch.Tensor],
+    ) -> None:
         b1, b2 = group["betas"]
-        step = self.state[params[0]]["step"]
-        grads = [param.grad for param in params]
-        mu = [self.state[param]["mu"] for param in params]
-        nu = [self.state[param]["nu"] for param in params]
         torch._foreach_lerp_(mu, grads, 1 - b1)
         torch._foreach_mul_(nu, b2)
         torch._foreach_addcmul_(nu, grads, grads, 1 - b2)
@@ -141,6 +152,23 @@ class NAdamW(torch.optim.Optimizer):
         look_ahead = torch._foreach_lerp(mu, grads, 1 - b1)
         torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_addcdiv_(params, look_ahead, denominator, -group["lr"] / (1 - b1**step))
+
+
+def _together(rows: list[tuple[torch.Tensor, ...]]) -> Iterator[list[list[torch.Tensor]]]:
+    """The rows' columns, as lists of tensors whose update is one sequence of operations.
+
+    On a GPU that is all of them at once: few kernels. On a CPU it is one piece of one row, so small that it stays in
+    the cache from the first operation to the last: an embedding table would else cross the memory for each of them.
+    """
+    if rows[0][0].device.type != "cpu":
+        yield [list(column) for column in zip(*rows, strict=True)]
+        return
+    for row in rows:
+        if all(tensor.is_contiguous() for tensor in row):
+            for pieces in zip(*(tensor.view(-1).split(_PIECE) for tensor in row), strict=True):
+                yield [[piece] for piece in pieces]
+        else:
+            yield [[tensor] for tensor in row]
 
 
 def warmup_cosine(warmup_factor: float, step_hint: int) -> Schedule:

@@ -35,7 +35,14 @@ def sigmoid_cross_entropy(labels, logits, mask=None, label_smoothing=0.0):
     return _reduce(optax.sigmoid_binary_cross_entropy(logits.reshape(-1), labels), mask)
 
 
+def mean_absolute_error(labels, logits, mask=None, label_smoothing=0.0):
+    """labels, logits: (B, H, W); an example's loss is the mean over its pixels. There is nothing to smooth."""
+    del label_smoothing
+    return _reduce(jnp.abs(logits - labels).mean(axis=(1, 2)), mask)
+
+
 LOSSES = {
     LossType.SOFTMAX_CROSS_ENTROPY: softmax_cross_entropy,
     LossType.SIGMOID_CROSS_ENTROPY: sigmoid_cross_entropy,
+    LossType.MEAN_ABSOLUTE_ERROR: mean_absolute_error,
 }

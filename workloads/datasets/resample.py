@@ -33,21 +33,32 @@ def _resize_matrix(size: int, new_size: int) -> scipy.sparse.csr_array:
     centre = (np.arange(new_size, dtype=np.float32) + np.float32(0.5)) * np.float32(size / new_size) - np.float32(0.5)
     left = np.floor(centre)
     steps = np.array([-1, 0, 1, 2])
-    pixels = left.astype(np.int64)[:, None] + steps
+    pixels = left.astype(np.int32)[:, None] + steps.astype(np.int32)
     weights = _keys_cubic(np.abs(steps - np.rint((centre - left) * _STEPS)[:, None] / _STEPS))
     weights[(pixels < 0) | (pixels >= size)] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
-    rows = (weights.astype(np.float32).ravel(), np.clip(pixels, 0, size - 1).ravel(), np.arange(new_size + 1) * 4)
+    row_ends = np.arange(new_size + 1, dtype=np.int32) * 4
+    rows = (weights.astype(np.float32).ravel(), np.clip(pixels, 0, size - 1).ravel(), row_ends)
     return scipy.sparse.csr_array(rows, shape=(new_size, size))
 
 
-def bicubic(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes `image` (H, W, C) to (size, size, C) float32. Values may overshoot the range of the input's."""
+@functools.lru_cache(maxsize=4096)
+def _column_matrix(size: int, new_size: int, channels: int, flip: bool) -> scipy.sparse.csr_array:
+    """(new_size * channels, size * channels): `_resize_matrix` for a line of pixels, which may be reversed as well."""
+    matrix = _resize_matrix(size, new_size)
+    of_pixels = scipy.sparse.kron(matrix[::-1] if flip else matrix, scipy.sparse.eye_array(channels), "csr")
+    return scipy.sparse.csr_array(of_pixels, dtype=np.float32)
+
+
+def bicubic(image: np.ndarray, size: int, *, flip: bool = False) -> np.ndarray:
+    """Resizes `image` (H, W, C) to (size, size, C) float32, mirrored left to right if `flip`.
+
+    Values may overshoot the range of the input's. The result is a view, with the columns outermost in memory.
+    """
     height, width, channels = image.shape
     rows = _resize_matrix(height, size) @ image.reshape(height, width * channels).astype(np.float32)
-    columns_first = rows.reshape(size, width, channels).transpose(1, 0, 2).reshape(width, size * channels)
-    resized = _resize_matrix(width, size) @ columns_first
-    return resized.reshape(size, size, channels).transpose(1, 0, 2)
+    columns = _column_matrix(width, size, channels, flip) @ rows.T
+    return columns.T.reshape(size, size, channels)
 
 
 def centre_crops(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:

@@ -30,12 +30,13 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, indices: np.ndarray, epochs: np.ndarray, seed: int, pool: ThreadPoolExecutor) -> Batch:
-        """The batch of the examples `indices` (B,) int64.
+    def read(self, indices: np.ndarray, epochs: np.ndarray, rows: slice, seed: int, pool: ThreadPoolExecutor) -> Batch:
+        """The part `rows` of the global batch of the examples `indices` (B,) int64.
 
-        Augmentation is a function of (seed, epochs[i], indices[i]) and of nothing else; `epochs` is (B,) int64 because
-        a batch may begin in one epoch and end in the next. The work is spread over `pool`, in which the caller must not
-        itself be running.
+        Augmentation of one image, slice or row is a function of (seed, epochs[i], indices[i]) and of nothing else;
+        what mixes examples of a batch may look at the whole of `indices` and `epochs`, so that every number of
+        processes reads the same batch. `epochs` is (B,) int64 because a batch may begin in one epoch and end in the
+        next. The work is spread over `pool`, in which the caller must not itself be running.
         """
         ...
 

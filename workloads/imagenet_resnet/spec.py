@@ -21,7 +21,7 @@ WORKLOAD = WorkloadSpec(
     output_layer="fc",
     needs=Needs(evaluation_time=18, memory_gib=48, cpus=32),
     model=dict(stage_sizes=(3, 4, 6, 3), width=64, activation="relu", bn_init_scale=0.0, num_classes=1_000),
-    data=dict(image_size=224),
+    data=dict(image_size=224, rand_augment=0, mixup_alpha=0.0),
 )
 
 VARIANTS = {
@@ -46,5 +46,5 @@ MINI = dict(
     num_validation_examples=2_000,
     num_test_examples=2_000,
     model=dict(stage_sizes=(1, 1, 1, 1), width=16, num_classes=10),
-    data=dict(image_size=32),
+    data=dict(image_size=32, rand_augment=0, mixup_alpha=0.0),
 )

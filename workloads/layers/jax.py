@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,30 @@ from workloads.layers.context import ForwardContext
 ACTIVATIONS = {"relu": nnx.relu, "silu": nnx.silu, "gelu": functools.partial(nnx.gelu, approximate=True)}
 
 
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """What one array of a layer is.
+
+    name, axes: its canonical name, and its axes in the canonical order. type: a parameter's type. fresh: the value of
+    a running statistic before the first step.
+    """
+
+    name: str
+    axes: tuple[int, ...] = (0,)
+    type: ParameterType | None = None
+    fresh: float | None = None
+
+
 class Conv(nnx.Module):
-    """A square convolution without bias: (B, H, W, in_features) -> (B, H', W', out_features).
+    """A square convolution: (B, H, W, in_features) -> (B, H', W', out_features).
 
     padding: pixels on every side, or "SAME": as few as make H' = ceil(H / stride), an odd one at the end.
     """
+
+    LEAVES: ClassVar = {
+        "kernel": Leaf("weight", axes=(3, 2, 0, 1), type=ParameterType.CONV_WEIGHT),
+        "bias": Leaf("bias", type=ParameterType.BIAS),
+    }
 
     def __init__(
         self,
@@ -36,15 +55,20 @@ class Conv(nnx.Module):
         stride: int = 1,
         padding: int | Literal["SAME"] = "SAME",
         *,
+        use_bias: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
         shape = (kernel_size, kernel_size, in_features, out_features)
         self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape))
+        self.bias = nnx.Param(jnp.zeros(out_features)) if use_bias else None
         self.stride = stride
         self.padding = padding if padding == "SAME" else ((padding, padding), (padding, padding))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.kernel[...]
+        y = self._convolved(x, self.kernel[...])
+        return y if self.bias is None else y + self.bias[...]
+
+    def _convolved(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         if kernel.shape[:2] == (1, 1):
             # XLA's CPU gradients of a 1x1 convolution take eight times as long as those of this matrix product.
             x = x[:, :: self.stride, :: self.stride]
@@ -56,6 +80,13 @@ class Conv(nnx.Module):
 
 class BatchNorm(nnx.Module):
     """Batch normalisation over all axes but the last; momentum 0.9, epsilon 1e-5, a biased running variance."""
+
+    LEAVES: ClassVar = {
+        "scale": Leaf("weight", type=ParameterType.BATCH_NORM_SCALE),
+        "bias": Leaf("bias", type=ParameterType.BATCH_NORM_BIAS),
+        "mean": Leaf("running_mean", fresh=0.0),
+        "var": Leaf("running_var", fresh=1.0),
+    }
 
     def __init__(self, num_features: int, scale_init: float = 1.0) -> None:
         self.scale = nnx.Param(jnp.full(num_features, scale_init))
@@ -79,6 +110,8 @@ class BatchNorm(nnx.Module):
 
 class Embedding(nnx.Module):
     """A table of num_embeddings rows, uniform in [0, max_init): ids (...) -> (..., features)."""
+
+    LEAVES: ClassVar = {"embedding": Leaf("weight", axes=(0, 1), type=ParameterType.EMBEDDING)}
 
     def __init__(self, num_embeddings: int, features: int, max_init: float, *, rngs: nnx.Rngs) -> None:
         # Drawn in parts: the random bits of a whole table would take three times its memory, and twice the time.
@@ -109,49 +142,35 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 def dropout(x: jax.Array, ctx: ForwardContext) -> jax.Array:
-    """Drops values with probability ctx.dropout_rate and scales the others up, in training only.
+    """Drops values with probability ctx.dropout_rate and scales the others up, in training only."""
+    return _dropped(x, x.shape, ctx)
 
-    The mask comes from ctx.rng alone: a model with several dropouts gives each a key of its own.
-    """
+
+def channel_dropout(x: jax.Array, ctx: ForwardContext) -> jax.Array:
+    """The same for whole channels of images (B, H, W, C)."""
+    return _dropped(x, (x.shape[0], 1, 1, x.shape[-1]), ctx)
+
+
+def _dropped(x: jax.Array, mask_shape: tuple[int, ...], ctx: ForwardContext) -> jax.Array:
     rate = ctx.dropout_rate
     # A traced rate cannot be asked whether it is zero; a plain zero must not cost random numbers.
     if not ctx.train or (isinstance(rate, int | float) and rate == 0):
         return x
     kept = 1.0 - rate
-    return jnp.where(jax.random.bernoulli(ctx.rng, kept, x.shape), x / kept, 0.0)
+    mask = jax.random.bernoulli(jax.random.fold_in(ctx.rng, next(ctx.sites)), kept, mask_shape)
+    return jnp.where(mask, x / kept, 0.0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Leaf:
-    """What one array of a layer is.
-
-    name, axes: its canonical name, and its axes in the canonical order. type: a parameter's type. fresh: the value of
-    a running statistic before the first step.
-    """
-
-    name: str
-    axes: tuple[int, ...] = (0,)
-    type: ParameterType | None = None
-    fresh: float | None = None
-
-
-LEAVES: Mapping[type[nnx.Module], Mapping[str, Leaf]] = {
+# The layers that Flax brings; a layer of our own says itself what its arrays are, in its LEAVES.
+FLAX_LEAVES: Mapping[type[nnx.Module], Mapping[str, Leaf]] = {
     nnx.Linear: {
         "kernel": Leaf("weight", axes=(1, 0), type=ParameterType.WEIGHT),
         "bias": Leaf("bias", type=ParameterType.BIAS),
-    },
-    Conv: {"kernel": Leaf("weight", axes=(3, 2, 0, 1), type=ParameterType.CONV_WEIGHT)},
-    BatchNorm: {
-        "scale": Leaf("weight", type=ParameterType.BATCH_NORM_SCALE),
-        "bias": Leaf("bias", type=ParameterType.BATCH_NORM_BIAS),
-        "mean": Leaf("running_mean", fresh=0.0),
-        "var": Leaf("running_var", fresh=1.0),
     },
     nnx.LayerNorm: {
         "scale": Leaf("weight", type=ParameterType.LAYER_NORM_SCALE),
         "bias": Leaf("bias", type=ParameterType.LAYER_NORM_BIAS),
     },
-    Embedding: {"embedding": Leaf("weight", axes=(0, 1), type=ParameterType.EMBEDDING)},
 }
 
 Tree = dict[str, Any]
@@ -184,7 +203,8 @@ def _arrays(model: nnx.Module) -> Iterator[tuple[tuple[str, ...], str, Leaf, Any
     layers = {path: type(module) for path, module in nnx.iter_modules(model)}
     for kind in (nnx.Param, nnx.BatchStat):
         for path, array in traverse_util.flatten_dict(nnx.to_pure_dict(nnx.state(model, kind))).items():
-            leaf = LEAVES[layers[path[:-1]]][path[-1]]
+            layer = layers[path[:-1]]
+            leaf = (FLAX_LEAVES.get(layer) or layer.LEAVES)[path[-1]]
             yield tuple(map(str, path)), ".".join(map(str, (*path[:-1], leaf.name))), leaf, array
 
 

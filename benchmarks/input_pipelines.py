@@ -1,0 +1,169 @@
+"""How many examples a second do the input pipelines of the full scale make on two cores?
+
+    python benchmarks/input_pipelines.py [CELL ...]
+
+The content is synthetic and the form real: day files, photographs of about 500 x 375 pixels and 110 kB as JPEG, volumes
+of 36 slices of 640 x 368 numbers. They are written to a temporary folder (1 GB), prepared and read by the code of a
+trial: preparation, store and `InputQueue`, with the values of the workload's spec. All is in the page cache, so that
+processors are measured and not disks. Beside it stands what the benchmark's hardware consumes (step hint x batch size /
+budget), and how many cores that takes at the measured rate. Other processes on the machine lower what two cores make in
+a second more than what a second of processor makes. What came out stands in docs/data.md.
+"""
+
+import argparse
+import dataclasses
+import io
+import itertools
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from algoperf.input_queue import InputQueue, evaluation_batches
+from algoperf.registry import load_spec
+from algoperf.store import read_manifest
+from workloads.datasets.criteo1tb import DAYS
+from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER
+from workloads.datasets.imagenet_raw import FOLDERS
+from workloads.datasets.prepare import load_dataset, prepare_dataset
+from workloads.datasets.source import Source
+
+CORES = 2
+WARM_UP, MEASURED = 5.0, 15.0  # seconds
+LINES, REPEATED = 4_096, 12  # of a day file: different lines, and how often they stand in it
+PHOTOS, COPIES = 64, 8
+SIZES = ((375, 500), (500, 375), (333, 500), (400, 400))
+SLICES, ROWS, COLUMNS = 36, 640, 368  # of a volume
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What is measured. consumed: examples a second of the benchmark's hardware, where it trains."""
+
+    workload: str
+    batch_size: int
+    examples: str
+    consumed: int | None = None
+
+
+CELLS = {
+    "criteo1tb": Cell("criteo1tb", 262_144, "rows", 363_000),
+    "fastmri": Cell("fastmri", 32, "slices", 131),
+    "imagenet_resnet": Cell("imagenet_resnet", 256, "images", 3_030),
+    "imagenet_vit": Cell("imagenet_vit", 256, "images", 2_470),
+    "imagenet evaluation": Cell("imagenet_resnet", 64, "images"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cells", nargs="*", metavar="CELL", help=f"of {', '.join(CELLS)}; all if none is given")
+    names = parser.parse_args().cells or list(CELLS)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    print(f"{'':22}{f'a second, {CORES} cores':>20}{'a core second':>16}{'consumed':>12}{'on cores':>10}")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            report(name, CELLS[name], Path(folder))
+
+
+def report(name: str, cell: Cell, folder: Path) -> None:
+    spec = load_spec(cell.workload)
+    raw = folder / "raw" / spec.dataset
+    if not raw.is_dir():
+        RAW[spec.dataset](raw)
+    store = prepare_dataset(spec.dataset, folder, raw, lambda what, done, total: None).parent
+    num_examples = read_manifest(store).examples("train")
+    split = "train" if cell.consumed else "eval_train"
+    source = load_dataset(spec.dataset).open_split(store, split, num_examples, spec.data)
+    examples, seconds, core_seconds = measure(source, cell)
+    per_core = examples / core_seconds
+    consumed = f"{cell.consumed:12,}{cell.consumed / per_core:10.1f}" if cell.consumed else ""
+    print(f"{name:22}{examples / seconds:13,.0f} {cell.examples:6}{per_core:16,.0f}{consumed}", flush=True)
+
+
+def measure(source: Source, cell: Cell) -> tuple[int, float, float]:
+    """Examples, seconds, and seconds of the cores together."""
+    if cell.consumed:
+        queue = InputQueue(source, cell.batch_size, seed=0, place=dict)
+        measured = draw(queue, cell.batch_size)
+        queue.close()
+        return measured
+    again_and_again = (evaluation_batches(source, cell.batch_size) for _ in itertools.count())
+    return draw(itertools.chain.from_iterable(again_and_again), cell.batch_size)
+
+
+def draw(batches: Iterator[object], batch_size: int) -> tuple[int, float, float]:
+    begin = time.perf_counter()
+    while time.perf_counter() < begin + WARM_UP:
+        next(batches)
+    begin, core_begin, examples = time.perf_counter(), time.process_time(), 0
+    while time.perf_counter() < begin + MEASURED:
+        next(batches)
+        examples += batch_size
+    return examples, time.perf_counter() - begin, time.process_time() - core_begin
+
+
+def write_days(raw: Path) -> None:
+    """24 day files like Criteo's: integers of one to four digits, a tenth of them empty, and hexadecimal strings."""
+    random = np.random.default_rng(0)
+    integers = np.where(random.random((LINES, 13)) < 0.1, -1, random.integers(9_999, size=(LINES, 13)))
+    strings = random.integers(1 << 32, size=(LINES, 26))
+    lines = [
+        "\t".join(["0", *("" if number < 0 else str(number) for number in of_line), *(f"{n:08x}" for n in ids)])
+        for of_line, ids in zip(integers.tolist(), strings.tolist(), strict=True)
+    ]
+    text = "\n".join(lines) + "\n"
+    raw.mkdir(parents=True)
+    for day in range(DAYS):
+        (raw / f"day_{day}").write_text(text * REPEATED)
+
+
+def write_photographs(raw: Path) -> None:
+    """ImageNet's folders, with images whose spectrum falls as that of photographs does."""
+    for number in range(PHOTOS):
+        jpeg = io.BytesIO()
+        Image.fromarray(photograph(*SIZES[number % len(SIZES)], seed=number)).save(jpeg, "JPEG", quality=90)
+        for split, name in FOLDERS.items():
+            folder = raw / name / f"n{number // 8:08}"
+            folder.mkdir(parents=True, exist_ok=True)
+            for copy in range(COPIES if split == "train" else 1):
+                (folder / f"{number}_{copy}.JPEG").write_bytes(jpeg.getvalue())
+
+
+def photograph(height: int, width: int, seed: int) -> np.ndarray:
+    """(height, width, 3) uint8: amplitudes in inverse proportion to frequency, channels mostly alike."""
+    random = np.random.default_rng(seed)
+    frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    amplitudes = np.maximum(frequencies, 1 / max(height, width)) ** -1.05
+    phases = np.exp(2j * np.pi * random.random((4, *frequencies.shape)))
+    fields = np.fft.irfft2(amplitudes * phases, (height, width))
+    fields /= fields.std(axis=(1, 2), keepdims=True)
+    return np.clip(128 + 50 * (fields[:1] + 0.3 * fields[1:]), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+
+
+def write_volumes(raw: Path) -> None:
+    """Volumes of noise: six for training, two for evaluation."""
+    random = np.random.default_rng(0)
+    kspace = random.standard_normal((SLICES, ROWS, COLUMNS, 2), np.float32).view(np.complex64)[..., 0]
+    for number in range(8):
+        path = raw / (TRAIN_FOLDER if number < 6 else VAL_FOLDER) / f"{number}.h5"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(path, "w") as volume:
+            volume["kspace"] = kspace
+            volume["reconstruction_esc"] = random.random((SLICES, 320, 320), np.float32)
+            volume.attrs["max"] = 1.0
+
+
+RAW: dict[str, Callable[[Path], None]] = {
+    "criteo1tb": write_days,
+    "fastmri": write_volumes,
+    "imagenet": write_photographs,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""fastMRI, single-coil knees: HDF5 volumes of k-space -> slices -> images of undersampled k-space, and the true images.
+
+Raw: folders `knee_singlecoil_train` and `knee_singlecoil_val` (or, as the archives unpack, without `knee_`) of `*.h5`.
+A file is a volume: the datasets `kspace` (slices, rows, columns) complex64 and `reconstruction_esc` (slices, 320, 320)
+float32, and the attribute `max`, its largest pixel. The first 100 of the 199 files of val, in the order of their names,
+are validation and the others test; another number of files is divided in the same proportion.
+
+Store: k-space of which each column is transformed already and cut to the middle 320 rows (see kspace.py): half as many
+numbers, and half of the work at reading. Source: AlgoPerf v0.6, fastMRI pipeline. Validation and test have the
+reference's masks to the bit, and eval_train has the same. Training masks differ on purpose: the reference draws them
+once for each slice, and here they are new in every epoch.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from algoperf.spec import Split, UsageError
+from algoperf.store import (
+    FileWriter,
+    Manifest,
+    Part,
+    Progress,
+    build,
+    evenly_spaced,
+    memory_map,
+    read_manifest,
+    write_manifest,
+    written_part,
+)
+from workloads.datasets.augment import uniform
+from workloads.datasets.kspace import image, sampled_columns, transformed_columns
+from workloads.datasets.philox import stateless_uniform
+from workloads.datasets.source import Batch, Source
+
+TRAIN_FOLDER, VAL_FOLDER = "knee_singlecoil_train", "knee_singlecoil_val"
+VALIDATION_FILES, VAL_FILES = 100, 199
+IMAGE_SIZE = 320
+VOLUMES_PER_PART = 16
+_STORE_BYTES_PER_RAW_BYTE = 0.62  # where k-space has twice the rows of the image
+
+EVALUATION_SEED = (0, 0)  # of TensorFlow; every slice of an evaluation gets the same numbers
+LIMIT = 6  # normalised pixels are cut off at -6 and 6
+
+INDEX = np.dtype([("offset", "<i8"), ("columns", "<i4"), ("volume_max", "<f4")])
+
+
+def fetch(raw: Path, source: Path | None) -> Path:
+    """`source`; the agreement of the fastMRI data has to be accepted by a person."""
+    if source is None:
+        raise UsageError("fastMRI has to be downloaded by hand (see docs/data.md); give its folder as --source DIR.")
+    return source
+
+
+def prepare(raw: Path, store: Path, progress: Progress) -> None:
+    """Raw volumes -> store. Every number is looked at once, so that a damaged file is named here and not in a trial."""
+    prepare_volumes(raw, store, progress, "fastmri", "fastMRI, single-coil knees.", str(raw), IMAGE_SIZE)
+
+
+def prepare_volumes(
+    raw: Path, store: Path, progress: Progress, dataset: str, description: str, source: str, image_size: int
+) -> None:
+    """`prepare` for any dataset that comes in fastMRI's volumes, with images of `image_size` x `image_size`."""
+    makers, raw_bytes = {}, 0
+    for split, files in _files_by_split(raw).items():
+        raw_bytes += sum(file.stat().st_size for file in files)
+        for number, start in enumerate(range(0, len(files), VOLUMES_PER_PART)):
+            name = f"{split}-{number:03}"
+            of_part = files[start : start + VOLUMES_PER_PART]
+            makers[name] = functools.partial(_make_part, store, name, split, of_part, image_size)
+    parts = build(store, makers, int(_STORE_BYTES_PER_RAW_BYTE * raw_bytes), progress)
+    write_manifest(store, Manifest(dataset, description, source, parts))
+
+
+def _files_by_split(raw: Path) -> dict[str, list[Path]]:
+    """Raises UsageError where a folder is missing or a split has no files."""
+    train, val = _volumes(raw, TRAIN_FOLDER), _volumes(raw, VAL_FOLDER)
+    num_validation = round(len(val) * VALIDATION_FILES / VAL_FILES)
+    files = {"train": train, "validation": val[:num_validation], "test": val[num_validation:]}
+    for split, of_split in files.items():
+        if not of_split:
+            raise UsageError(f"there are too few .h5 files for {split} in {raw}; is it complete?")
+    return files
+
+
+def _volumes(raw: Path, name: str) -> list[Path]:
+    for folder in (raw / name, raw / name.removeprefix("knee_")):
+        if folder.is_dir():
+            return sorted(folder.glob("*.h5"))
+    raise UsageError(f"the folder {raw / name} is missing; docs/data.md says how the raw files are laid out.")
+
+
+def _make_part(store: Path, name: str, split: str, files: list[Path], image_size: int) -> Part:
+    """Writes `<name>.slices`, of each slice the transformed columns and then the image, and `<name>.index`."""
+    index = []
+    with FileWriter(store / f"{name}.slices") as slices, FileWriter(store / f"{name}.index") as index_file:
+        for kspace, target, volume_max in (a_slice for file in files for a_slice in _slices(file, image_size)):
+            index.append((slices.size // target.itemsize, kspace.shape[1], volume_max))
+            slices.write(transformed_columns(kspace, image_size))
+            slices.write(target)
+        index_file.write(np.array(index, INDEX))
+    return written_part(name, {split: len(index)}, slices, index_file)
+
+
+def _slices(file: Path, image_size: int) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """k-space, image and the volume's largest pixel (0 where the file does not say) of each slice of a raw file.
+
+    Raises UsageError where the file is not a whole volume of fastMRI.
+    """
+    try:
+        with h5py.File(file) as volume:
+            _check_layout(volume, image_size)
+            volume_max = float(volume.attrs.get("max", 0.0))
+            for number, kspace in enumerate(volume["kspace"]):
+                target = volume["reconstruction_esc"][number]
+                if not (np.isfinite(kspace).all() and np.isfinite(target).all() and np.isfinite(volume_max)):
+                    raise ValueError(f"slice {number}, counted from 0, has numbers that are not finite")
+                if not kspace.any():
+                    raise ValueError(f"the k-space of slice {number}, counted from 0, is zero everywhere")
+                yield kspace, target, volume_max
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} is damaged or not a volume of fastMRI ({error}); replace it.") from error
+
+
+def _check_layout(volume: h5py.File, image_size: int) -> None:
+    """Raises ValueError where the datasets are missing or not of fastMRI's types and shapes."""
+    for name in ("kspace", "reconstruction_esc"):
+        if name not in volume:
+            raise ValueError(f"it has no dataset {name}")
+    kspace, targets = volume["kspace"], volume["reconstruction_esc"]
+    if kspace.dtype != np.complex64 or kspace.ndim != 3 or min(kspace.shape[1:]) < image_size or not len(kspace):
+        found = f"kspace is {kspace.dtype} of shape {kspace.shape}"
+        raise ValueError(f"{found}, not complex64 of slices of at least {image_size} x {image_size}")
+    wanted = (len(kspace), image_size, image_size)
+    if targets.dtype != np.float32 or targets.shape != wanted:
+        found = f"reconstruction_esc is {targets.dtype} of shape {targets.shape}"
+        raise ValueError(f"{found}, not float32 of shape {wanted}")
+
+
+def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    """The slices of a split, with masks of `data["center_fraction"]` and `data["acceleration"]`: new ones every epoch
+    in train. eval_train: every n-th of train. Raises UsageError where the store has not images of `data["image_size"]`.
+    """
+    names = [part.name for part in read_manifest(store).of("train" if split == "eval_train" else split)]
+    shards = [memory_map(store / f"{name}.slices", np.dtype("<f4")) for name in names]
+    indices = [memory_map(store / f"{name}.index", INDEX) for name in names]
+    size = int(data["image_size"])
+    for shard, index in zip(shards, indices, strict=True):
+        if index[-1]["offset"] + size * (2 * index[-1]["columns"] + size) != len(shard):
+            raise UsageError(f"the images in {store} have not {size} x {size} pixels; remove it and prepare it again.")
+    index, of_shard = np.concatenate(indices), np.repeat(np.arange(len(names)), [len(index) for index in indices])
+    chosen = evenly_spaced(len(index), num_examples)
+    mask = functools.partial(
+        sampled_columns, center_fraction=data["center_fraction"], acceleration=data["acceleration"]
+    )
+    return SliceSource(shards, of_shard[chosen], index[chosen], size, mask, augment=split == "train")
+
+
+class SliceSource:
+    """Slices by number: masked, transformed to images and normalised, as a `Source`."""
+
+    block_size = 1
+
+    def __init__(
+        self,
+        shards: list[np.ndarray],
+        of_shard: np.ndarray,
+        index: np.ndarray,
+        size: int,
+        mask: Callable[[np.ndarray], np.ndarray],
+        *,
+        augment: bool,
+    ) -> None:
+        """shards: float32 numbers. of_shard, index: of each slice, which shard it is in, and where. mask: uniform
+        numbers -> which columns are measured. augment: whether masks depend on slice, epoch and seed."""
+        self._shards = shards
+        self._of_shard = of_shard
+        self._index = index
+        self._size = size
+        self._mask = mask
+        self._augment = augment
+        self._evaluation_draws = stateless_uniform(EVALUATION_SEED, index["columns"].max())
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def read(self, indices: np.ndarray, epochs: np.ndarray, rows: slice, seed: int, pool: ThreadPoolExecutor) -> Batch:
+        """inputs, targets (B, S, S) float32: image of the measured columns and true image, normalised by mean and
+        deviation of the former; these as mean, std (B,) and the largest pixel of the volume, volume_max (B,) float32.
+        """
+        indices, epochs = indices[rows], epochs[rows]
+        if self._augment:
+            draws = uniform(seed, epochs, indices, len(self._evaluation_draws))
+        else:
+            draws = np.broadcast_to(self._evaluation_draws, (len(indices), len(self._evaluation_draws)))
+        inputs, targets = np.empty((2, len(indices), self._size, self._size), np.float32)
+        statistics = list(pool.map(self._fill, indices, draws, inputs, targets))
+        mean, std = np.array(statistics, np.float32).reshape(-1, 2).T
+        volume_max = self._index["volume_max"][indices]
+        return {"inputs": inputs, "targets": targets, "mean": mean, "std": std, "volume_max": volume_max}
+
+    def _fill(self, number: int, draws: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+        """Writes the images of slice `number` and returns mean and deviation of its input before they were taken."""
+        start, columns, _ = self._index[number].item()
+        end_of_kspace = start + 2 * self._size * columns
+        shard = self._shards[self._of_shard[number]]
+        kspace = shard[start:end_of_kspace].view(np.complex64).reshape(self._size, columns)
+        target = shard[end_of_kspace : end_of_kspace + self._size**2].reshape(self._size, self._size)
+        undersampled = image(kspace, self._mask(draws[:columns]))
+        mean, std = undersampled.mean(), undersampled.std()
+        for pixels, normalised in ((undersampled, inputs), (target, targets)):
+            np.subtract(pixels, mean, out=normalised)
+            np.divide(normalised, std, out=normalised)
+            np.clip(normalised, -LIMIT, LIMIT, out=normalised)
+        return mean, std
