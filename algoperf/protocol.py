@@ -85,10 +85,10 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             name="mini",
             scale="mini",
-            workloads=("criteo1tb", "imagenet_resnet"),
+            workloads=("criteo1tb", "fastmri", "imagenet_resnet", "imagenet_vit"),
             held_out=(),
             studies=1,
-            trials=2,
+            trials=1,
             self_tuning_factor=1.5,
         ),
     )

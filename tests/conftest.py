@@ -1,5 +1,7 @@
 """What the tests share: the prepared mini data, and a trial of the real loop that is cheap."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,16 @@ from workloads.datasets.prepare import prepare_dataset
 pytest_plugins = ["tests.slurm_cluster"]
 
 REPOSITORY = Path(__file__).parent.parent
+
+# Read where JAX and PyTorch are imported, by the tests and by the processes that they start.
+_COMPILED = tempfile.TemporaryDirectory(prefix="algoperf_compiled_")
+os.environ |= {
+    # The same small models are trained again and again; each is compiled once.
+    "JAX_COMPILATION_CACHE_DIR": _COMPILED.name,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    # Several processes share the cores: PyTorch's threads would burn them while they wait.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,8 @@ import numpy as np
 
 from tests.conftest import REPOSITORY
 
-# Compiling takes longer than what is compiled here.
-_XLA_FLAGS = (
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_force_host_platform_device_count={}"
-)
+# XLA's flags where compiling takes longer than what is compiled.
+QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 _LIMIT = 240.0
 
 Task = Callable[..., Mapping[str, Any]]
@@ -29,7 +27,8 @@ def start(task: Task, arguments: list[str], processes: int, devices: int, folder
     """Starts `task(*arguments)` in each process; what they print goes to `log_<i>`. devices: CPUs that JAX sees."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XLA_FLAGS": _XLA_FLAGS.format(devices)}
+    flags = f"{QUICK_COMPILATION} --xla_force_host_platform_device_count={devices}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XLA_FLAGS": flags}
     if processes > 1:
         environment |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     started = []

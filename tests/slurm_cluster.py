@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -50,10 +49,6 @@ class Cluster:
         self.start_daemon("slurmctld", "slurmctld", "-D")
         wait_until(lambda: _succeeds(self, "scontrol", "show", "partition"), 20, "controller")
 
-    def kill_controller(self) -> None:
-        """It forgets what happened in the last seconds, as any killed controller does: it saves its state so often."""
-        self._end("slurmctld", signal.SIGKILL)
-
     def start_node(self, name: str) -> None:
         (self.folder / "spool" / name).mkdir(parents=True, exist_ok=True)
         self.start_daemon(name, "slurmd", "-D", "-N", name)
@@ -61,7 +56,7 @@ class Cluster:
 
     def kill_node(self, name: str) -> None:
         """What a power failure does: every process of the node is gone at once."""
-        self._end(name, signal.SIGKILL)
+        self._end(name)
         self._kill_processes(name)
 
     def node_state(self, name: str) -> str:
@@ -81,24 +76,17 @@ class Cluster:
             )
 
     def stop(self) -> None:
-        """Ends all jobs, then the daemons in the reverse of the order in which they were started."""
-        with contextlib.suppress(subprocess.CalledProcessError, TimeoutError):  # a controller that a test killed
-            self.run("scancel", f"--user={os.getuid()}")
-            wait_until(lambda: not self.run("squeue", "--noheader"), 10, "the end of all jobs")
+        """Kills everything, the daemons in the reverse of the order in which they were started: nothing is kept."""
         for name in reversed(list(self._daemons)):
-            self._end(name, signal.SIGTERM)
+            self._end(name)
         for name in NODES:
             self._kill_processes(name)
             _remove_control_groups(name)
 
-    def _end(self, daemon: str, number: signal.Signals) -> None:
+    def _end(self, daemon: str) -> None:
         process = self._daemons.pop(daemon)
-        process.send_signal(number)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
 
     def _kill_processes(self, node: str) -> None:
         """Slurm's step daemons and their jobs are no children of ours: known by their log, and by their environment."""
@@ -116,6 +104,7 @@ class Cluster:
         for process in steps + jobs:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        psutil.wait_procs(steps + jobs, timeout=5)
 
 
 def start(folder: Path, accounting: bool) -> Cluster:
@@ -166,7 +155,8 @@ def _configure(folder: Path, accounting: bool) -> None:
     for client in CLIENTS:
         # Snakemake's job steps drop the variables of Slurm, SLURM_CONF among them; a site's file is in /etc.
         wrapper = folder / "bin" / client
-        wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which(client)} "$@"\n')
+        settings = f"${{SLURM_CONF:-{folder}/slurm.conf}}"
+        wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={settings} exec {shutil.which(client)} "$@"\n')
         wrapper.chmod(0o755)
 
 

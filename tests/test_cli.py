@@ -59,8 +59,8 @@ def test_every_command_explains_itself(command):
         ({"submission": "adamwx"}, "'adamwx'"),
         ({"protocol": "v7"}, "'v7'"),
         ({"ruleset": "internal"}, "'internal'"),
-        ({"trial": 3}, "its trials are 1 to 2"),
-        ({"trial": 0}, "its trials are 1 to 2"),
+        ({"trial": 2}, "its trials are 1 to 1"),
+        ({"trial": 0}, "its trials are 1 to 1"),
         ({"study": 1}, "its studies are 0 to 0"),
         ({"accelerator": "V9000"}, "does not say what the accelerator 'V9000' is; it knows local"),
         ({"data-dir": "no/such/folder"}, "algoperf data prepare criteo1tb --scale mini --data-dir no/such/folder"),
@@ -130,9 +130,9 @@ def test_a_trial_prints_how_it_went(tmp_path, data_dir):
     status = json.loads((tmp_path / "out" / "result.json").read_text())["status"]
     again = run(*trial(tmp_path / "out", data_dir))
     assert status in again.stdout
-    other = run(*trial(tmp_path / "out", data_dir, trial=2))
+    other = run(*trial(tmp_path / "out", data_dir, ruleset="self"))
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
-    assert "result of another trial (its trial differs)" in other.stderr
+    assert "result of another trial (its ruleset differs)" in other.stderr
 
 
 def test_damaged_data_is_named_before_anything_is_written_and_the_trial_can_be_run_again(tmp_path, data_dir):
@@ -172,42 +172,45 @@ def test_the_plan_and_the_status_of_an_experiment(tmp_path):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, data_dir):
-    """Both trials of one contestant: the first is done; the second has begun, and is in nobody's hands."""
+    """The trials of two contestants: one is done; the other has begun, and is in nobody's hands."""
     results = tmp_path_factory.mktemp("results")
-    folder = results / "mini" / "external" / "nadamw_pytorch" / "study_0" / "criteo1tb_pytorch"
-    assert run(*trial(folder / "trial_1", data_dir), "--max-steps", 2).returncode == 0
-    (folder / "trial_2").mkdir()
-    (folder / "trial_2" / "eval_measurements.csv").write_text(
-        (folder / "trial_1" / "eval_measurements.csv").read_text() + "1,2,half a r"
-    )
+    done, stopped = (folder_of(results, label) for label in ("nadamw_pytorch", "nesterov_pytorch"))
+    assert run(*trial(done, data_dir), "--max-steps", 2).returncode == 0
+    stopped.mkdir(parents=True)
+    evaluations = (done / "eval_measurements.csv").read_text() + "1,2,half a r"
+    (stopped / "eval_measurements.csv").write_text(evaluations)
     return results
 
 
+def folder_of(results, label):
+    return results / "mini" / "external" / label / "study_0" / "criteo1tb_pytorch" / "trial_1"
+
+
 def statuses(results):
-    """Trial -> its status, of the one contestant."""
-    found = {Path(entry["folder"]): entry for entry in json.loads(run("status", results, "--json").stdout)}
-    return {folder.name: entry for folder, entry in found.items() if "nadamw_pytorch/study_0/criteo1tb" in str(folder)}
+    """Contestant -> the status of its trial on Criteo."""
+    found = json.loads(run("status", results, "--json").stdout)
+    return {entry["trial"]["label"]: entry for entry in found if entry["trial"]["workload"] == "criteo1tb"}
 
 
 def test_the_status_of_trials_that_are_done_that_run_and_that_have_stopped(results):
     found = statuses(results)
-    done, stopped = found["trial_1"], found["trial_2"]
+    done, stopped = found["nadamw_pytorch"], found["nesterov_pytorch"]
     assert (done["progress"], done["outcome"], done["global_step"]) == ("done", "budget_exhausted", 2)
     assert (stopped["progress"], stopped["global_step"], stopped["best"]) == ("stopped", 2, done["best"])
     with FolderLock(Path(stopped["folder"])):
-        running = statuses(results)["trial_2"]
+        running = statuses(results)["nesterov_pytorch"]
     assert (running["progress"], running["global_step"]) == ("running", 2)
     assert running["outcome"].startswith(f"process {os.getpid()} on ")
 
 
 def test_the_status_of_a_trial_that_failed_says_why_and_which_log(tmp_path, data_dir):
-    folder = tmp_path / "mini" / "external" / "nadamw_pytorch" / "study_0" / "criteo1tb_pytorch" / "trial_1"
+    folder = folder_of(tmp_path, "nadamw_pytorch")
     (folder / "measurements.csv").mkdir(parents=True)  # where a file must be
     found = run(*trial(folder, data_dir), "--max-steps", 2)
     assert (found.returncode, found.stderr.count("\n")) == (1, 1)
     assert found.stderr.endswith(": Is a directory.\n")
     assert not (folder / "result.json").exists()
-    failed = statuses(tmp_path)["trial_1"]
+    failed = statuses(tmp_path)["nadamw_pytorch"]
     assert failed["progress"] == "failed"
     assert "IsADirectoryError" in failed["outcome"]
     assert str(folder / "error.log") in failed["outcome"]
@@ -227,17 +230,17 @@ def test_a_finished_trial_is_put_back_to_be_run(results, tmp_path):
     (moved,) = map(Path, found.stdout.split())
     assert moved.is_relative_to(mine / "superseded")
     assert (moved / "result.json").exists()
-    assert statuses(mine)["trial_1"]["progress"] == "waiting"
+    assert statuses(mine)["nadamw_pytorch"]["progress"] == "waiting"
 
 
 def test_unlike_hardware_is_scored_only_where_that_is_said(results, tmp_path):
-    logs = shutil.copytree(results / "mini" / "external", tmp_path / "logs")
-    first = next(logs.rglob("trial_1"))
-    shutil.rmtree(first.with_name("trial_2"))
-    second = shutil.copytree(first, first.with_name("trial_2"))
+    mine = shutil.copytree(results, tmp_path / "results")
+    first, second = (folder_of(mine, label) for label in ("nadamw_pytorch", "nesterov_pytorch"))
+    shutil.copytree(first, second, dirs_exist_ok=True)
     result = json.loads((first / "result.json").read_text())
     result["hardware"]["name"] = "Another CPU"
     (second / "result.json").write_text(json.dumps(result))
+    logs = mine / "mini" / "external"
     score = ["score", logs, "--protocol", "mini", "--ruleset", "external", "--out", tmp_path / "scores"]
     refused = run(*score)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

@@ -11,6 +11,7 @@ from algoperf.registry import load_spec
 from algoperf.spec import UsageError, replace
 from tests import oracle
 from tests.functional_models import EVAL, MODELS, TRAIN, disturbed, nadamw_trajectory, relative_error
+from workloads.imagenet_vit.positions import sincos_2d
 
 SPEC = load_spec("imagenet_vit")
 SMALL = dict(patch_size=8, width=8, depth=2, mlp_dim=16, num_heads=2, num_classes=3)
@@ -83,3 +84,10 @@ def test_of_dropped_values_the_last_norms_bias_remains(name, framework):
 def test_impossible_models_are_refused(framework, model, sentence):
     with pytest.raises(UsageError, match=re.escape(sentence)):
         MODELS[framework](replace(SPEC, {"model": {**SMALL, **model}}))
+
+
+@pytest.mark.parametrize("width", [0, 4, 10])
+def test_a_width_without_room_for_two_frequencies_of_sine_and_cosine_is_refused(width):
+    sentence = f"the width of a ViT, {width}, must be a multiple of 4 and at least 8."
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        sincos_2d(2, 3, width)

@@ -88,8 +88,8 @@ def test_every_workload_says_what_a_job_for_it_needs(name):
         assert small.cpus < needs.cpus
 
 
-def test_which_workloads_have_been_made_small():
-    assert [name for name in base_workloads() if has_scale(name, "mini")] == ["criteo1tb", "imagenet_resnet"]
+def test_the_mini_protocol_has_every_workload_that_has_been_made_small():
+    assert tuple(name for name in base_workloads() if has_scale(name, "mini")) == PROTOCOLS["mini"].workloads
 
 
 @pytest.mark.parametrize(

@@ -9,26 +9,28 @@ from algoperf import config, lock, log, plan, rerun, status
 from algoperf.config import Config
 from algoperf.spec import InfrastructureError, UsageError
 
-NADAMW = "mini/external/nadamw_jax/study_0"
-NESTEROV = "mini/external/nesterov_pytorch/study_0"
+NADAMW = "v0.6/external/nadamw_jax/study_0"
+NESTEROV = "v0.6/external/nesterov_pytorch/study_0"
 
 
 @pytest.fixture
 def experiment() -> Config:
-    """Eight trials: two submissions on two workloads."""
+    """Two submissions on two workloads: of each, three studies of five trials."""
     submissions = [{"name": "nadamw", "framework": "jax"}, {"name": "nesterov", "framework": "pytorch"}]
-    return config.parse({"protocol": "mini", "submissions": submissions})
+    workloads = ["criteo1tb", "imagenet_resnet"]
+    return config.parse({"protocol": "v0.6", "submissions": submissions, "workloads": workloads})
 
 
 @pytest.fixture
 def results(experiment: Config, tmp_path: Path) -> Path:
-    """All but one trial are finished: one ran out of memory, one has an error of the submission, five are well."""
+    """Seven trials are finished, the first two of a study: one ran out of memory, one has an error, five are well."""
     ends = {
         f"{NADAMW}/criteo1tb_jax/trial_1": "out_of_memory",
         f"{NESTEROV}/imagenet_resnet_pytorch/trial_2": "submission_error",
         f"{NESTEROV}/criteo1tb_pytorch/trial_2": None,
     }
-    for trial in plan.trials(experiment):
+    begun = (trial for trial in plan.trials(experiment) if trial.study == 0 and trial.trial <= 2)
+    for trial in begun:
         folder = tmp_path / trial.folder
         (folder / "checkpoints").mkdir(parents=True)
         if (end := ends.get(str(trial.folder), "reached")) is not None:
@@ -73,7 +75,7 @@ SECONDS = [
         ("nadamw_jax", ALL_NADAMW),
         ("nadamw", ALL_NADAMW),
         ("nada*", ALL_NADAMW),
-        ("mini/external/nadamw_jax", ALL_NADAMW),
+        ("v0.6/external/nadamw_jax", ALL_NADAMW),
         ("nadamw_jax/study_0/criteo1tb_jax/trial_2", [f"{NADAMW}/criteo1tb_jax/trial_2"]),
         ("trial_2", SECONDS),
         ("study_0/*/trial_2/", SECONDS),

@@ -43,7 +43,7 @@ def set_up(framework, out, data_dir, workload="criteo1tb", submission="nadamw", 
 
 def ticking(setup):
     """The same trial with a budget and an evaluation period in ticks, a few of which make a step."""
-    setup.workload.spec = dataclasses.replace(setup.workload.spec, eval_period=45.0)
+    setup.workload.spec = dataclasses.replace(setup.workload.spec, eval_period=30.0)
     return dataclasses.replace(setup, max_runtime=1_000.0)
 
 

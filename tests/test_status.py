@@ -257,7 +257,7 @@ def test_of_many_trials_the_notable_are_listed_below_a_summary(tmp_path: Path, c
 
 def test_failures_are_listed_with_reason_log_and_way_out(tmp_path: Path, folder: Path, capsys):
     (folder / log.ERRORS).write_text(TRACEBACK)
-    other = plan.make_trial("mini", "external", "nadamw", "jax", "criteo1tb", 0, 2)
+    other = plan.make_trial("mini", "external", "nesterov", "jax", "criteo1tb", 0, 1)
     found = status.statuses([TRIAL, other], tmp_path)
     assert [entry.trial for entry in status.failures(found)] == [TRIAL]
     status.print_failures(found)

@@ -215,7 +215,7 @@ def test_an_experiment_ends_in_scores_and_a_report(experiment):
         p.name for p in scores.iterdir()
     }
     results = sorted((experiment / "results").glob("mini/external/*/study_0/criteo1tb_pytorch/trial_*/result.json"))
-    assert len(results) == 4
+    assert len(results) == 2
     assert {json.loads(path.read_text())["status"] for path in results} == {"budget_exhausted"}
 
 
@@ -231,8 +231,8 @@ def test_an_edited_comment_or_touched_data_reruns_nothing(experiment, data_dir):
     assert "Nothing to be done" in found.stdout + found.stderr
 
 
-def trial_2(experiment, label):
-    path = Path("results", "mini", "external", f"{label}_pytorch", "study_0", "criteo1tb_pytorch", "trial_2")
+def trial_of(experiment, label):
+    path = Path("results", "mini", "external", f"{label}_pytorch", "study_0", "criteo1tb_pytorch", "trial_1")
     return experiment / path
 
 
@@ -240,12 +240,12 @@ def test_another_hyperparameter_makes_it_another_trial(experiment):
     path = experiment / "fast" / "search_space.json"
     before = path.read_text()
     path.write_text(before.replace("1e-2", "2e-2"))
-    assert counts(again(experiment))["trial_criteo1tb"] == 2
+    assert counts(again(experiment))["trial_criteo1tb"] == 1
     path.write_text(before)
 
 
 def test_a_trial_that_failed_is_listed_with_its_reason_and_log_and_no_score_is_made(experiment):
-    victim = trial_2(experiment, "quick")
+    victim = trial_of(experiment, "quick")
     victim.rename(experiment / "aside")
     scores = experiment / "results" / "mini" / "scores"
     scores.rename(experiment / "old_scores")
@@ -259,13 +259,13 @@ def test_a_trial_that_failed_is_listed_with_its_reason_and_log_and_no_score_is_m
     shutil.rmtree(victim)
     (experiment / "aside").rename(victim)
     listed = run.stderr[run.stderr.index("failed: mini/external/quick_pytorch") :].splitlines()
-    assert listed[0].endswith("/trial_2")
+    assert listed[0].endswith("/trial_1")
     assert listed[1].strip() == f"{error} ({victim / 'error.log'})"
-    assert listed[2].startswith("1 of 4 trials have failed or stopped and 1 have no result: no score is made.")
+    assert listed[2].startswith("1 of 2 trials have failed or stopped and 1 have no result: no score is made.")
 
 
 def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock_in_the_way(experiment):
-    victim = trial_2(experiment, "quick")
+    victim = trial_of(experiment, "quick")
     shutil.rmtree(victim)
     assert counts(again(experiment)) == {"trial_criteo1tb": 1, "score_ruleset": 1, "score": 1, "total": 3}
     arguments = ("score", "--configfile", experiment / "config.yaml")
@@ -299,5 +299,5 @@ def test_what_there_is_can_be_scored_while_the_rest_is_missing(experiment):
     scores = whole.parent.with_name("external_partial")
     assert "quick_pytorch" in (scores / "scores.csv").read_text()
     assert "fast_pytorch" not in (scores / "scores.csv").read_text()
-    assert "partial: 2 of 4 trials" in (scores / "leaderboard.txt").read_text()
+    assert "partial: 1 of 2 trials" in (scores / "leaderboard.txt").read_text()
     assert whole.stat().st_mtime_ns == before

@@ -5,7 +5,6 @@ import pytest
 
 from algoperf import load_workload
 from algoperf.backends import load_backend
-from algoperf.evaluate import Evaluator
 from algoperf.reference import reference_shapes
 from algoperf.spec import FRAMEWORKS, LossType, ParameterType, ShapeTuple, UsageError
 from tests import oracle
@@ -151,20 +150,6 @@ def test_the_references_weights_give_its_numbers_and_come_out_again(name, framew
     found = workload.to_reference(params, state)
     for tensor, array in weights.items():
         np.testing.assert_array_equal(found[tensor], array, err_msg=tensor)
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("name", ["criteo1tb", "imagenet_resnet"])
-def test_an_evaluation_is_the_same_for_every_batch_size(name, framework, data_dir):
-    model = {"width": 4} if name == "imagenet_resnet" else {}
-    workload, backend = load_workload(name, framework, "mini", data_dir, model), load_backend(framework)
-    params, state = workload.init_model_fn(backend.prng_key(0))
-    sizes = (1_000, 4_096) if name == "criteo1tb" else (500, 700)
-    first, second = (Evaluator(workload, backend, size)(params, state, backend.prng_key(1)) for size in sizes)
-    assert first.keys() == second.keys()
-    assert first["validation/num_examples"] == workload.num_validation_examples
-    for key, value in first.items():
-        assert second[key] == pytest.approx(value, rel=1e-5), key
 
 
 def test_what_is_unknown_is_named():

@@ -13,7 +13,7 @@ from algoperf.pytorch_utils import sum_over_processes
 from algoperf.spec import ForwardPassMode
 
 LOGGED_EVERY = 100
-_PIECE = 1 << 17  # numbers; four tensors of float32 are 2 MiB
+_PIECE = 1 << 20  # numbers
 
 Schedule = Callable[[int], float]
 
@@ -157,8 +157,8 @@ class NAdamW(torch.optim.Optimizer):
 def _together(rows: list[tuple[torch.Tensor, ...]]) -> Iterator[list[list[torch.Tensor]]]:
     """The rows' columns, as lists of tensors whose update is one sequence of operations.
 
-    On a GPU that is all of them at once: few kernels. On a CPU it is one piece of one row, so small that it stays in
-    the cache from the first operation to the last: an embedding table would else cross the memory for each of them.
+    On a GPU that is all of them at once: few kernels. On a CPU it is one piece of one row, whose intermediate results
+    are small: as large as an embedding table, they would be given new pages at each step, which takes as long again.
     """
     if rows[0][0].device.type != "cpu":
         yield [list(column) for column in zip(*rows, strict=True)]

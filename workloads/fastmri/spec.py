@@ -51,11 +51,13 @@ VARIANTS = {
 }
 
 # Heads written as fastMRI's volumes: the images are real, but no knees, and k-space was computed from them.
+# The target was set by hand from measured runs of 200 steps: nadamw's point ends at 0.751 to 0.768 (test 0.740 to
+# 0.752), nesterov's at 0.725 or above (0.715); the undersampled image itself has 0.637 (0.636).
 MINI = dict(
     dataset="heads",
-    target=dict(validation=0.78, test=0.76),
-    budget={"mini": Budget(max_runtime=16, step_hint=200)},
-    eval_period=3,
+    target=dict(validation=0.70, test=0.68),
+    budget={"mini": Budget(max_runtime=20, step_hint=200)},
+    eval_period=2,
     needs=Needs(evaluation_time=2, memory_gib=4, cpus=2),
     batch_divisor=8,
     eval_batch_size=96,

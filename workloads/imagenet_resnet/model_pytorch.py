@@ -87,6 +87,8 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(EXPANSION * w4, num_classes)
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
+        # The format of the images, to which every convolution would else bring its weights anew.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: torch.Tensor, ctx: ForwardContext) -> torch.Tensor:
         x = self.activation(self.bn1(self.conv1(inputs), ctx))

@@ -66,11 +66,13 @@ VARIANTS = {
 }
 
 # Fashion-MNIST, written as a folder of JPEG files per class: the same preparation, pipeline and model, made small.
+# The target was set by hand from measured runs of 350 steps: nadamw's point ends at 0.563 to 0.579 (test 0.568 to
+# 0.593), nesterov's at 0.61 to 0.63, in both frameworks.
 MINI = dict(
     dataset="fashion_mnist",
-    target=dict(validation=0.68, test=0.67),
-    budget={"mini": Budget(max_runtime=16, step_hint=350)},
-    eval_period=3,
+    target=dict(validation=0.52, test=0.52),
+    budget={"mini": Budget(max_runtime=18, step_hint=350)},
+    eval_period=2,
     needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
     batch_divisor=16,
     eval_batch_size=500,

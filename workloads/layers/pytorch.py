@@ -18,7 +18,7 @@ from algoperf.spec import ParameterType
 from workloads.layers.context import ForwardContext
 
 ACTIVATIONS = {
-    "relu": functional.relu,
+    "relu": functools.partial(functional.relu, inplace=True),
     "silu": functional.silu,
     "gelu": functools.partial(functional.gelu, approximate="tanh"),
 }
@@ -43,9 +43,7 @@ class Conv(nn.Module):
         use_bias: bool = False,
     ) -> None:
         super().__init__()
-        weight = lecun_normal(out_features, in_features, kernel_size, kernel_size)
-        # In this format convolutions give images with the channels last, which makes a CPU's faster.
-        self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
+        self.weight = nn.Parameter(lecun_normal(out_features, in_features, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_features)) if use_bias else None
         self.stride = stride
         self.padding = padding
