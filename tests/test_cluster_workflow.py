@@ -143,7 +143,7 @@ class Site:
         for number in range(20):
             self.add_submission(f"s{number}", pause=0.1)
         self.add_submission("quick/s0", pause=0.0)
-        self.add_submission("slow/s0", pause=1.7)  # its 33 steps or more outlast a job of a minute
+        self.add_submission("slow/s0", pause=1.4)  # its 49 steps outlast a job of a minute
         self.add_submission("hungry/s0", pause=0.1, more=HUNGER)
 
     def add_submission(self, label, pause, more=""):
