@@ -20,6 +20,7 @@ TINY = nnx.initializers.normal(1e-6)
 
 
 def projection_leaves(kernel: ParameterType) -> dict[str, Leaf]:
+    """What the arrays of a projection are whose kernel has this type."""
     return {"kernel": Leaf("weight", axes=(1, 0), type=kernel), "bias": Leaf("bias", type=ParameterType.ATTENTION_BIAS)}
 
 
@@ -58,6 +59,7 @@ class Attention(nnx.Module):
 
 
 def linear(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+    """A layer of an MLP; its bias starts from next to nothing."""
     return nnx.Linear(in_features, out_features, kernel_init=XAVIER, bias_init=TINY, rngs=rngs)
 
 
@@ -92,10 +94,10 @@ class Block(nnx.Module):
         self.attention = Attention(width, num_heads, rngs=rngs)
         self.norm2 = nnx.LayerNorm(width, rngs=rngs)
         self.mlp = Mlp(width, mlp_dim, gate, rngs=rngs)
-        self.forward = choose("norm", norm, {"pre": Block.pre_norm, "post": Block.post_norm})
+        self.compute = choose("norm", norm, {"pre": Block.pre_norm, "post": Block.post_norm})
 
     def __call__(self, x: jax.Array, ctx: ForwardContext) -> jax.Array:
-        return self.forward(self, x, ctx)
+        return self.compute(self, x, ctx)
 
     def pre_norm(self, x: jax.Array, ctx: ForwardContext) -> jax.Array:
         y = self.norm1(x)

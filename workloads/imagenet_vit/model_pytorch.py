@@ -17,6 +17,7 @@ from workloads.layers.pytorch import Conv, dropout, lecun_normal
 
 
 def xavier_linear(layer: type[nn.Linear], in_features: int, out_features: int, bias_std: float = 0.0) -> nn.Linear:
+    """A layer of this type with a Xavier-uniform weight and a normal bias."""
     linear = layer(in_features, out_features)
     nn.init.xavier_uniform_(linear.weight)
     nn.init.normal_(linear.bias, std=bias_std)
@@ -24,6 +25,7 @@ def xavier_linear(layer: type[nn.Linear], in_features: int, out_features: int, b
 
 
 def projection_types(weight: ParameterType) -> dict[str, ParameterType]:
+    """What the parameters of a projection are whose weight has this type."""
     return {"weight": weight, "bias": ParameterType.ATTENTION_BIAS}
 
 
@@ -65,6 +67,7 @@ class Attention(nn.Module):
 
 
 def linear(in_features: int, out_features: int) -> nn.Linear:
+    """A layer of an MLP; its bias starts from next to nothing."""
     return xavier_linear(nn.Linear, in_features, out_features, bias_std=1e-6)
 
 
