@@ -3,6 +3,7 @@
 The twin of `model_jax.py`.
 """
 
+import functools
 from typing import ClassVar
 
 import torch
@@ -147,6 +148,12 @@ class AttentionPool(nn.Module):
 POOLS = {"gap": MeanPool, "map": AttentionPool}
 
 
+@functools.cache
+def positions(rows: int, columns: int, width: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Where each patch is, (rows * columns, width), on the device: brought there once and not at each step."""
+    return torch.from_numpy(sincos_2d(rows, columns, width)).to(device, dtype)
+
+
 class ViT(nn.Module):
     """Images (B, 3, H, W) -> logits (B, num_classes). norm: "pre" or "post"; pool: "gap" or "map"."""
 
@@ -177,8 +184,7 @@ class ViT(nn.Module):
     def forward(self, inputs: torch.Tensor, ctx: ForwardContext) -> torch.Tensor:
         x = self.patches(inputs)
         _, width, rows, columns = x.shape
-        positions = torch.as_tensor(sincos_2d(rows, columns, width), dtype=x.dtype, device=x.device)
-        x = x.flatten(2).transpose(1, 2) + positions
+        x = x.flatten(2).transpose(1, 2) + positions(rows, columns, width, x.dtype, x.device)
         x = dropout(x, ctx)
         for block in self.blocks:
             x = block(x, ctx)
