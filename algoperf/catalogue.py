@@ -33,7 +33,7 @@ def print_table(found: list[dict[str, Any]]) -> None:
             spec["dataset"],
             target["metric"],
             f"{sign} {target['validation']:g}",
-            f"{sign} {target['test']:g}",
+            "none" if target["test"] is None else f"{sign} {target['test']:g}",
             ", ".join(f"{name}: {budget['max_runtime']:,}" for name, budget in budgets.items()),
         )
     Console(highlight=False).print(table)

@@ -1,4 +1,4 @@
-"""One evaluation: every example of three splits, once, with the metrics of the workload."""
+"""One evaluation: every example of its splits, once, with the metrics of the workload."""
 
 import importlib
 from typing import Any
@@ -24,10 +24,15 @@ class Evaluator:
     def __init__(self, workload: Workload, backend: Backend, batch_size: int):
         self._workload, self._backend, self._batch_size = workload, backend, batch_size
         self._metrics = {name: importlib.import_module(f"workloads.metrics.{name}") for name in workload.spec.metrics}
-        self._sources = {name: open_source(workload.spec, split, workload.data_dir) for name, split in _SPLITS.items()}
+        self._wanted = frozenset().union(*(metric.NEEDS for metric in self._metrics.values()))
+        self._sources = {
+            name: open_source(workload.spec, split, workload.data_dir)
+            for name, split in _SPLITS.items()
+            if workload.spec.num_examples(split)
+        }
 
     def __call__(self, params: Any, model_state: Any, rng: Any) -> dict[str, float | int]:
-        """`<split>/<metric>` for all three splits, and `validation/num_examples` and `test/num_examples`.
+        """`<split>/<metric>` for all splits that the workload has, and `<split>/num_examples` of validation and test.
 
         Involves all processes: each evaluates its own rows of every batch, and all of them get the values.
         """
@@ -35,9 +40,9 @@ class Evaluator:
         for split, source in self._sources.items():
             statistics = {name: [] for name in self._metrics}
             for batch in evaluation_batches(source, self._batch_size, self._backend.shard):
-                outputs = self._workload.forward_for_evaluation(params, batch, model_state, rng)
+                outputs = self._workload.forward_for_evaluation(params, batch, model_state, rng, self._wanted)
                 for name, metric in self._metrics.items():
-                    statistics[name].append(metric.statistics(outputs, batch))
+                    statistics[name].append(metric.statistics(outputs, batch, source))
             for name, metric in self._metrics.items():
                 values[f"{split}/{name}"] = metric.result(self._backend.gather(np.concatenate(statistics[name])))
             if split != "train":

@@ -10,14 +10,14 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from algoperf.spec import InfrastructureError
-from workloads.datasets.source import Source
+from workloads.datasets.source import Batch, Source, equal_parts, map_arrays, num_rows
 
-Batch = dict[str, Any]
+PlacedBatch: TypeAlias = dict[str, Any]
 _PREFETCHED_BATCHES = 3
 
 
@@ -57,9 +57,9 @@ class ShuffledOrder:
 class InputQueue:
     """Iterator of training batches on the device, read ahead by a thread.
 
-    position: the number of examples delivered so far; a queue made with that position goes on from there.
-    place: puts a NumPy batch on the devices. shard: (this process, number of processes); each reads its own rows of
-    every global batch. Failing to read is an InfrastructureError: it is not the submission's fault.
+    position: the number of examples used up by the batches delivered so far; a queue made with that position goes on
+    from there. place: puts a NumPy batch on the devices. shard: (this process, number of processes); each reads its own
+    part of every global batch. Failing to read is an InfrastructureError: it is not the submission's fault.
     """
 
     def __init__(
@@ -67,27 +67,28 @@ class InputQueue:
         source: Source,
         batch_size: int,
         seed: int,
-        place: Callable[[dict[str, np.ndarray]], Batch],
+        place: Callable[[Batch], PlacedBatch],
         position: int = 0,
         shard: tuple[int, int] = (0, 1),
     ):
         self.position = position
         self._source, self._batch_size, self._seed, self._place, self._shard = source, batch_size, seed, place, shard
         self._order = ShuffledOrder(len(source), source.block_size, seed)
-        self._ready: queue.Queue[Batch | Exception] = queue.Queue(_PREFETCHED_BATCHES)
+        self._ready: queue.Queue[tuple[PlacedBatch, int] | Exception] = queue.Queue(_PREFETCHED_BATCHES)
         self._closed = threading.Event()
         self._reader = threading.Thread(target=self._read_ahead, args=(position,), daemon=True)
         self._reader.start()
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[PlacedBatch]:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> PlacedBatch:
         item = self._ready.get()
         if isinstance(item, Exception):
             raise InfrastructureError(f"the training data could not be read: {item}") from item
-        self.position += self._batch_size
-        return item
+        batch, used = item
+        self.position += used
+        return batch
 
     def close(self) -> None:
         """Ends the reading thread."""
@@ -99,43 +100,64 @@ class InputQueue:
                 continue
 
     def _read_ahead(self, position: int) -> None:
-        rank, world_size = self._shard
-        rows = slice(rank * self._batch_size // world_size, (rank + 1) * self._batch_size // world_size)
         with ThreadPoolExecutor() as pool:
             while not self._closed.is_set():
                 try:
-                    indices, epochs = self._order(position, self._batch_size)
-                    item = self._place(self._source.read(indices, epochs, rows, self._seed, pool))
+                    batch, used = self._read(position, pool)
+                    item = self._place(batch), used
                 except Exception as error:
                     self._ready.put(error)
                     return
-                position += self._batch_size
+                position += used
                 self._ready.put(item)
 
+    def _read(self, position: int, pool: ThreadPoolExecutor) -> tuple[Batch, int]:
+        """This process's part of the global batch that begins with the example at `position`, and how many examples the
+        global batch uses up.
+        """
+        rank, world_size = self._shard
+        indices, epochs = self._order(position, self._batch_size * self._source.lookahead)
+        ends = self._source.divide(indices, self._batch_size, world_size)
+        used, rows = int(ends[-1]), slice(ends[rank], ends[rank + 1])
+        size = self._batch_size // world_size
+        return self._source.read(indices[:used], epochs[:used], rows, size, self._seed, pool), used
 
-def evaluation_batches(
-    source: Source, batch_size: int, shard: tuple[int, int] = (0, 1)
-) -> Iterator[dict[str, np.ndarray]]:
-    """Every example of a split once, in order, in batches of one size: the last is padded with examples of weight 0.
 
-    Each batch has `weights`, float32 of shape (batch_size / world_size,), beside the source's own arrays.
+def evaluation_batches(source: Source, batch_size: int, shard: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+    """Every example of a split once, in order, in batches of one size; each process reads a part of the split.
+
+    A batch has batch_size / world_size rows, and beside the source's own arrays it has `weights`, float32 of shape
+    (rows,) unless the source says otherwise. A last batch that is not full is filled up with rows of weight 0. There
+    may be one batch more in one process than in another.
     """
     rank, world_size = shard
-    rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-    num_batches = -(-len(source) // batch_size)
+    begin, end = equal_parts(len(source), world_size)[rank : rank + 2]
     with ThreadPoolExecutor() as pool, ThreadPoolExecutor(1) as ahead:
-
-        def read(number: int) -> dict[str, np.ndarray]:
-            indices = np.arange(number * batch_size, (number + 1) * batch_size)
-            valid = indices < len(source)
-            indices = np.where(valid, indices, 0)
-            batch = source.read(indices, np.zeros_like(indices), rows, 0, pool)
-            weights = valid[rows].astype(np.float32)
-            return {**batch, "weights": batch["weights"] * weights if "weights" in batch else weights}
-
-        upcoming = ahead.submit(read, 0)
-        for number in range(num_batches):
-            batch = upcoming.result()
-            if number + 1 < num_batches:
-                upcoming = ahead.submit(read, number + 1)
+        batches = _batches_in_order(source, begin, end, batch_size // world_size, pool)
+        upcoming = ahead.submit(next, batches, None)
+        while (batch := upcoming.result()) is not None:
+            upcoming = ahead.submit(next, batches, None)
             yield batch
+
+
+def _batches_in_order(source: Source, begin: int, end: int, size: int, pool: ThreadPoolExecutor) -> Iterator[Batch]:
+    while begin < end:
+        indices = np.arange(begin, min(begin + size * source.lookahead, end))
+        used = int(source.divide(indices, size, 1)[-1])
+        batch = source.read(indices[:used], np.zeros(used, np.int64), slice(used), size, 0, pool)
+        yield _full(batch, size)
+        begin += used
+
+
+def _full(batch: Batch, size: int) -> Batch:
+    """`batch` with weights, and with its last row repeated where it has fewer than `size`; these have the weight 0."""
+    count = num_rows(batch["targets"])
+    weights = batch.get("weights", np.ones(count, np.float32))
+    missing = size - count
+    if missing <= 0:
+        return {**batch, "weights": weights}
+
+    def padded(array: np.ndarray, mode: str = "edge") -> np.ndarray:
+        return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1), mode)
+
+    return {**map_arrays(padded, batch), "weights": padded(weights, "constant")}

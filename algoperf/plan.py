@@ -96,10 +96,9 @@ def workloads(config: Config) -> list[str]:
     protocol = load_protocol(config.protocol)
     named = list(protocol.workloads) if config.workloads == "all" else config.workloads
     for name in named:
-        if base_of(name) not in protocol.workloads:
-            raise UsageError(
-                f"{name} is not part of protocol {protocol.name}, which has {', '.join(protocol.workloads)}."
-            )
+        allowed = (*protocol.workloads, *protocol.unscored)
+        if base_of(name) not in allowed:
+            raise UsageError(f"{name} is not part of protocol {protocol.name}, which has {', '.join(allowed)}.")
     available = [variant for name in named if name == base_of(name) for variant in variants(name)]
     wanted = available if config.variants == "all" else [] if config.variants == "none" else config.variants
     if unknown := set(wanted) - set(available):

@@ -30,13 +30,14 @@ class Reporter:
         charged = row["accumulated_submission_time"]
         value = row[f"validation/{target.metric}"]
         reached = target.reached(value, "validation")
+        test = row.get(f"test/{target.metric}")  # not every workload has a test split
         self._console.print(
             Text.assemble(
                 f"  step {row['global_step']:>7,}  charged {duration(charged)}"
                 f" of {duration(self._setup.max_runtime)},"
                 f" {duration(max(0.0, self._setup.max_runtime - charged))} left  ",
                 (f"validation {target.metric} {value:.4f}", "green" if reached else ""),
-                f"  test {row[f'test/{target.metric}']:.4f}",
+                "" if test is None else f"  test {test:.4f}",
             ),
             soft_wrap=True,
         )

@@ -4,11 +4,11 @@ A spec's `reference_names` says where its model's names differ. All functions wo
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
-from algoperf.spec import Rows, UsageError, WorkloadSpec
+from algoperf.spec import Rows, Sum, UsageError, WorkloadSpec
 
 
 def pieces(spec: WorkloadSpec, name: str) -> tuple[Rows, ...]:
@@ -24,8 +24,16 @@ def pieces(spec: WorkloadSpec, name: str) -> tuple[Rows, ...]:
             return (Rows(theirs + leaf),)
         case Rows() as rows:
             return (dataclasses.replace(rows, name=rows.name + leaf),)
+        case Sum(names=(first, *_)):
+            return (Rows(first + leaf),)
         case several:
             return tuple(Rows(theirs + leaf) for theirs in several)
+
+
+def _added(spec: WorkloadSpec, present: Container[str]) -> dict[str, str]:
+    """The reference's tensors that are but added to another one, which is present -> that other one."""
+    sums = (theirs.names for theirs in spec.reference_names.values() if isinstance(theirs, Sum))
+    return {name: first for first, *others in sums if first in present for name in others}
 
 
 def reference_shapes(spec: WorkloadSpec, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -34,7 +42,7 @@ def reference_shapes(spec: WorkloadSpec, shapes: Mapping[str, tuple[int, ...]]) 
     for name, (length, *others) in shapes.items():
         joined = pieces(spec, name)
         found.update({rows.name: (length // len(joined) * rows.parts, *others) for rows in joined})
-    return found
+    return found | {name: found[first] for name, first in _added(spec, found).items()}
 
 
 def to_reference(spec: WorkloadSpec, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -44,10 +52,11 @@ def to_reference(spec: WorkloadSpec, arrays: Mapping[str, np.ndarray]) -> dict[s
         joined = pieces(spec, name)
         for rows, piece in zip(joined, np.split(array, len(joined)), strict=True):
             parts.setdefault(rows.name, {})[rows.part] = piece
-    return {
+    tensors = {
         name: found[0] if len(found) == 1 else np.concatenate([found[part] for part in range(len(found))])
         for name, found in parts.items()
     }
+    return tensors | {name: np.zeros_like(tensors[first]) for name, first in _added(spec, tensors).items()}
 
 
 def from_reference(
@@ -55,10 +64,11 @@ def from_reference(
 ) -> dict[str, np.ndarray]:
     """The reference's tensors under our names, whose `shapes` are given; the inverse of `to_reference`.
 
-    Running statistics may be left out as a whole, and are then left out here; the counters that PyTorch keeps beside
-    them are passed over. Raises UsageError naming the first missing or extra name or wrong shape.
+    Running statistics may be left out as a whole, and are then left out here; what is no weight in the reference's
+    checkpoints (counters, constants of its preprocessing) is passed over. Raises UsageError naming the first missing or
+    extra name or wrong shape.
     """
-    tensors = {name: np.asarray(tensor) for name, tensor in tensors.items() if not _is_counter(name)}
+    tensors = {name: np.asarray(tensor) for name, tensor in tensors.items() if not _is_constant(name)}
     if not any(_is_statistic(name) for name in tensors):
         shapes = {name: shape for name, shape in shapes.items() if not _is_statistic(name)}
     expected = reference_shapes(spec, shapes)
@@ -72,6 +82,8 @@ def from_reference(
     for name in tensors:
         if name not in expected:
             raise UsageError(f"{spec.name} has no tensor {name!r}.")
+    for name, first in _added(spec, tensors).items():
+        tensors[first] = tensors[first] + tensors[name]
     return {name: _joined(tensors, pieces(spec, name)) for name in shapes}
 
 
@@ -84,5 +96,6 @@ def _is_statistic(name: str) -> bool:
     return name.endswith((".running_mean", ".running_var"))
 
 
-def _is_counter(name: str) -> bool:
-    return name.endswith(".num_batches_tracked")
+def _is_constant(name: str) -> bool:
+    constants = (".num_batches_tracked", ".paddings_kernel", ".inv_timescales", ".bn.dim", ".pe")
+    return name.startswith("preprocessor.") or name.endswith(constants)

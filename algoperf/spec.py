@@ -90,11 +90,14 @@ InputQueue: TypeAlias = Iterator[dict[str, Tensor]]
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What a trial has to reach: the value of one metric on the validation split (which is timed) and on test."""
+    """What a trial has to reach: the value of one metric on the validation split (which is timed) and on test.
+
+    test: None where the workload has no test split.
+    """
 
     metric: str
     validation: float
-    test: float
+    test: float | None
     goal: Literal["min", "max"]
 
     def reached(self, value: float, split: Literal["validation", "test"]) -> bool:
@@ -135,14 +138,24 @@ class Rows:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sum:
+    """The sum of the reference's tensors `names`. On the way out, the first is the whole and the others are zero."""
+
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class WorkloadSpec:
     """One workload, or one variant of it, at one scale: the experiment on one page.
 
-    budget: by protocol name. eval_period: charged seconds between evaluations. model: the keyword arguments of the
-    models. data: the keyword arguments of the dataset's batches. dropout_rate: what the model uses where a submission
-    says nothing. batch_divisor: the mini scale divides the batch size that a submission asks for by it.
-    reference_names: our name of a parameter or module -> its name in the reference implementation's PyTorch model,
-    where they differ; or several names, to be joined along the first axis; or `Rows` of one.
+    loss: as the official API has it. loss_function: the function of that name in `algoperf/losses/`, where it is not
+    the one that the loss has there. model_inputs: which keys of a batch the model reads; where they are several, it
+    gets a dict of those that the batch has. budget: by protocol name. eval_period: charged seconds between evaluations.
+    model: the keyword arguments of the models. data: the keyword arguments of the dataset's batches. dropout_rate: what
+    the model uses where a submission says nothing. batch_divisor: the mini scale divides the batch size that a
+    submission asks for by it. reference_names: our name of a parameter or module -> its name in the reference
+    implementation's PyTorch model, where they differ; or several names, to be joined along the first axis; or `Rows` of
+    one; or a `Sum`.
     """
 
     name: str
@@ -162,14 +175,21 @@ class WorkloadSpec:
     model: Mapping[str, Any]
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dropout_rate: float = 0.0
+    loss_function: str = ""
+    model_inputs: tuple[str, ...] = ("inputs",)
     batch_divisor: int = 1
-    reference_names: Mapping[str, str | tuple[str, ...] | Rows] = dataclasses.field(default_factory=dict)
+    reference_names: Mapping[str, str | tuple[str, ...] | Rows | Sum] = dataclasses.field(default_factory=dict)
     base: str = ""
     variant: str = ""
     scale: Scale = "full"
 
     def num_examples(self, split: Split) -> int:
         return getattr(self, f"num_{split}_examples")
+
+    @property
+    def loss_name(self) -> str:
+        """The function of `algoperf/losses/` that this workload is trained with."""
+        return self.loss_function or self.loss.name.lower()
 
     @property
     def package(self) -> str:

@@ -38,7 +38,7 @@ class Workload(abc.ABC):
     loss_type: LossType = property(lambda self: self.spec.loss)
     target_metric_name: str = property(lambda self: self.spec.target.metric)
     validation_target_value: float = property(lambda self: self.spec.target.validation)
-    test_target_value: float = property(lambda self: self.spec.target.test)
+    test_target_value: float | None = property(lambda self: self.spec.target.test)
     step_hint: int = property(lambda self: self._budget.step_hint)
     max_allowed_runtime_sec: float = property(lambda self: self._budget.max_runtime)
     eval_period_time_sec: float = property(lambda self: self.spec.eval_period)
@@ -52,6 +52,9 @@ class Workload(abc.ABC):
         return self.spec.target.reached(eval_result[f"validation/{self.target_metric_name}"], "validation")
 
     def has_reached_test_target(self, eval_result: Mapping[str, float]) -> bool:
+        """Where there is no test target there is nothing to miss."""
+        if self.spec.target.test is None:
+            return True
         return self.spec.target.reached(eval_result[f"test/{self.target_metric_name}"], "test")
 
     def is_output_params(self, param_key: str) -> bool:
@@ -102,9 +105,15 @@ class Workload(abc.ABC):
 
     @abc.abstractmethod
     def forward_for_evaluation(
-        self, params: Any, batch: Mapping[str, np.ndarray], model_state: Any, rng: Any
-    ) -> dict[str, np.ndarray]:
-        """`logits`, `per_example` and `n_valid_examples` of one evaluation batch, as NumPy arrays."""
+        self, params: Any, batch: Mapping[str, Any], model_state: Any, rng: Any, wanted: frozenset[str]
+    ) -> dict[str, Any]:
+        """`per_example` and `n_valid_examples` of one evaluation batch, as NumPy arrays, and of `logits`, `predictions`
+        and `translations` those that are wanted: logits may be too large to leave the device."""
+
+    def model_inputs(self, batch: Mapping[str, Any]) -> Any:
+        """What of a batch the model reads."""
+        keys = self.spec.model_inputs
+        return batch[keys[0]] if len(keys) == 1 else {key: batch[key] for key in keys if key in batch}
 
     @abc.abstractmethod
     def from_canonical(self, tensors: Mapping[str, np.ndarray]) -> tuple[Any, Any]:

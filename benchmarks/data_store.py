@@ -69,7 +69,7 @@ def _mapped_rows(rows: np.ndarray, scratch: Path, pool: ThreadPoolExecutor) -> C
 
     def read(blocks: np.ndarray) -> np.ndarray:
         indices = (blocks[:, None] * ROWS_PER_BLOCK + np.arange(ROWS_PER_BLOCK)).ravel()
-        return source.read(indices, np.zeros_like(indices), slice(None), 0, pool)["inputs"]
+        return source.read(indices, np.zeros_like(indices), slice(None), len(indices), 0, pool)["inputs"]
 
     return read
 

@@ -3,15 +3,18 @@
     python benchmarks/input_pipelines.py [CELL ...]
 
 The content is synthetic and the form real: day files, photographs of about 500 x 375 pixels and 110 kB as JPEG, volumes
-of 36 slices of 640 x 368 numbers. They are written to a temporary folder (1 GB), prepared and read by the code of a
-trial: preparation, store and `InputQueue`, with the values of the workload's spec. All is in the page cache, so that
-processors are measured and not disks. Beside it stands what the benchmark's hardware consumes (step hint x batch size /
-budget), and how many cores that takes at the measured rate. Other processes on the machine lower what two cores make in
-a second more than what a second of processor makes. What came out stands in docs/data.md.
+of 36 slices of 640 x 368 numbers, utterances of 2 to 17 seconds as FLAC, graphs of 26 nodes. They are written to a
+temporary folder (1 GB), prepared and read by the code of a trial: preparation, store and `InputQueue`, with the values
+of the workload's spec. All is in the page cache, so that processors are measured and not disks. Beside it stands what
+the benchmark's hardware consumes (step hint x batch size / budget), and how many cores that takes at the measured rate.
+Other processes on the machine lower what two cores make in a second more than what a second of processor makes. What
+came out stands in docs/data.md.
 """
 
 import argparse
+import contextlib
 import dataclasses
+import gzip
 import io
 import itertools
 import os
@@ -22,6 +25,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import soundfile
 from PIL import Image
 
 from algoperf.input_queue import InputQueue, evaluation_batches
@@ -30,6 +34,8 @@ from algoperf.store import read_manifest
 from workloads.datasets.criteo1tb import DAYS
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER
 from workloads.datasets.imagenet_raw import FOLDERS
+from workloads.datasets.librispeech import LIBRISPEECH
+from workloads.datasets.librispeech_raw import FOLDER, SAMPLE_RATE
 from workloads.datasets.prepare import load_dataset, prepare_dataset
 from workloads.datasets.source import Source
 
@@ -39,6 +45,8 @@ LINES, REPEATED = 4_096, 12  # of a day file: different lines, and how often the
 PHOTOS, COPIES = 64, 8
 SIZES = ((375, 500), (500, 375), (333, 500), (400, 400))
 SLICES, ROWS, COLUMNS = 36, 640, 368  # of a volume
+CHAPTERS, UTTERANCES = 8, 40  # of train-clean-100; of a chapter
+GRAPHS = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +64,8 @@ CELLS = {
     "fastmri": Cell("fastmri", 32, "slices", 131),
     "imagenet_resnet": Cell("imagenet_resnet", 256, "images", 3_030),
     "imagenet_vit": Cell("imagenet_vit", 256, "images", 2_470),
+    "librispeech": Cell("librispeech_conformer", 256, "utterances", 335),
+    "ogbg": Cell("ogbg", 512, "graphs", 2_217),
     "imagenet evaluation": Cell("imagenet_resnet", 64, "images"),
 }
 
@@ -65,7 +75,7 @@ def main() -> None:
     parser.add_argument("cells", nargs="*", metavar="CELL", help=f"of {', '.join(CELLS)}; all if none is given")
     names = parser.parse_args().cells or list(CELLS)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    print(f"{'':22}{f'a second, {CORES} cores':>20}{'a core second':>16}{'consumed':>12}{'on cores':>10}")
+    print(f"{'':22}{f'a second, {CORES} cores':>24}{'a core second':>16}{'consumed':>12}{'on cores':>10}")
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             report(name, CELLS[name], Path(folder))
@@ -83,29 +93,28 @@ def report(name: str, cell: Cell, folder: Path) -> None:
     examples, seconds, core_seconds = measure(source, cell)
     per_core = examples / core_seconds
     consumed = f"{cell.consumed:12,}{cell.consumed / per_core:10.1f}" if cell.consumed else ""
-    print(f"{name:22}{examples / seconds:13,.0f} {cell.examples:6}{per_core:16,.0f}{consumed}", flush=True)
+    print(f"{name:22}{examples / seconds:13,.0f} {cell.examples:10}{per_core:16,.0f}{consumed}", flush=True)
 
 
 def measure(source: Source, cell: Cell) -> tuple[int, float, float]:
     """Examples, seconds, and seconds of the cores together."""
     if cell.consumed:
-        queue = InputQueue(source, cell.batch_size, seed=0, place=dict)
-        measured = draw(queue, cell.batch_size)
-        queue.close()
-        return measured
+        with contextlib.closing(InputQueue(source, cell.batch_size, seed=0, place=dict)) as queue:
+            return draw(queue.position for _ in queue)
     again_and_again = (evaluation_batches(source, cell.batch_size) for _ in itertools.count())
-    return draw(itertools.chain.from_iterable(again_and_again), cell.batch_size)
+    batches = enumerate(itertools.chain.from_iterable(again_and_again), 1)
+    return draw(number * cell.batch_size for number, _ in batches)
 
 
-def draw(batches: Iterator[object], batch_size: int) -> tuple[int, float, float]:
-    begin = time.perf_counter()
+def draw(batches: Iterator[int]) -> tuple[int, float, float]:
+    """batches: of each, when it is there, how many examples there were so far."""
+    begin, before = time.perf_counter(), 0
     while time.perf_counter() < begin + WARM_UP:
-        next(batches)
-    begin, core_begin, examples = time.perf_counter(), time.process_time(), 0
+        before = next(batches)
+    begin, core_begin, examples = time.perf_counter(), time.process_time(), before
     while time.perf_counter() < begin + MEASURED:
-        next(batches)
-        examples += batch_size
-    return examples, time.perf_counter() - begin, time.process_time() - core_begin
+        examples = next(batches)
+    return examples - before, time.perf_counter() - begin, time.process_time() - core_begin
 
 
 def write_days(raw: Path) -> None:
@@ -159,10 +168,52 @@ def write_volumes(raw: Path) -> None:
             volume.attrs["max"] = 1.0
 
 
+def write_utterances(raw: Path) -> None:
+    """LibriSpeech's folders: noise as loud as speech, and sentences of random words."""
+    random = np.random.default_rng(0)
+    noise = random.normal(0, 2_000, 600_000).astype(np.int16)
+    words = ["".join(random.choice(list("ETAOINSHRDLU"), random.integers(2, 9))) for _ in range(2_000)]
+    for subset in itertools.chain.from_iterable(LIBRISPEECH.subsets.values()):
+        for chapter in range(CHAPTERS if subset == "train-clean-100" else 1):
+            folder = raw / FOLDER / subset / "1" / str(chapter)
+            folder.mkdir(parents=True)
+            utterances = [f"1-{chapter}-{number:04}" for number in range(UTTERANCES)]
+            for utterance in utterances:
+                begin, length = random.integers(300_000), random.integers(32_000, 272_000)
+                soundfile.write(folder / f"{utterance}.flac", noise[begin : begin + length], SAMPLE_RATE, "PCM_16")
+            lines = [f"{utterance} {' '.join(random.choice(words, 25))}\n" for utterance in utterances]
+            (folder / f"1-{chapter}.trans.txt").write_text("".join(lines))
+
+
+def write_graphs(raw: Path) -> None:
+    """The archive of ogbg-molpcba, with graphs of random sizes, edges, features and labels; eight tenths are train."""
+    random = np.random.default_rng(0)
+    n_node = np.clip(random.normal(26, 8, GRAPHS).astype(int), 2, None)
+    n_edge = n_node + random.integers(5, size=GRAPHS)
+    tables = {
+        "raw/num-node-list": n_node[:, None],
+        "raw/num-edge-list": n_edge[:, None],
+        "raw/node-feat": random.integers(12, size=(n_node.sum(), 9)),
+        "raw/edge": random.integers(np.repeat(n_node, n_edge)[:, None], size=(n_edge.sum(), 2)),
+        "raw/edge-feat": random.integers(4, size=(n_edge.sum(), 3)),
+        "raw/graph-label": random.random((GRAPHS, 128)) < 0.02,
+    }
+    parts = np.split(random.permutation(GRAPHS), [GRAPHS * 8 // 10, GRAPHS * 9 // 10])
+    for name, part in zip(("train", "valid", "test"), parts, strict=True):
+        tables[f"split/scaffold/{name}"] = part[:, None]
+    for name, table in tables.items():
+        path = raw / f"{name}.csv.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with gzip.open(path, "wb", compresslevel=1) as file:
+            np.savetxt(file, table, "%d", ",")
+
+
 RAW: dict[str, Callable[[Path], None]] = {
     "criteo1tb": write_days,
     "fastmri": write_volumes,
     "imagenet": write_photographs,
+    "librispeech": write_utterances,
+    "ogbg": write_graphs,
 }
 
 if __name__ == "__main__":

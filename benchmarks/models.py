@@ -54,7 +54,7 @@ class Cell:
     """A model and a batch, the reference's seconds for a step, and which kernel most of them go into."""
 
     workload: str
-    batch: Mapping[str, np.ndarray]
+    batch: Mapping[str, Any]
     reference: Mapping[Framework, float]
     kernel: Literal["product", "convolution"]
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -79,6 +79,70 @@ def photographs(size: int) -> dict[str, np.ndarray]:
     return {"inputs": inputs, "targets": random.integers(1_000, size=size)}
 
 
+def recordings(size: int, num_samples: int, max_tokens: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Noise of three quarters of the length or more, the first of the whole; a token for every 80 to 160 ms."""
+    random = np.random.default_rng(0)
+    lengths = np.append(num_samples, random.integers(num_samples * 3 // 4, num_samples, size=size - 1))
+    paddings = (np.arange(num_samples) >= lengths[:, None]).astype(np.float32)
+    audio = 3_000 * random.standard_normal((size, num_samples), dtype=np.float32) * (1 - paddings)
+    num_frames = num_samples // 160
+    num_tokens = np.minimum(random.integers(num_frames // 16, num_frames // 8, size=size), max_tokens)
+    token_paddings = (np.arange(max_tokens) >= num_tokens[:, None]).astype(np.float32)
+    tokens = random.integers(1, 1_024, size=(size, max_tokens)) * (1 - token_paddings)
+    return {"inputs": (audio, paddings), "targets": (tokens.astype(np.float32), token_paddings)}
+
+
+def molecules(size: int) -> dict[str, Any]:
+    """Graphs of 10 to 40 nodes, in the arrays of 26 nodes and 56 edges each that a batch has."""
+    random = np.random.default_rng(0)
+    num_nodes = random.integers(10, 41, size=size)
+    num_bonds = num_nodes + random.integers(0, 4, size=size)
+    nodes, edges = 26 * size + 16, 56 * size
+    while num_nodes.sum() >= nodes or 2 * num_bonds.sum() > edges:
+        num_nodes, num_bonds = num_nodes[:-1], num_bonds[:-1]
+    starts = np.repeat(np.cumsum(num_nodes) - num_nodes, num_bonds)
+    one, other = (starts + random.integers(np.repeat(num_nodes, num_bonds)) for _ in range(2))
+    num_padding = edges - 2 * len(one)
+    padding = np.full(num_padding, num_nodes.sum())
+    empty = np.zeros(size + 16 - len(num_nodes) - 1, np.int64)
+    inputs = {
+        "nodes": random.integers(8, size=(nodes, 9)).astype(np.float32),
+        "edges": random.integers(4, size=(edges, 3)).astype(np.float32),
+        "senders": np.concatenate([one, other, padding]).astype(np.int32),
+        "receivers": np.concatenate([other, one, padding]).astype(np.int32),
+        "n_node": np.concatenate([num_nodes, [nodes - num_nodes.sum()], empty]).astype(np.int32),
+        "n_edge": np.concatenate([2 * num_bonds, [num_padding], empty]).astype(np.int32),
+    }
+    weights = random.random((size + 16, 128)) < 0.6
+    weights[len(num_nodes) :] = False
+    targets = (random.random(weights.shape) < 0.1) & weights
+    return {"inputs": inputs, "targets": targets.astype(np.float32), "weights": weights.astype(np.float32)}
+
+
+def sentences(size: int, length: int) -> dict[str, np.ndarray]:
+    """Four packed pairs a row, the last of which ends before the row does."""
+    random = np.random.default_rng(0)
+    batch = {}
+    for side in ("inputs", "targets"):
+        places = np.arange(length)
+        segments = np.where(places < length - 3, places // (length // 4) + 1, 0)
+        tokens = np.where(segments > 0, random.integers(3, 32_000, size=(size, length)), 0)
+        batch[side] = tokens.astype(np.int32)
+        batch[f"{side}_position"] = np.tile(places % (length // 4), (size, 1)).astype(np.int32)
+        batch[f"{side}_segmentation"] = np.tile(segments, (size, 1)).astype(np.int32)
+    return {**batch, "weights": (batch["targets"] > 0).astype(np.float32)}
+
+
+def tokens(size: int, length: int) -> dict[str, np.ndarray]:
+    stream = np.random.default_rng(0).integers(50_257, size=(size, length + 1), dtype=np.int32)
+    return {"inputs": stream[:, :-1], "targets": stream[:, 1:]}
+
+
+# SpecAugment off, as the reference was timed without dropout.
+UNMASKED = {"time_mask_count": 0, "freq_mask_count": 0}
+CONFORMER, DEEPSPEECH = "librispeech_conformer", "librispeech_deepspeech"
+SHORT_RECORDINGS, LONG_RECORDING = recordings(2, 48_000, 64), recordings(1, 320_000, 256)
+
 CELLS = {
     "criteo1tb_65536_rows": Cell(
         "criteo1tb", clicks(1024), {"jax": 0.113, "pytorch": 0.179}, "product", model={"vocab_size": 65_536}
@@ -88,6 +152,13 @@ CELLS = {
     "fastmri_320": Cell("fastmri", slices(320), {"jax": 1.56, "pytorch": 0.516}, "convolution"),
     "imagenet_resnet": Cell("imagenet_resnet", photographs(4), {"jax": 1.28, "pytorch": 0.668}, "convolution"),
     "imagenet_vit": Cell("imagenet_vit", photographs(4), {"jax": 0.748, "pytorch": 0.860}, "product"),
+    "conformer_48000": Cell(CONFORMER, SHORT_RECORDINGS, {"jax": 0.546, "pytorch": 0.567}, "product", UNMASKED),
+    "conformer_320000": Cell(CONFORMER, LONG_RECORDING, {"jax": 1.38, "pytorch": 1.71}, "product", UNMASKED),
+    "deepspeech_48000": Cell(DEEPSPEECH, SHORT_RECORDINGS, {"jax": 2.37, "pytorch": 1.19}, "product", UNMASKED),
+    "deepspeech_320000": Cell(DEEPSPEECH, LONG_RECORDING, {"jax": 2.15, "pytorch": 2.55}, "product", UNMASKED),
+    "ogbg": Cell("ogbg", molecules(64), {"jax": 0.278, "pytorch": 0.430}, "product"),
+    "wmt_64": Cell("wmt", sentences(2, 64), {"jax": 1.89, "pytorch": 1.37}, "product"),
+    "wmt_256": Cell("wmt", sentences(1, 256), {"jax": 2.27, "pytorch": 1.92}, "product"),
 }
 
 
@@ -151,7 +222,7 @@ def training_step(cell: Cell, framework: Framework) -> Callable[[], None]:
     params, model_state = workload.init_model_fn(key)
     hyperparameters = Hyperparameters()
     state = functions.init_optimizer_state(workload, params, model_state, hyperparameters, key)
-    batch = backend.place_batch({**cell.batch, "weights": np.ones(len(cell.batch["inputs"]), np.float32)})
+    batch = backend.place_batch(dict(cell.batch))
 
     def step() -> None:
         nonlocal state, params, model_state

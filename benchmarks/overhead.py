@@ -35,7 +35,7 @@ def measure(framework: str, data_dir: Path, out: Path) -> tuple[float, float, fl
     source = open_source(workload.spec, "train", data_dir)
     with ThreadPoolExecutor() as pool:
         indices = np.arange(8 * BATCH_SIZE).reshape(8, BATCH_SIZE)
-        read = [source.read(rows, np.zeros_like(rows), slice(None), 0, pool) for rows in indices]
+        read = [source.read(rows, np.zeros_like(rows), slice(None), BATCH_SIZE, 0, pool) for rows in indices]
         batches = [backend.place_batch(batch) for batch in read]
 
     params, model_state = backend.place(workload.init_model_fn(backend.prng_key(0)))

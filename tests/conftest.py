@@ -27,6 +27,6 @@ os.environ |= {
 def data_dir() -> Path:
     """The mini data, fetched and prepared by the real code where `make score` has not done it yet."""
     folder = REPOSITORY / "data"
-    for dataset in ("fashion_mnist", "nyc_flights", "heads"):
+    for dataset in ("fashion_mnist", "nyc_flights", "heads", "asterisk_prompts", "moleculeace", "trans_de_en", "sotu"):
         prepare_dataset(dataset, folder, None, lambda what, done, total: None)
     return folder

@@ -16,13 +16,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from algoperf.losses import jax as jax_losses
 from algoperf.losses import pytorch as pytorch_losses
-from algoperf.spec import ParameterType, WorkloadSpec
+from algoperf.spec import ParameterType, Sum, WorkloadSpec
 from workloads.layers import jax as jax_layers
 from workloads.layers import pytorch as pytorch_layers
 from workloads.layers.context import ForwardContext
 
 EVAL = ForwardContext(train=False, update_batch_norm=False, use_running_average=True)
 TRAIN = ForwardContext(train=True, update_batch_norm=True, use_running_average=False)
+
+# What a model reads and what a loss compares: an array, or several of them in a tuple or a dict.
+Arrays = Any
 
 # For models in float64, which are small here, and initial values, which are drawn once.
 _COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
@@ -32,7 +35,7 @@ _COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitte
 class TrainingPass:
     """What a forward and a backward pass in training mode give; arrays by canonical name."""
 
-    logits: np.ndarray
+    logits: Arrays
     mean_loss: float
     gradients: dict[str, np.ndarray]
     statistics: dict[str, np.ndarray]
@@ -40,13 +43,14 @@ class TrainingPass:
 
 class JaxModel:
     def __init__(self, spec: WorkloadSpec, dtype: type = np.float32) -> None:
+        self.spec = spec
         self._x64 = functools.partial(jax.enable_x64, dtype == np.float64)
         self._dtype = dtype
         model = importlib.import_module(f"{spec.package}.model_jax").MODEL
         self._build = lambda seed: model(**spec.model, rngs=nnx.Rngs(seed))
         self._abstract = nnx.eval_shape(lambda: self._build(0))
         self._graphdef, _, _ = jax_layers.split(self._abstract)
-        self._loss_fn = jax_losses.LOSSES[spec.loss]
+        self._loss_fn = jax_losses.LOSSES[spec.loss_name]
         options = _COMPILE_FAST if dtype == np.float64 else None
         self._jitted_forward = jax.jit(self._forward, static_argnames="ctx", compiler_options=options)
         self._jitted_loss = jax.jit(jax.value_and_grad(self._loss, has_aux=True), compiler_options=options)
@@ -66,60 +70,68 @@ class JaxModel:
     def types(self) -> dict[str, ParameterType]:
         return jax_layers.parameter_types(self._abstract)
 
-    def logits(self, tensors: Mapping[str, np.ndarray], inputs: np.ndarray, ctx: ForwardContext) -> np.ndarray:
+    def logits(self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, Arrays], ctx: ForwardContext) -> Arrays:
         with self._x64():
-            logits, _ = self._jitted_forward(*self._trees(tensors), inputs.astype(self._dtype), ctx)
-            return np.asarray(logits)
+            inputs = with_floats(model_inputs(self.spec, batch), self._dtype)
+            return jax.device_get(self._jitted_forward(*self._trees(tensors), inputs, ctx)[0])
 
-    def train(self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray]) -> TrainingPass:
+    def losses(self, batch: Mapping[str, Arrays], logits: Arrays, label_smoothing: float) -> dict[str, np.ndarray]:
+        """The loss function's dictionary."""
+        return jax.device_get(self._loss_fn(batch["targets"], logits, batch.get("weights"), label_smoothing))
+
+    def train(self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, Arrays]) -> TrainingPass:
         with self._x64():
             params, statistics = self._trees(tensors)
-            batch = {name: _with_floats(array, self._dtype) for name, array in batch.items()}
+            batch = with_floats(dict(batch), self._dtype)
             (loss, (logits, statistics)), gradients = self._jitted_loss(params, statistics, batch)
             arrays = jax_layers.to_canonical(jax_layers.merge(self._graphdef, gradients, statistics))
             types = self.types()
             return TrainingPass(
-                logits=np.asarray(logits),
+                logits=jax.device_get(logits),
                 mean_loss=float(loss),
                 gradients={name: array for name, array in arrays.items() if name in types},
                 statistics={name: array for name, array in arrays.items() if name not in types},
             )
 
-    def masks(self, tensors: Mapping[str, np.ndarray], inputs: np.ndarray, dropout_rate: float) -> list[np.ndarray]:
+    def masks(
+        self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, Arrays], dropout_rate: float
+    ) -> list[np.ndarray]:
         """What dropout keeps in one pass of training, mask by mask."""
         bernoulli, ctx = jax.random.bernoulli, dataclasses.replace(TRAIN, dropout_rate=dropout_rate)
 
-        def drawn(params: Any, statistics: Any, inputs: jax.Array) -> list[jax.Array]:
+        def drawn(params: Any, statistics: Any, inputs: Any) -> list[jax.Array]:
             masks = []
             with mock.patch.object(jax.random, "bernoulli", lambda *args: masks.append(bernoulli(*args)) or masks[-1]):
                 self._forward(params, statistics, inputs, ctx)
             return masks
 
+        inputs = model_inputs(self.spec, batch)
         return jax.device_get(jax.jit(drawn, compiler_options=_COMPILE_FAST)(*self._trees(tensors), inputs))
 
     def _trees(self, tensors: Mapping[str, np.ndarray]) -> Any:
         trees = jax_layers.from_canonical(self._abstract, tensors)
         return jax.tree.map(lambda array: array.astype(self._dtype), trees)
 
-    def _forward(self, params: Any, statistics: Any, inputs: jax.Array, ctx: ForwardContext) -> Any:
+    def _forward(self, params: Any, statistics: Any, inputs: Any, ctx: ForwardContext) -> Any:
         model = jax_layers.merge(self._graphdef, params, statistics)
         logits = model(inputs, dataclasses.replace(ctx, rng=jax.random.key(0)))
         return logits, jax_layers.split(model)[2]
 
-    def _loss(self, params: Any, statistics: Any, batch: Mapping[str, jax.Array]) -> Any:
-        logits, statistics = self._forward(params, statistics, batch["inputs"], TRAIN)
-        loss = self._loss_fn(batch["targets"], logits, batch["weights"])
+    def _loss(self, params: Any, statistics: Any, batch: Mapping[str, Any]) -> Any:
+        logits, statistics = self._forward(params, statistics, model_inputs(self.spec, batch), TRAIN)
+        loss = self._loss_fn(batch["targets"], logits, batch.get("weights"))
         return loss["summed"] / loss["n_valid_examples"], (logits, statistics)
 
 
 class PytorchModel:
     def __init__(self, spec: WorkloadSpec, dtype: type = np.float32) -> None:
+        self.spec = spec
         self._dtype = dtype
         model = importlib.import_module(f"{spec.package}.model_pytorch").MODEL
         self._build = lambda: model(**spec.model)
         with torch.device("meta"):
             self._abstract = self._build()
-        self._loss_fn = pytorch_losses.LOSSES[spec.loss]
+        self._loss_fn = pytorch_losses.LOSSES[spec.loss_name]
 
     def initial(self, seed: int) -> dict[str, np.ndarray]:
         torch.manual_seed(seed)
@@ -135,30 +147,40 @@ class PytorchModel:
         return pytorch_layers.parameter_types(self._abstract)
 
     @torch.no_grad()
-    def logits(self, tensors: Mapping[str, np.ndarray], inputs: np.ndarray, ctx: ForwardContext) -> np.ndarray:
-        return self._model(tensors)(self._inputs(inputs), ctx).numpy()
+    def logits(self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, Arrays], ctx: ForwardContext) -> Arrays:
+        return _to_numpy(self._model(tensors)(self._inputs(batch), ctx))
 
-    def train(self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray]) -> TrainingPass:
+    def losses(self, batch: Mapping[str, Arrays], logits: Arrays, label_smoothing: float) -> dict[str, np.ndarray]:
+        """The loss function's dictionary."""
+        placed = jax.tree.map(torch.tensor, {**batch, "logits": logits})
+        return _to_numpy(
+            self._loss_fn(placed["targets"], placed["logits"], placed.get("weights"), label_smoothing=label_smoothing)
+        )
+
+    def train(self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, Arrays]) -> TrainingPass:
         model = self._model(tensors)
-        logits = model(self._inputs(batch["inputs"]), TRAIN)
-        targets, weights = (torch.tensor(_with_floats(batch[name], self._dtype)) for name in ("targets", "weights"))
-        loss = self._loss_fn(targets, logits, weights)
+        logits = model(self._inputs(batch), TRAIN)
+        placed = jax.tree.map(torch.tensor, with_floats(dict(batch), self._dtype))
+        loss = self._loss_fn(placed["targets"], logits, placed.get("weights"))
         mean_loss = loss["summed"] / loss["n_valid_examples"]
         mean_loss.backward()
         return TrainingPass(
-            logits=logits.detach().numpy(),
+            logits=_to_numpy(logits),
             mean_loss=mean_loss.item(),
             gradients={name: parameter.grad.numpy() for name, parameter in model.named_parameters()},
             statistics={name: buffer.numpy() for name, buffer in model.named_buffers()},
         )
 
     @torch.no_grad()
-    def masks(self, tensors: Mapping[str, np.ndarray], inputs: np.ndarray, dropout_rate: float) -> list[np.ndarray]:
+    def masks(
+        self, tensors: Mapping[str, np.ndarray], batch: Mapping[str, Arrays], dropout_rate: float
+    ) -> list[np.ndarray]:
         """What dropout keeps in one pass of training, mask by mask; those of images have the channels last."""
         torch.manual_seed(0)
         with _Draws() as draws:
-            self._model(tensors)(self._inputs(inputs), dataclasses.replace(TRAIN, dropout_rate=dropout_rate))
-        return [(mask.permute(0, 2, 3, 1) if mask.ndim == 4 else mask).numpy().astype(bool) for mask in draws.masks]
+            self._model(tensors)(self._inputs(batch), dataclasses.replace(TRAIN, dropout_rate=dropout_rate))
+        masks = [mask.numpy().astype(bool) for mask in draws.masks]
+        return [mask.transpose(0, 2, 3, 1) if mask.shape[2:] == (1, 1) else mask for mask in masks]
 
     def _model(self, tensors: Mapping[str, np.ndarray]) -> torch.nn.Module:
         model = copy.deepcopy(self._abstract).to_empty(device="cpu")
@@ -166,10 +188,10 @@ class PytorchModel:
         pytorch_layers.from_canonical(model, tensors)
         return model
 
-    def _inputs(self, inputs: np.ndarray) -> torch.Tensor:
+    def _inputs(self, batch: Mapping[str, Arrays]) -> Any:
         """Images arrive as the channels-last view that the backend makes of them."""
-        tensor = torch.tensor(inputs.astype(self._dtype))
-        return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
+        tensors = jax.tree.map(torch.tensor, with_floats(model_inputs(self.spec, batch), self._dtype))
+        return jax.tree.map(lambda tensor: tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor, tensors)
 
 
 class _Draws(TorchDispatchMode):
@@ -186,12 +208,30 @@ class _Draws(TorchDispatchMode):
         return result
 
 
-def _with_floats(array: np.ndarray, dtype: type) -> np.ndarray:
-    """The array, in this precision where it has real numbers."""
-    return array.astype(dtype) if array.dtype.kind == "f" else array
+def model_inputs(spec: WorkloadSpec, batch: Mapping[str, Arrays]) -> Arrays:
+    """What of a batch the model reads."""
+    keys = spec.model_inputs
+    return batch[keys[0]] if len(keys) == 1 else {key: batch[key] for key in keys if key in batch}
+
+
+def with_floats(arrays: Arrays, dtype: type) -> Arrays:
+    """The arrays, in this precision where they have real numbers."""
+    return jax.tree.map(lambda array: array.astype(dtype) if array.dtype.kind == "f" else array, arrays)
+
+
+def _to_numpy(tensors: Any) -> Arrays:
+    return jax.tree.map(lambda tensor: tensor.detach().numpy(), tensors)
 
 
 MODELS = {"jax": JaxModel, "pytorch": PytorchModel}
+
+
+def valid(logits: Arrays) -> np.ndarray:
+    """The logits that mean something: those of speech, (logits, paddings), at the frames that are no padding."""
+    if not isinstance(logits, tuple):
+        return logits
+    logits, paddings = logits
+    return logits[paddings == 0]
 
 
 def disturbed(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -219,11 +259,14 @@ class Trajectory:
 def nadamw_trajectory(
     model: JaxModel | PytorchModel,
     tensors: Mapping[str, np.ndarray],
-    batch: Mapping[str, np.ndarray],
+    batch: Mapping[str, Arrays],
     hyperparameters: Mapping[str, float],
     num_steps: int,
 ) -> Trajectory:
-    """Steps of NAdamW, two of them warm-up from a learning rate of zero."""
+    """Steps of NAdamW, two of them warm-up from a learning rate of zero.
+
+    What the reference has as a sum of tensors moves as far as all of these together.
+    """
     beta1, beta2 = 1 - hyperparameters["one_minus_beta1"], hyperparameters["beta2"]
     tensors = dict(tensors)
     first_moments = {name: np.zeros_like(tensors[name]) for name in model.types()}
@@ -235,15 +278,19 @@ def nadamw_trajectory(
             result = model.train(tensors, batch)
         losses.append(result.mean_loss)
         gradient_norms.append(np.linalg.norm([np.linalg.norm(gradient) for gradient in result.gradients.values()]))
+        learning_rate = hyperparameters["learning_rate"] * min(step / 2, 1.0)
         if step == num_steps - 1:
             break
-        learning_rate = hyperparameters["learning_rate"] * min(step / 2, 1.0)
         for name, gradient in result.gradients.items():
             first_moments[name] = beta1 * first_moments[name] + (1 - beta1) * gradient
             second_moments[name] = beta2 * second_moments[name] + (1 - beta2) * gradient**2
+            if learning_rate == 0:
+                continue
             mean = (beta1 * first_moments[name] + (1 - beta1) * gradient) / (1 - beta1 ** (step + 1))
             scale = np.sqrt(second_moments[name] / (1 - beta2 ** (step + 1))) + 1e-8
-            change = mean / scale + hyperparameters["weight_decay"] * tensors[name]
+            theirs = model.spec.reference_names.get(name)
+            num_summands = len(theirs.names) if isinstance(theirs, Sum) else 1
+            change = num_summands * mean / scale + hyperparameters["weight_decay"] * tensors[name]
             tensors[name] = tensors[name] - np.float32(learning_rate) * change
         tensors.update(result.statistics)
     return Trajectory(first, losses, gradient_norms)

@@ -50,7 +50,7 @@ def raw(tmp_path) -> Path:
 
 def everything(source, pool) -> dict[str, np.ndarray]:
     indices = np.arange(len(source))
-    return source.read(indices, np.zeros_like(indices), slice(None), 0, pool)
+    return source.read(indices, np.zeros_like(indices), slice(None), len(indices), 0, pool)
 
 
 def test_fingerprints_are_farmhash_s():
@@ -127,7 +127,8 @@ def test_any_order_reads_the_same_rows(tmp_path, raw, pool):
     in_order = everything(source, pool)["inputs"]
     shuffled = np.random.default_rng(0).integers(len(source), size=20_000)
     assert np.array_equal(
-        source.read(shuffled, np.zeros_like(shuffled), slice(None), 0, pool)["inputs"], in_order[shuffled]
+        source.read(shuffled, np.zeros_like(shuffled), slice(None), len(shuffled), 0, pool)["inputs"],
+        in_order[shuffled],
     )
 
 

@@ -79,7 +79,7 @@ def store(tmp_path, raw, monkeypatch) -> Path:
 
 def read(source, indices, epoch=0, seed=0, *, pool) -> dict[str, np.ndarray]:
     indices = np.asarray(indices)
-    return source.read(indices, np.full_like(indices, epoch), slice(None), seed, pool)
+    return source.read(indices, np.full_like(indices, epoch), slice(None), len(indices), seed, pool)
 
 
 def test_random_numbers_are_tensorflow_s():
@@ -187,9 +187,9 @@ def test_a_slice_does_not_depend_on_its_batch(store, pool):
     source = open_split(store, "train", 15, DATA)
     indices = np.random.default_rng(0).integers(15, size=40)
     epochs = np.arange(40) // 20
-    together = source.read(indices, epochs, slice(None), 3, pool)
+    together = source.read(indices, epochs, slice(None), 40, 3, pool)
     for rows in (slice(0, 10), slice(10, 40), slice(7, 8), slice(5, 5)):
-        alone = source.read(indices, epochs, rows, 3, pool)
+        alone = source.read(indices, epochs, rows, rows.stop - rows.start, 3, pool)
         assert all(np.array_equal(alone[key], together[key][rows]) for key in together)
 
 

@@ -107,7 +107,7 @@ def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 def read(source, indices, pool, epoch=0, seed=0) -> dict[str, np.ndarray]:
     indices = np.asarray(indices)
-    return source.read(indices, np.full(len(indices), epoch), slice(None), seed, pool)
+    return source.read(indices, np.full(len(indices), epoch), slice(None), len(indices), seed, pool)
 
 
 def test_an_evaluation_image_is_the_reference_s(store, pool):
@@ -138,7 +138,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_example(store, pool):
     source = open_split(store, "train", 12, pipeline(32))
     one = read(source, [3, 7, 3, 11], pool, epoch=2, seed=5)["inputs"]
     assert np.array_equal(one[0], one[2])
-    mixed = source.read(np.array([11, 3, 7]), np.array([2, 1, 2]), slice(None), 5, pool)["inputs"]
+    mixed = source.read(np.array([11, 3, 7]), np.array([2, 1, 2]), slice(None), 3, 5, pool)["inputs"]
     assert np.array_equal(mixed[0], one[3]) and np.array_equal(mixed[2], one[1])
     assert not np.array_equal(mixed[1], one[0])
     assert not np.array_equal(read(source, [3], pool, epoch=2, seed=6)["inputs"][0], one[0])
@@ -163,8 +163,8 @@ def test_a_large_batch_is_the_same_as_many_small_ones(store, pool):
 def test_mixup_is_the_same_for_one_process_and_for_four(store, pool):
     source = open_split(store, "train", 12, pipeline(32, rand_augment=2, mixup_alpha=0.2))
     indices, epochs = np.array([11, 3, 7, 0, 1, 2, 8, 9]), np.array([2, 2, 2, 3, 3, 3, 3, 3])
-    whole = source.read(indices, epochs, slice(None), 5, pool)
-    parts = [source.read(indices, epochs, slice(2 * rank, 2 * rank + 2), 5, pool) for rank in range(4)]
+    whole = source.read(indices, epochs, slice(None), 8, 5, pool)
+    parts = [source.read(indices, epochs, slice(2 * rank, 2 * rank + 2), 2, 5, pool) for rank in range(4)]
     for key, of_all in whole.items():
         assert np.array_equal(np.concatenate([part[key] for part in parts]), of_all)
 

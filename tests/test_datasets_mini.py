@@ -13,7 +13,7 @@ import pytest
 from algoperf.registry import base_workloads, has_scale, load_spec
 from algoperf.spec import UsageError
 from algoperf.store import read_manifest, verify
-from workloads.datasets import fashion_mnist, heads, nyc_flights
+from workloads.datasets import fashion_mnist, heads, moleculeace, nyc_flights
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER
 from workloads.datasets.prepare import load_dataset, open_source, prepare_dataset, store_path
 
@@ -30,7 +30,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 def rows(data_dir: Path, split: str, pool: ThreadPoolExecutor) -> dict[str, np.ndarray]:
     source = open_source(load_spec("criteo1tb", "mini"), split, data_dir)
     indices = np.arange(len(source))
-    return source.read(indices, np.zeros_like(indices), slice(None), 0, pool)
+    return source.read(indices, np.zeros_like(indices), slice(None), len(indices), 0, pool)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
@@ -45,6 +45,7 @@ def test_every_split_has_the_examples_that_the_spec_says(data_dir, workload):
     [
         ("fashion_mnist", "not ImageNet", [fashion_mnist.VERSION]),
         ("nyc_flights", "not advertising", [nyc_flights.VERSION]),
+        ("moleculeace", "not molpcba", [moleculeace.VERSION]),
         ("heads", "not knees, not measured", [" ".join(package) for package in (*heads.SDISTS, heads.DEBIAN)]),
     ],
 )
@@ -67,7 +68,7 @@ def test_the_splits_of_the_images_are_disjoint_and_have_all_classes(data_dir, po
     for split in ("eval_train", "validation", "test"):
         source = open_source(spec, split, data_dir)
         indices = np.arange(len(source))
-        batch = source.read(indices, np.zeros_like(indices), slice(None), 0, pool)
+        batch = source.read(indices, np.zeros_like(indices), slice(None), len(indices), 0, pool)
         assert batch["inputs"].shape == (len(source), 32, 32, 3)
         assert np.bincount(batch["targets"]).min() > 0.08 * len(source)
         images = {image.tobytes() for image in batch["inputs"]}
@@ -125,7 +126,7 @@ def test_the_slices_of_the_heads_are_all_different(heads_store, pool):
     for split, count in (("eval_train", 720), ("validation", 96), ("test", 96)):
         data = {"image_size": heads.IMAGE_SIZE, "center_fraction": 0.08, "acceleration": 4}
         source = heads.open_split(heads_store, split, count, data)
-        batch = source.read(np.arange(count), np.zeros(count, int), slice(None), 0, pool)
+        batch = source.read(np.arange(count), np.zeros(count, int), slice(None), count, 0, pool)
         assert all(np.isfinite(array).all() for array in batch.values())
         assert 0.2 < np.abs(batch["inputs"] - batch["targets"]).mean() < 0.5  # something is left to reconstruct
         seen |= {image.tobytes() for image in batch["targets"]}
@@ -210,3 +211,17 @@ def test_a_source_without_its_files_or_with_others_is_refused(tmp_path):
         (tmp_path / Path(head.path).name).write_bytes(b"a hat")
     with pytest.raises(UsageError, match="sha256"):
         heads.fetch(tmp_path / "raw", tmp_path)
+
+
+def test_the_molecules_are_whole_and_every_task_has_both_labels_in_every_split(data_dir, pool):
+    spec = load_spec("ogbg", "mini")
+    for split in ("train", "validation", "test"):
+        source = open_source(spec, split, data_dir)
+        indices = np.arange(len(source))
+        batch = source.read(indices, np.zeros_like(indices), slice(None), len(indices), 0, pool)
+        inputs, targets, weights = batch["inputs"], batch["targets"], batch["weights"]
+        assert inputs["n_node"][: len(source)].max() == moleculeace.MAX_ATOMS
+        # A ring has as many bonds as atoms, and no molecule is in two pieces.
+        assert (inputs["n_edge"][: len(source)] >= 2 * inputs["n_node"][: len(source)] - 2).all()
+        assert (targets.sum(axis=0) > 0).all() and ((weights - targets).sum(axis=0) > 0).all()
+        assert 0.2 < weights[: len(source)].mean() < 0.3

@@ -16,8 +16,13 @@ from workloads.datasets.prepare import open_source
 EVALUATIONS = {
     "criteo1tb": ({}, (8_192, 5_000)),
     "fastmri": ({"num_channels": 2, "num_pool_layers": 2}, (96, 36)),
+    "finewebedu_lm": ({"width": 16, "mlp_dim": 16, "depth": 1}, (256, 200)),
     "imagenet_resnet": ({"width": 4}, (500, 700)),
     "imagenet_vit": ({"width": 24, "mlp_dim": 24, "depth": 1}, (500, 700)),
+    "librispeech_conformer": ({"width": 16, "hidden_dim": 16}, (32, 20)),
+    "librispeech_deepspeech": ({"width": 16, "recurrent_depth": 1}, (32, 20)),
+    "ogbg": ({"latent_dim": 16, "hidden_dims": (16,)}, (256, 200)),
+    "wmt": ({"width": 16, "mlp_dim": 16, "depth": 1}, (128, 100)),
 }
 
 
@@ -29,13 +34,18 @@ def test_an_evaluation_is_the_same_for_every_batch_size(name, framework, data_di
     key = backend.prng_key(0)
     params, model_state = backend.place(workload.init_model_fn(key))
     first, second = (Evaluator(workload, backend, size)(params, model_state, key) for size in sizes)
+    splits = ("validation", "test") if workload.num_test_examples else ("validation",)
     assert set(first) == {
-        *(f"{split}/{metric}" for split in ("train", "validation", "test") for metric in workload.spec.metrics),
-        *(f"{split}/num_examples" for split in ("validation", "test")),
+        *(f"{split}/{metric}" for split in ("train", *splits) for metric in workload.spec.metrics),
+        *(f"{split}/num_examples" for split in splits),
     }
-    assert first["validation/num_examples"] == workload.num_validation_examples
+    # Some of WMT's pairs are too long.
+    assert first["validation/num_examples"] == len(open_source(workload.spec, "validation", data_dir))
     assert all(type(value) in (int, float) for value in first.values())
-    assert first == pytest.approx(second, rel=1e-5)
+    for metric, value in first.items():
+        # A rank changes where two logits differ by no more than their rounding.
+        tolerance = 1e-3 if metric.endswith("mean_average_precision") else 1e-5
+        assert value == pytest.approx(second[metric], rel=tolerance), metric
 
 
 class Numbers:
@@ -44,8 +54,8 @@ class Numbers:
     def __init__(self, spec, data_dir):
         self.spec, self.data_dir = spec, data_dir
 
-    def forward_for_evaluation(self, params, batch, model_state, rng):
-        del params, model_state, rng
+    def forward_for_evaluation(self, params, batch, model_state, rng, wanted):
+        del params, model_state, rng, wanted
         per_example = batch["targets"] * batch["weights"]
         return {"per_example": per_example, "n_valid_examples": batch["weights"].sum()}
 
@@ -72,5 +82,6 @@ def test_the_rows_of_all_processes_are_one_split(data_dir):
         total, count = np.concatenate([backend.sent[number] for backend in backends]).sum(axis=0)
         assert count == len(source)
         with ThreadPoolExecutor() as pool:
-            batch = source.read(np.arange(len(source)), np.zeros(len(source), int), slice(None), 0, pool)
+            indices = np.arange(len(source))
+            batch = source.read(indices, np.zeros_like(indices), slice(None), len(indices), 0, pool)
         assert total == batch["targets"].sum()

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from algoperf.input_queue import InputQueue, ShuffledOrder, evaluation_batches
 from algoperf.spec import InfrastructureError
+from workloads.datasets.source import RowSource
 
 
-class Numbers:
+class Numbers(RowSource):
     """Examples that are their own number and epoch."""
 
     def __init__(self, count, block_size=1, fails_at=None):
@@ -20,7 +21,7 @@ class Numbers:
     def __len__(self):
         return self._count
 
-    def read(self, indices, epochs, rows, seed, pool):
+    def read(self, indices, epochs, rows, size, seed, pool):
         if self._fails_at is not None and self._fails_at in indices:
             raise OSError("the disk is gone")
         return {"inputs": indices[rows], "targets": epochs[rows]}
@@ -92,7 +93,7 @@ def test_processes_together_read_the_batches_of_one(world_size):
 class Mixed(Numbers):
     """Examples that are mixed with the one before them in the batch, as mixup does it."""
 
-    def read(self, indices, epochs, rows, seed, pool):
+    def read(self, indices, epochs, rows, size, seed, pool):
         return {"inputs": (indices + 1_000 * np.roll(indices, 1))[rows], "targets": epochs[rows]}
 
 
@@ -130,7 +131,54 @@ def test_the_reader_stays_a_few_batches_ahead_and_ends_with_the_queue():
     assert len(reads) == before
 
 
-@given(count=st.integers(1, 40), batch_size=st.integers(1, 12), world_size=st.sampled_from([1, 2, 4]))
+class Bags(Numbers):
+    """Number n weighs n % 7 + 1. Each row of a batch is a bag that is filled in order, up to a weight of 10."""
+
+    lookahead = 10
+
+    def divide(self, indices, batch_size, world_size):
+        ends = [0]
+        for _ in range(batch_size):
+            ends.append(ends[-1] + int((np.cumsum(indices[ends[-1] :] % 7 + 1) <= 10).sum()))
+        return np.array(ends[:: batch_size // world_size])
+
+    def read(self, indices, epochs, rows, size, seed, pool):
+        bags = self.divide(indices[rows], size, size)
+        inputs, of_row = np.full((size, 10), -1), indices[rows]
+        for bag in range(size):
+            inputs[bag, : bags[bag + 1] - bags[bag]] = of_row[bags[bag] : bags[bag + 1]]
+        return {"inputs": {"numbers": inputs}, "targets": inputs, "weights": np.float32(inputs >= 0)}
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_batches_that_use_up_a_varying_number_of_examples_leave_none_out(world_size):
+    order = ShuffledOrder(30, 1, seed=5)(0, 1_000)[0]
+    together = [InputQueue(Bags(30), 8, 5, dict, shard=(rank, world_size)) for rank in range(world_size)]
+    for _ in range(5):
+        position = together[0].position
+        numbers = np.concatenate([next(queue)["inputs"]["numbers"] for queue in together])
+        assert len(numbers) == 8
+        assert len({queue.position for queue in together}) == 1
+        np.testing.assert_array_equal(numbers[numbers >= 0], order[position : together[0].position])
+    for queue in together:
+        queue.close()
+
+
+def test_such_a_queue_too_goes_on_from_its_position():
+    whole = InputQueue(Bags(30), 4, seed=5, place=dict)
+    positions, batches = zip(*((whole.position, next(whole)["targets"]) for _ in range(6)), strict=True)
+    assert len(set(np.diff(positions))) > 1
+    whole.close()
+    for position, batch in zip(positions, batches, strict=True):
+        rest = InputQueue(Bags(30), 4, seed=5, place=dict, position=position)
+        np.testing.assert_array_equal(next(rest)["targets"], batch)
+        rest.close()
+
+
+_evaluations = {"batch_size": st.integers(1, 12), "world_size": st.sampled_from([1, 2, 4])}
+
+
+@given(count=st.integers(1, 40), **_evaluations)
 def test_an_evaluation_has_every_example_once_for_any_batch_size(count, batch_size, world_size):
     batch_size *= world_size
     seen = []
@@ -138,4 +186,33 @@ def test_an_evaluation_has_every_example_once_for_any_batch_size(count, batch_si
         for batch in evaluation_batches(Numbers(count), batch_size, (rank, world_size)):
             assert len(batch["inputs"]) == batch_size // world_size
             seen += batch["inputs"][batch["weights"] == 1].tolist()
-    assert sorted(seen) == list(range(count))
+    assert seen == list(range(count))
+
+
+@given(count=st.integers(1, 40), **_evaluations)
+def test_an_evaluation_leaves_batches_alone_that_fill_themselves(count, batch_size, world_size):
+    seen = []
+    for rank in range(world_size):
+        for batch in evaluation_batches(Bags(count), batch_size * world_size, (rank, world_size)):
+            assert batch["targets"].shape == batch["weights"].shape == (batch_size, 10)
+            seen += batch["targets"][batch["weights"] == 1].tolist()
+    assert seen == list(range(count))
+
+
+class Nested(Numbers):
+    """Numbers as the batches of speech have them: several arrays under one name."""
+
+    def read(self, indices, epochs, rows, size, seed, pool):
+        numbers = indices[rows]
+        pair = (numbers, np.stack([numbers, -numbers], axis=1))
+        return {"inputs": {"numbers": numbers, "pair": pair}, "targets": pair}
+
+
+def test_the_last_batch_of_an_evaluation_is_filled_up_in_every_array():
+    first, last = evaluation_batches(Nested(5), 3)
+    assert first["weights"].tolist() == [1, 1, 1]
+    assert last["weights"].tolist() == [1, 1, 0]
+    for value in (last["inputs"]["pair"], last["targets"]):
+        assert value[0].tolist() == [3, 4, 4]
+        assert value[1].tolist() == [[3, -3], [4, -4], [4, -4]]
+    assert last["inputs"]["numbers"].tolist() == [3, 4, 4]

@@ -292,6 +292,6 @@ def test_parameter_types_are_declared():
 
 
 def test_an_unknown_choice_is_refused_with_the_choices():
-    with pytest.raises(UsageError, match="no activation 'swish'; the choices are relu, silu, gelu"):
+    with pytest.raises(UsageError, match="no activation 'swish'; the choices are relu, silu, gelu, tanh"):
         choose("activation", "swish", jax_layers.ACTIVATIONS)
     assert set(jax_layers.ACTIVATIONS) == set(pytorch_layers.ACTIVATIONS)

@@ -13,15 +13,25 @@ ORACLE = np.load(Path(__file__).parent / "data/datasets/fastmri.npz")
 
 def result(name, outputs, batches):
     metric = importlib.import_module(f"workloads.metrics.{name}")
-    rows = [metric.statistics(output, batch) for output, batch in zip(outputs, batches, strict=True)]
+    assert all(set(output) >= metric.NEEDS for output in outputs)
+    rows = [metric.statistics(output, batch, source=None) for output, batch in zip(outputs, batches, strict=True)]
     assert all(row.ndim == 2 and row.dtype == np.float64 for row in rows)
     return metric.result(np.concatenate(rows))
 
 
 def test_accuracy_counts_valid_examples_only():
-    logits = np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
     batch = {"targets": np.array([1, 1, 1]), "weights": np.array([1.0, 1.0, 0.0])}
-    assert result("accuracy", [{"logits": logits}], [batch]) == 0.5
+    assert result("accuracy", [{"predictions": np.array([1, 0, 1])}], [batch]) == 0.5
+
+
+def test_accuracy_counts_every_label_of_an_example():
+    """Tokens, or tasks: there may be several, each with a weight of its own."""
+    batch = {"targets": np.array([[1, 2], [3, 0]]), "weights": np.array([[1.0, 1.0], [1.0, 0.0]])}
+    assert result("accuracy", [{"predictions": np.array([[1, 2], [4, 0]])}], [batch]) == pytest.approx(2 / 3)
+    batch["targets"] = np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert result("accuracy", [{"predictions": np.array([[True, True], [False, False]])}], [batch]) == pytest.approx(
+        2 / 3
+    )
 
 
 def test_loss_is_divided_by_what_was_valid():
@@ -30,6 +40,7 @@ def test_loss_is_divided_by_what_was_valid():
         {"per_example": np.array([8.0, 0.0]), "n_valid_examples": np.float32(1)},
     ]
     assert result("loss", outputs, [{}, {}]) == 4.0
+    assert result("ctc_loss", outputs, [{}, {}]) == 4.0
 
 
 def test_sums_of_many_examples_are_exact():
@@ -37,7 +48,7 @@ def test_sums_of_many_examples_are_exact():
     weights = np.ones(1_000, np.float32)
     batch = {"targets": np.zeros(1_000, int), "weights": weights}
     metric = importlib.import_module("workloads.metrics.accuracy")
-    row = metric.statistics({"logits": np.eye(2)[np.arange(1_000) % 2]}, batch)
+    row = metric.statistics({"predictions": np.arange(1_000) % 2}, batch, source=None)
     assert (20_001 * row).tolist() == [[20_001 * 500.0, 20_001 * 1_000.0]]
     assert metric.result(np.repeat(row, 20_001, axis=0)) == 0.5
 
@@ -45,12 +56,12 @@ def test_sums_of_many_examples_are_exact():
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 100))
 def test_the_result_does_not_depend_on_the_batches(count, batch_size, seed):
     rng = np.random.default_rng(seed)
-    logits, targets = rng.normal(size=(count, 5)), rng.integers(0, 5, count)
+    predictions, targets = rng.integers(0, 5, (2, count))
     weights = np.ones(count)
-    expected = (logits.argmax(1) == targets).mean()
+    expected = (predictions == targets).mean()
     slices = [slice(start, start + batch_size) for start in range(0, count, batch_size)]
     batches = [{"targets": targets[part], "weights": weights[part]} for part in slices]
-    found = result("accuracy", [{"logits": logits[part]} for part in slices], batches)
+    found = result("accuracy", [{"predictions": predictions[part]} for part in slices], batches)
     assert found == pytest.approx(expected)
 
 

@@ -37,7 +37,7 @@ def run(request, batch):
 
 
 def test_outputs_of_evaluation_agree_with_the_reference(run, batch):
-    outputs = run.model.logits(run.tensors, batch["inputs"], EVAL)
+    outputs = run.model.logits(run.tensors, batch, EVAL)
     assert outputs.shape == batch["inputs"].shape
     assert relative_error(outputs.reshape(-1)[::7], ARRAYS["eval/logits"]) < 1e-5
 
@@ -66,9 +66,9 @@ def test_nadamw_follows_the_reference(run):
 def test_of_dropped_channels_the_heads_bias_remains(framework):
     model = MODELS[framework](replace(SPEC, SMALL), np.float64)
     tensors = disturbed(model.initial(seed=0)) | {"head.bias": np.float32([0.25])}
-    inputs = oracle.fastmri_batch(2, 16)["inputs"]
-    outputs = model.logits(tensors, inputs, dataclasses.replace(TRAIN, dropout_rate=1.0))
-    np.testing.assert_array_equal(outputs, np.full(inputs.shape, 0.25))
+    batch = oracle.fastmri_batch(2, 16)
+    outputs = model.logits(tensors, batch, dataclasses.replace(TRAIN, dropout_rate=1.0))
+    np.testing.assert_array_equal(outputs, np.full((2, 16, 16), 0.25))
 
 
 @pytest.mark.parametrize("framework", MODELS)
@@ -81,4 +81,4 @@ def test_impossible_models_and_images_are_refused(framework):
             MODELS[framework](replace(SPEC, {"model": model}))
     model = MODELS[framework](replace(SPEC, SMALL))
     with pytest.raises(UsageError, match=r"18 x 16 .* multiples of 4"):
-        model.logits(model.initial(seed=0), np.zeros((1, 18, 16), np.float32), EVAL)
+        model.logits(model.initial(seed=0), {"inputs": np.zeros((1, 18, 16), np.float32)}, EVAL)

@@ -31,7 +31,7 @@ def run(request, batch):
 
 
 def test_logits_of_evaluation_agree_with_the_reference(run, batch):
-    logits = run.model.logits(run.tensors, batch["inputs"], EVAL)
+    logits = run.model.logits(run.tensors, batch, EVAL)
     assert relative_error(logits, ARRAYS["eval/logits"]) < 1e-5
 
 

@@ -37,7 +37,7 @@ def run(request, batch):
 
 
 def test_logits_of_evaluation_agree_with_the_reference(run, batch):
-    logits = run.model.logits(run.tensors, batch["inputs"], EVAL)
+    logits = run.model.logits(run.tensors, batch, EVAL)
     assert relative_error(logits, ARRAYS["eval/logits"]) < 1e-5
 
 
@@ -64,12 +64,12 @@ def test_of_dropped_values_the_last_norms_bias_remains(name, framework):
     """Dropped are the patches with their positions, and all that the blocks would add to them."""
     model = MODELS[framework](replace(load_spec(name), {"model": SMALL}), np.float64)
     tensors = disturbed(model.initial(seed=0))
-    inputs = oracle.imagenet_batch(2)["inputs"][:, :16, :24]
+    batch = {"inputs": oracle.imagenet_batch(2)["inputs"][:, :16, :24]}
     hidden = np.tanh(tensors["pre_logits.weight"] @ tensors["norm.bias"] + tensors["pre_logits.bias"])
     expected = tensors["head.weight"] @ hidden + tensors["head.bias"]
-    logits = model.logits(tensors, inputs, dataclasses.replace(TRAIN, dropout_rate=1.0))
+    logits = model.logits(tensors, batch, dataclasses.replace(TRAIN, dropout_rate=1.0))
     np.testing.assert_allclose(logits, [expected, expected], rtol=1e-5)
-    assert relative_error(model.logits(tensors, inputs, EVAL), [expected, expected]) > 1e-3
+    assert relative_error(model.logits(tensors, batch, EVAL), [expected, expected]) > 1e-3
 
 
 @pytest.mark.parametrize("framework", MODELS)

@@ -1,4 +1,4 @@
-"""Weights under the reference's names: plain, joined from several tensors, split from one; and what is refused."""
+"""Weights under the reference's names: plain, joined, split, or added up; and what is refused."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from hypothesis import strategies
 
 from algoperf import reference
 from algoperf.registry import load_spec
-from algoperf.spec import Rows, UsageError
+from algoperf.spec import Rows, Sum, UsageError
 
 
 def spec_of(tables, parts):
@@ -114,3 +114,36 @@ def test_the_counters_that_pytorch_keeps_are_passed_over():
     tensors = random_arrays(reference.reference_shapes(SPEC, SHAPES))
     found = reference.from_reference(SPEC, SHAPES, {**tensors, "ln.num_batches_tracked": np.int64(7)})
     assert found.keys() == SHAPES.keys()
+
+
+# The reference adds up two biases where we have one; the second layer is not part of a smaller model.
+SUMS = {f"lstm.{i}.bias": Sum((f"rnn.{i}.bias_ih", f"rnn.{i}.bias_hh")) for i in range(2)}
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_what_the_reference_adds_up_arrives_as_the_sum_and_leaves_in_the_first(depth):
+    spec = dataclasses.replace(load_spec("librispeech_deepspeech"), reference_names=SUMS)
+    shapes = {f"lstm.{i}.bias": (4,) for i in range(depth)}
+    tensors = random_arrays(reference.reference_shapes(spec, shapes))
+    assert set(tensors) == {f"rnn.{i}.bias_{way}" for i in range(depth) for way in ("ih", "hh")}
+    given = {name: tensor.copy() for name, tensor in tensors.items()}
+    found = reference.from_reference(spec, shapes, tensors)
+    for i in range(depth):
+        both = given[f"rnn.{i}.bias_ih"] + given[f"rnn.{i}.bias_hh"]
+        np.testing.assert_array_equal(found[f"lstm.{i}.bias"], both)
+        out = reference.to_reference(spec, found)
+        np.testing.assert_array_equal(out[f"rnn.{i}.bias_ih"], both)
+        np.testing.assert_array_equal(out[f"rnn.{i}.bias_hh"], np.zeros(4))
+    for name, tensor in tensors.items():  # they are the caller's
+        np.testing.assert_array_equal(tensor, given[name])
+
+
+@pytest.mark.parametrize("missing", ["bias_ih", "bias_hh"])
+def test_each_part_of_a_sum_has_to_be_there(missing):
+    spec = dataclasses.replace(
+        load_spec("librispeech_deepspeech"), reference_names={"lstm.0.bias": SUMS["lstm.0.bias"]}
+    )
+    tensors = random_arrays({"rnn.0.bias_ih": (4,), "rnn.0.bias_hh": (4,)})
+    del tensors[f"rnn.0.{missing}"]
+    with pytest.raises(UsageError, match=rf"needs the tensor 'rnn\.0\.{missing}', which is missing"):
+        reference.from_reference(spec, {"lstm.0.bias": (4,)}, tensors)

@@ -45,8 +45,8 @@ class Backend(Protocol):
     def gather(self, rows: np.ndarray) -> np.ndarray:
         """The rows, float64 of shape (n, k), of all processes in their order; n may differ. Involves all processes."""
 
-    def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        """This process's examples of a batch on its devices, each with its share."""
+    def place_batch(self, batch: Any) -> Any:
+        """This process's examples of a batch, arrays in a dict that may nest, on its devices, each with its share."""
 
     def place(self, tree: Any) -> Any:
         """Parameters or optimizer state where the training step leaves them, so that it is compiled only once."""

@@ -51,7 +51,7 @@ class JaxBackend:
     def gather(self, rows: np.ndarray) -> np.ndarray:
         return gather_rows(rows, lambda array: _numbers(multihost_utils.process_allgather(_bits(array))))
 
-    def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+    def place_batch(self, batch: Any) -> Any:
         return sharding.shard_along_batch_dim(batch)
 
     def place(self, tree: Any) -> Any:

@@ -12,7 +12,7 @@ from flax import nnx
 
 from algoperf import jax_sharding_utils as sharding
 from algoperf.backends.jax import JaxBackend
-from algoperf.losses.jax import LOSSES
+from algoperf.losses.jax import LOSSES, PREDICTIONS
 from algoperf.spec import ForwardPassMode, ParameterType, ShapeTuple, WorkloadSpec
 from algoperf.workload import Workload
 from workloads.layers import jax as layers
@@ -77,7 +77,7 @@ class JaxWorkload(Workload):
             dropout_rate=self.spec.dropout_rate if dropout_rate is None else dropout_rate,
             rng=rng,
         )
-        logits = model(augmented_and_preprocessed_input_batch["inputs"], context)
+        logits = model(self.model_inputs(augmented_and_preprocessed_input_batch), context)
         return logits, layers.split(model)[2] or None
 
     def loss_fn(
@@ -87,23 +87,36 @@ class JaxWorkload(Workload):
         mask_batch: jax.Array | None = None,
         label_smoothing: float = 0.0,
     ) -> dict[str, jax.Array]:
-        return LOSSES[self.loss_type](label_batch, logits_batch, mask_batch, label_smoothing)
+        return LOSSES[self.spec.loss_name](label_batch, logits_batch, mask_batch, label_smoothing)
 
     def forward_for_evaluation(
-        self, params: Tree, batch: Mapping[str, np.ndarray], model_state: Tree | None, rng: jax.Array
-    ) -> dict[str, np.ndarray]:
+        self,
+        params: Tree,
+        batch: Mapping[str, Any],
+        model_state: Tree | None,
+        rng: jax.Array,
+        wanted: frozenset[str],
+    ) -> dict[str, Any]:
         """Each process evaluates its own examples on its own devices: no example needs another one."""
         params, model_state = sharding.replicated_within_process((params, model_state))
         batch = sharding.shard_within_process(dict(batch))
-        return jax.device_get(self._evaluation_step(params, batch, model_state, rng))
+        return jax.device_get(self._evaluation_step(params, batch, model_state, rng, wanted))
 
     @functools.cached_property
     def _evaluation_step(self):
-        @jax.jit
-        def evaluation_step(params, batch, model_state, rng):
+        @functools.partial(jax.jit, static_argnames="wanted")
+        def evaluation_step(params, batch, model_state, rng, wanted):
             logits, _ = self.model_fn(params, batch, model_state, ForwardPassMode.EVAL, rng, update_batch_norm=False)
             losses = self.loss_fn(batch["targets"], logits, batch["weights"])
-            return {"logits": logits, **losses}
+            outputs = {name: losses[name] for name in ("per_example", "n_valid_examples")}
+            if "logits" in wanted:
+                outputs["logits"] = logits
+            if "predictions" in wanted:
+                outputs["predictions"] = PREDICTIONS[self.spec.loss_name](logits)
+            if "translations" in wanted:
+                model = layers.merge(self._graphdef, params, model_state or {})
+                outputs["translations"] = model.translate(batch["inputs"])
+            return outputs
 
         return evaluation_step
 

@@ -81,8 +81,13 @@ class PytorchBackend:
     def gather(self, rows: np.ndarray) -> np.ndarray:
         return gather_rows(rows, _from_all) if distributed.is_initialized() else rows
 
-    def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-        return {name: self._place_array(array) for name, array in batch.items()}
+    def place_batch(self, batch: Any) -> Any:
+        match batch:
+            case dict():
+                return {name: self.place_batch(part) for name, part in batch.items()}
+            case tuple():
+                return tuple(map(self.place_batch, batch))
+        return self._place_array(batch)
 
     def _place_array(self, array: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(array)

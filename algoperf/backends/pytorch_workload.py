@@ -13,7 +13,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from algoperf.backends.pytorch import PytorchBackend
-from algoperf.losses.pytorch import LOSSES
+from algoperf.losses.pytorch import LOSSES, PREDICTIONS
 from algoperf.spec import ForwardPassMode, ParameterType, ShapeTuple, WorkloadSpec
 from algoperf.workload import Workload
 from workloads.layers import pytorch as layers
@@ -69,7 +69,7 @@ class PytorchWorkload(Workload):
         # The hooks around a model that is shared are for its gradients.
         model = _bare(params) if is_evaluation else params
         with torch.no_grad() if is_evaluation else contextlib.nullcontext():
-            return model(augmented_and_preprocessed_input_batch["inputs"], context), None
+            return model(self.model_inputs(augmented_and_preprocessed_input_batch), context), None
 
     def loss_fn(
         self,
@@ -78,16 +78,23 @@ class PytorchWorkload(Workload):
         mask_batch: torch.Tensor | None = None,
         label_smoothing: float = 0.0,
     ) -> dict[str, torch.Tensor]:
-        return LOSSES[self.loss_type](label_batch, logits_batch, mask_batch, label_smoothing)
+        return LOSSES[self.spec.loss_name](label_batch, logits_batch, mask_batch, label_smoothing)
 
     @torch.no_grad()
     def forward_for_evaluation(
-        self, params: nn.Module, batch: Mapping[str, np.ndarray], model_state: None, rng: Any
-    ) -> dict[str, np.ndarray]:
+        self, params: nn.Module, batch: Mapping[str, Any], model_state: None, rng: Any, wanted: frozenset[str]
+    ) -> dict[str, Any]:
         placed = self._backend.place_batch(batch)
         logits, _ = self.model_fn(params, placed, model_state, ForwardPassMode.EVAL, rng, update_batch_norm=False)
         losses = self.loss_fn(placed["targets"], logits, placed["weights"])
-        return {name: tensor.cpu().numpy() for name, tensor in {"logits": logits, **losses}.items()}
+        outputs = {name: losses[name] for name in ("per_example", "n_valid_examples")}
+        if "logits" in wanted:
+            outputs["logits"] = logits
+        if "predictions" in wanted:
+            outputs["predictions"] = PREDICTIONS[self.spec.loss_name](logits)
+        if "translations" in wanted:
+            outputs["translations"] = _bare(params).translate(placed["inputs"])
+        return {name: _as_numpy(value) for name, value in outputs.items()}
 
     def canonical_shapes(self) -> dict[str, tuple[int, ...]]:
         return layers.canonical_shapes(self._abstract)
@@ -115,6 +122,10 @@ def _shared(model: nn.Module, device: torch.device) -> nn.Module:
     return DistributedDataParallel(
         model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
     )
+
+
+def _as_numpy(value: torch.Tensor | tuple[torch.Tensor, ...]) -> Any:
+    return tuple(map(_as_numpy, value)) if isinstance(value, tuple) else value.cpu().numpy()
 
 
 def _bare(model: nn.Module) -> nn.Module:

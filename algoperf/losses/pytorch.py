@@ -1,29 +1,32 @@
 """Each loss of the benchmark in PyTorch; the twin of `losses/jax.py`.
 
-Every function takes labels, logits, an optional mask of shape (B,) and a label smoothing, and returns the dictionary of
-the official API: `summed` (scalar), `n_valid_examples` (scalar) and `per_example` (B,), masked.
+Every function takes labels, logits, an optional mask and a label smoothing, and returns the dictionary of the official
+API: `summed` (scalar), `n_valid_examples` (scalar) and `per_example`, masked. A mask has the shape of `per_example` or
+the first of its axes.
 """
 
 import torch
 from torch.nn import functional
 
-from algoperf.spec import LossType
-
 
 def _reduce(per_example: torch.Tensor, mask: torch.Tensor | None) -> dict[str, torch.Tensor]:
     if mask is None:
-        n_valid_examples = per_example.new_tensor(per_example.shape[0])
+        n_valid_examples = per_example.new_tensor(per_example.numel())
     else:
+        mask = mask.reshape(*mask.shape, *(1,) * (per_example.ndim - mask.ndim))
         per_example = per_example * mask
-        n_valid_examples = mask.sum()
+        n_valid_examples = mask.expand_as(per_example).sum()
     return {"summed": per_example.sum(), "n_valid_examples": n_valid_examples, "per_example": per_example}
 
 
 def softmax_cross_entropy(labels, logits, mask=None, label_smoothing=0.0):
-    """labels: (B,) class numbers or (B, K) probabilities; logits: (B, K)."""
-    if labels.ndim == logits.ndim - 1:
-        labels = labels.long()
-    return _reduce(functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing), mask)
+    """labels: (...) class numbers or (..., K) probabilities; logits: (..., K); a loss for each label."""
+    shape = logits.shape[:-1]
+    labels = labels.reshape(-1, logits.shape[-1]) if labels.ndim == logits.ndim else labels.reshape(-1).long()
+    losses = functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), labels, reduction="none", label_smoothing=label_smoothing
+    )
+    return _reduce(losses.reshape(shape), mask)
 
 
 def sigmoid_cross_entropy(labels, logits, mask=None, label_smoothing=0.0):
@@ -39,8 +42,57 @@ def mean_absolute_error(labels, logits, mask=None, label_smoothing=0.0):
     return _reduce(functional.l1_loss(logits, labels, reduction="none").mean(dim=(1, 2)), mask)
 
 
+def multitask_sigmoid_cross_entropy(labels, logits, mask=None, label_smoothing=0.0):
+    """labels in [0, 1] and logits of K tasks: (B, K); a loss for each label. Smoothing takes the tasks for classes."""
+    labels = (1 - label_smoothing) * labels + label_smoothing / labels.shape[-1]
+    return _reduce(functional.binary_cross_entropy_with_logits(logits, labels, reduction="none"), mask)
+
+
+def ctc_loss(labels, logits, mask=None, label_smoothing=0.0):
+    """Connectionist temporal classification (Graves et al. 2006); class 0 is the blank. Nothing is smoothed.
+
+    labels: class numbers and paddings, (B, L) both; logits: (B, T, K) and paddings (B, T); 1 marks padding, at the end.
+    An example's loss is that of its whole label; the labels are what is counted as valid, at least one. An example with
+    too few frames for its label has the loss 0.
+    """
+    del label_smoothing
+    (labels, label_paddings), (logits, logit_paddings) = labels, logits
+    lengths = (1 - label_paddings).sum(-1)
+    losses = functional.ctc_loss(
+        logits.log_softmax(-1).transpose(0, 1),
+        labels.long(),
+        (1 - logit_paddings).sum(-1).long(),
+        lengths.long(),
+        reduction="none",
+        zero_infinity=True,
+    )
+    mask = torch.ones_like(losses) if mask is None else mask
+    reduced = _reduce(losses, mask)
+    return {**reduced, "n_valid_examples": (lengths * mask).sum().clamp_min(1)}
+
+
+# By the name that `WorkloadSpec.loss_name` has for it.
 LOSSES = {
-    LossType.SOFTMAX_CROSS_ENTROPY: softmax_cross_entropy,
-    LossType.SIGMOID_CROSS_ENTROPY: sigmoid_cross_entropy,
-    LossType.MEAN_ABSOLUTE_ERROR: mean_absolute_error,
+    function.__name__: function
+    for function in (
+        softmax_cross_entropy,
+        sigmoid_cross_entropy,
+        mean_absolute_error,
+        multitask_sigmoid_cross_entropy,
+        ctc_loss,
+    )
+}
+
+
+def _likeliest_of_each_frame(logits: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """(B, T) class numbers, the blank in padding."""
+    logits, paddings = logits
+    return logits.argmax(-1).masked_fill(paddings == 1, 0)
+
+
+# What a model's logits answer where the question is one of classes.
+PREDICTIONS = {
+    "softmax_cross_entropy": lambda logits: logits.argmax(-1),
+    "multitask_sigmoid_cross_entropy": lambda logits: logits > 0,
+    "ctc_loss": _likeliest_of_each_frame,
 }

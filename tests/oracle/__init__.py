@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,33 @@ import numpy as np
 
 from algoperf.reference import from_reference, to_reference
 from algoperf.spec import WorkloadSpec
+from tests.oracle.batches import (
+    criteo_batch,
+    fastmri_batch,
+    imagenet_batch,
+    librispeech_batch,
+    ogbg_batch,
+    wmt_batch,
+)
+
+__all__ = [
+    "INIT_STATS",
+    "TREES",
+    "GradientErrors",
+    "arrays",
+    "canonical_weights",
+    "criteo_batch",
+    "fastmri_batch",
+    "gradient_errors",
+    "gradient_norm_errors",
+    "imagenet_batch",
+    "librispeech_batch",
+    "numbers",
+    "ogbg_batch",
+    "probe",
+    "weights",
+    "wmt_batch",
+]
 
 _HERE = Path(__file__).parent
 
@@ -53,41 +80,17 @@ def _normal(name: str, shape: list[int]) -> np.ndarray:
     return random.standard_normal(int(np.prod(shape))).astype(np.float32).reshape(shape)
 
 
-def imagenet_batch(size: int) -> dict[str, np.ndarray]:
-    random = np.random.RandomState(0)
-    inputs = random.standard_normal((size, 224, 224, 3)).astype(np.float32)
-    return {"inputs": inputs, "targets": random.randint(0, 1000, size=size), "weights": np.ones(size, np.float32)}
-
-
-def fastmri_batch(size: int, image_size: int) -> dict[str, np.ndarray]:
-    """Noise, and targets of which seven tenths can be known from it."""
-    random = np.random.RandomState(0)
-    shape = (size, image_size, image_size)
-    inputs = np.clip(random.standard_normal(shape), -6, 6).astype(np.float32)
-    targets = np.clip(0.7 * inputs + 0.3 * random.standard_normal(shape), -6, 6).astype(np.float32)
-    batch = {"inputs": inputs, "targets": targets, "weights": np.ones(size, np.float32)}
-    for name, least in (("mean", 1e-4), ("std", 1e-4), ("volume_max", 1e-3)):
-        batch[name] = (least * (1 + random.rand(size))).astype(np.float32)
-    return batch
-
-
-def criteo_batch(size: int) -> dict[str, np.ndarray]:
-    """Log counts and ids below 262,144; the last row is padding."""
-    random = np.random.RandomState(0)
-    counts = np.log1p(random.randint(0, 1000, size=(size, 13))).astype(np.float32)
-    ids = random.randint(0, 262_144, size=(size, 26)).astype(np.float32)
-    targets = (random.rand(size) < 0.25).astype(np.float32)
-    weights = np.ones(size, np.float32)
-    weights[-1] = 0
-    return {"inputs": np.concatenate([counts, ids], axis=1), "targets": targets, "weights": weights}
-
-
 _JAX_LAYOUT = {
     "id": lambda array: array,
     "T": lambda array: array.T,
     "conv2d": lambda array: array.transpose(2, 3, 1, 0),
     "convT2d": lambda array: array.transpose(2, 3, 0, 1)[::-1, ::-1],
+    "conv1d": lambda array: array.transpose(2, 1, 0),
     "cat0": lambda *arrays: np.concatenate(arrays),
+    # The reference's PyTorch models have some tensors in one that JAX has in parts: `rows` says which of its rows.
+    "rows": lambda array: array,
+    "rows_T": lambda array: array.T,
+    "sum_rows": lambda *arrays: sum(arrays),
 }
 _NEGLIGIBLE = 1e-5
 
@@ -106,14 +109,29 @@ class GradientErrors:
 
 def gradient_errors(spec: WorkloadSpec, gradients: Mapping[str, np.ndarray]) -> GradientErrors:
     """Compares gradients under our names with the oracle's."""
+    probes = []
+    for gradient, scale, name, shape, *_, expected in _beside_oracle(spec, gradients):
+        probed = (gradient * probe(name, shape)).sum() / np.sqrt(gradient.size)
+        probes.append(abs(probed - expected) / scale)
+    return GradientErrors(gradient_norm_errors(spec, gradients), np.array(probes))
+
+
+def gradient_norm_errors(spec: WorkloadSpec, gradients: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Of these the norms' alone: probes are as many random numbers as there are parameters."""
+    return np.array(
+        [
+            abs(np.linalg.norm(gradient) - norm) / scale
+            for gradient, scale, *_, norm, _ in _beside_oracle(spec, gradients)
+        ]
+    )
+
+
+def _beside_oracle(spec: WorkloadSpec, gradients: Mapping[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
+    """Each JAX parameter's gradient, what its errors are relative to, and the oracle's entry."""
     tensors = to_reference(spec, gradients)
     entries = numbers(spec.name)["gradients"]
     least_norm = _NEGLIGIBLE * np.linalg.norm([norm for *_, norm, _ in entries])
-    norms, probes = [], []
-    for name, shape, layout, pieces, norm, expected in entries:
-        gradient = _JAX_LAYOUT[layout](*(tensors[piece] for piece in pieces)).reshape(shape).astype(np.float64)
-        scale = max(norm, least_norm)
-        norms.append(abs(np.linalg.norm(gradient) - norm) / scale)
-        probed = (gradient * probe(name, shape)).sum() / np.sqrt(gradient.size)
-        probes.append(abs(probed - expected) / scale)
-    return GradientErrors(np.array(norms), np.array(probes))
+    for name, shape, layout, pieces, rows, norm, probed in entries:
+        found = [tensors[piece][slice(*rows)] for piece in pieces]
+        gradient = _JAX_LAYOUT[layout](*found).reshape(shape).astype(np.float64)
+        yield gradient, max(norm, least_norm), name, shape, norm, probed

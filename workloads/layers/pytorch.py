@@ -5,7 +5,7 @@ The twin of `jax.py`. The module is the container of the parameters, and its nam
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ ACTIVATIONS = {
     "relu": functools.partial(functional.relu, inplace=True),
     "silu": functional.silu,
     "gelu": functools.partial(functional.gelu, approximate="tanh"),
+    "tanh": torch.tanh,
 }
 
 
@@ -41,9 +42,12 @@ class Conv(nn.Module):
         padding: int | Literal["SAME"] = "SAME",
         *,
         use_bias: bool = False,
+        init: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
+        """init: fills the weight, by default with `lecun_normal`."""
         super().__init__()
-        self.weight = nn.Parameter(lecun_normal(out_features, in_features, kernel_size, kernel_size))
+        shape = (out_features, in_features, kernel_size, kernel_size)
+        self.weight = nn.Parameter(lecun_normal(*shape) if init is None else init(torch.empty(shape)))
         self.bias = nn.Parameter(torch.zeros(out_features)) if use_bias else None
         self.stride = stride
         self.padding = padding

@@ -1,12 +1,17 @@
-"""The share of examples whose largest logit is at the label."""
+"""The share of labels that the model's answer meets."""
 
 import numpy as np
 
+from workloads.datasets.source import Batch, Source
 
-def statistics(outputs: dict[str, np.ndarray], batch: dict[str, np.ndarray]) -> np.ndarray:
-    """logits: (B, K); targets: (B,); weights: (B,). One row: how many are right, and how many there are."""
-    correct = outputs["logits"].argmax(axis=-1) == batch["targets"]
+NEEDS = frozenset({"predictions"})
+
+
+def statistics(outputs: dict[str, np.ndarray], batch: Batch, source: Source) -> np.ndarray:
+    """predictions, targets and weights of one shape: a label each. One row: how many are right, of how many."""
+    del source
     weights = batch["weights"].astype(np.float64)
+    correct = outputs["predictions"] == batch["targets"]
     return np.array([[(correct * weights).sum(), weights.sum()]])
 
 

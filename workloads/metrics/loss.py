@@ -2,10 +2,14 @@
 
 import numpy as np
 
+from workloads.datasets.source import Batch, Source
 
-def statistics(outputs: dict[str, np.ndarray], batch: dict[str, np.ndarray]) -> np.ndarray:
+NEEDS = frozenset()
+
+
+def statistics(outputs: dict[str, np.ndarray], batch: Batch, source: Source) -> np.ndarray:
     """One row: the sum of the losses, and over how many."""
-    del batch
+    del batch, source
     return np.array([[outputs["per_example"].sum(dtype=np.float64), outputs["n_valid_examples"]]], np.float64)
 
 

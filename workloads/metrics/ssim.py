@@ -8,15 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from workloads.datasets.source import Batch, Source
+
+NEEDS = frozenset({"logits"})
+
 _WINDOW = 7
 _PIXELS = _WINDOW**2
 _K1, _K2 = 0.01, 0.03
 
 
-def statistics(outputs: dict[str, np.ndarray], batch: dict[str, np.ndarray]) -> np.ndarray:
+def statistics(outputs: dict[str, np.ndarray], batch: Batch, source: Source) -> np.ndarray:
     """logits, targets: (B, S, S), normalised; mean, std, volume_max, weights: (B,). One row: sum of SSIM, and of how
     many images. volume_max is the range of the pixels in an image's volume; 0, where the raw file has none, means 1.
     """
+    del source
     keys = ("targets", "mean", "std", "volume_max")
     with ThreadPoolExecutor() as pool:  # NumPy works outside of the interpreter's lock
         values = np.array(list(pool.map(_ssim, outputs["logits"], *(batch[key] for key in keys))))

@@ -1,6 +1,23 @@
 """ogbg-molpcba: a graph network predicts 128 properties of molecules (mean average precision)."""
 
+import itertools
+
 from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
+
+_NUM_STEPS, _NUM_HIDDEN = 5, 2  # the most that a variant has
+
+
+def _reference_names() -> dict[str, str]:
+    """Our name of each module -> the reference's."""
+    names = {"node_encoder": "node_embedder", "edge_encoder": "edge_embedder"}
+    for step, (ours, theirs), number in itertools.product(
+        range(_NUM_STEPS), {"edge": "edge", "node": "node", "graph": "global"}.items(), range(_NUM_HIDDEN)
+    ):
+        mlp = f"graph_network.{step}.update_{theirs}_fn"
+        names[f"steps.{step}.{ours}.linears.{number}"] = f"{mlp}.dense_{number}"
+        names[f"steps.{step}.{ours}.norms.{number}"] = f"{mlp}.norm_{number}"
+    return names
+
 
 WORKLOAD = WorkloadSpec(
     name="ogbg",
@@ -21,7 +38,13 @@ WORKLOAD = WorkloadSpec(
     num_test_examples=43_793,
     output_layer="decoder",
     needs=Needs(evaluation_time=114, memory_gib=32, cpus=32),
-    model=dict(latent_dim=256, hidden_dims=(256,), num_message_passing_steps=5, activation="relu"),
+    model=dict(
+        latent_dim=256, hidden_dims=(256,), num_message_passing_steps=_NUM_STEPS, activation="relu", num_tasks=128
+    ),
+    data=dict(num_tasks=128),
+    dropout_rate=0.1,
+    loss_function="multitask_sigmoid_cross_entropy",
+    reference_names=_reference_names(),
 )
 
 VARIANTS = {
@@ -32,3 +55,21 @@ VARIANTS = {
         target=dict(validation=0.269446, test=0.253051),
     ),
 }
+
+# MoleculeACE, written as the archive of ogbg-molpcba: the same preparation, pipeline and model, made small. The target
+# was set by hand from measured runs: in 1,000 steps nadamw goes from 0.17 to between 0.32 and 0.47, by the seed.
+MINI = dict(
+    dataset="moleculeace",
+    target=dict(validation=0.24, test=0.25),
+    budget={"mini": Budget(max_runtime=15, step_hint=1_000)},
+    eval_period=2,
+    needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
+    batch_divisor=32,
+    eval_batch_size=256,
+    num_train_examples=5_719,
+    num_eval_train_examples=1_000,
+    num_validation_examples=1_906,
+    num_test_examples=1_907,
+    model=dict(latent_dim=64, hidden_dims=(64,), num_message_passing_steps=2, num_tasks=30),
+    data=dict(num_tasks=30),
+)

@@ -1,0 +1,221 @@
+"""LibriSpeech: recordings as FLAC with transcripts -> samples and numbers of word pieces -> padded batches.
+
+The raw form is that of `librispeech_raw`. Utterances of more than 256 characters or 320,000 samples (20 s) are left
+out, which leaves 263,840, 5,348 and 2,472. Word pieces are learnt from the transcripts of train-clean-100.
+
+Store: parts of three files, `<part>.samples` (int16), `<part>.tokens` (uint16) and `<part>.index`, a row an utterance;
+and `tokenizer.model`. Source: AlgoPerf v0.6, LibriSpeech pipeline.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from algoperf.spec import Split, UsageError
+from algoperf.store import (
+    FileWriter,
+    Manifest,
+    Part,
+    Progress,
+    build,
+    evenly_spaced,
+    memory_map,
+    read_manifest,
+    write_manifest,
+    written_part,
+)
+from workloads.datasets.librispeech_raw import Chapter, read_chapters, read_recording
+from workloads.datasets.sentencepieces import Tokenizer, train
+from workloads.datasets.source import Batch, RowSource, Source
+
+TOKENIZER = "tokenizer.model"
+CHAPTERS_PER_PART = 32  # about 0.6 GB of samples
+_STORE_BYTES_PER_RAW_BYTE = 1.9
+SAMPLE, TOKEN = np.dtype("<i2"), np.dtype("<u2")
+INDEX = np.dtype([("first_sample", "<i8"), ("samples", "<i4"), ("first_token", "<i8"), ("tokens", "<i4")])
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """What is prepared, and how. subsets: of each split; word pieces are learnt from the first one of train.
+
+    max_characters, max_samples: what has more is left out. max_tokens: what no transcript that is left may exceed.
+    """
+
+    name: str
+    description: str
+    subsets: Mapping[str, tuple[str, ...]]
+    vocab_size: int
+    max_characters: int
+    max_samples: int
+    max_tokens: int
+
+
+LIBRISPEECH = Corpus(
+    name="librispeech",
+    description="LibriSpeech, 960 hours of English audio books.",
+    subsets={
+        "train": ("train-clean-100", "train-clean-360", "train-other-500"),
+        "validation": ("dev-clean", "dev-other"),
+        "test": ("test-clean",),
+    },
+    vocab_size=1_024,
+    max_characters=256,
+    max_samples=320_000,
+    max_tokens=256,
+)
+
+
+def fetch(raw: Path, source: Path | None) -> Path:
+    """`source`; the archives have 60 GB."""
+    if source is None:
+        raise UsageError(
+            "LibriSpeech has to be downloaded by hand (see docs/data.md); give its folder as --source DIR."
+        )
+    return source
+
+
+def prepare(raw: Path, store: Path, progress: Progress) -> None:
+    """Raw recordings -> store. All is decoded once, so that a damaged file is named here and not in a trial."""
+    prepare_corpus(raw, store, progress, LIBRISPEECH, str(raw))
+
+
+def prepare_corpus(raw: Path, store: Path, progress: Progress, corpus: Corpus, source: str) -> None:
+    """`prepare` for any corpus that comes in LibriSpeech's folders. All transcripts are read before any recording."""
+    chapters = {
+        (split, subset): read_chapters(raw, subset) for split, subsets in corpus.subsets.items() for subset in subsets
+    }
+    to_learn = functools.partial(_make_tokenizer, store, chapters["train", corpus.subsets["train"][0]], corpus)
+    tokenizer = build(store, {"tokenizer": to_learn}, 0, progress)
+    makers = {}
+    for (split, subset), of_subset in chapters.items():
+        for number, start in enumerate(range(0, len(of_subset), CHAPTERS_PER_PART)):
+            of_part = of_subset[start : start + CHAPTERS_PER_PART]
+            name = f"{subset}-{number:03}"
+            makers[name] = functools.partial(_make_part, store, name, split, of_part, corpus)
+    parts = build(store, makers, int(_STORE_BYTES_PER_RAW_BYTE * _raw_bytes(chapters.values())), progress)
+    write_manifest(store, Manifest(corpus.name, corpus.description, source, tokenizer + parts))
+
+
+def _raw_bytes(chapters: Sequence[Sequence[Chapter]]) -> int:
+    folders = (chapter.folder for of_subset in chapters for chapter in of_subset)
+    return sum(file.stat().st_size for folder in folders for file in folder.iterdir())
+
+
+def _make_tokenizer(store: Path, chapters: Sequence[Chapter], corpus: Corpus) -> Part:
+    transcripts = (transcript for chapter in chapters for transcript in chapter.transcripts.values())
+    return written_part("tokenizer", {}, train(transcripts, store / TOKENIZER, corpus.vocab_size))
+
+
+def _make_part(store: Path, name: str, split: Split, chapters: Sequence[Chapter], corpus: Corpus) -> Part:
+    """Writes `<name>.samples`, `<name>.tokens` and `<name>.index`, in the order of the transcripts."""
+    rows = []
+    with (
+        FileWriter(store / f"{name}.samples") as samples_file,
+        FileWriter(store / f"{name}.tokens") as tokens_file,
+        FileWriter(store / f"{name}.index") as index_file,
+    ):
+        for samples, tokens in _utterances(chapters, Tokenizer(store / TOKENIZER), corpus):
+            first_sample, first_token = samples_file.size // SAMPLE.itemsize, tokens_file.size // TOKEN.itemsize
+            rows.append((first_sample, len(samples), first_token, len(tokens)))
+            samples_file.write(samples)
+            tokens_file.write(tokens)
+        index_file.write(np.array(rows, INDEX))
+    return written_part(name, {split: len(rows)}, samples_file, tokens_file, index_file)
+
+
+def _utterances(
+    chapters: Sequence[Chapter], tokenizer: Tokenizer, corpus: Corpus
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Samples (n,) int16 and tokens (m,) uint16, with the end of the text, of each utterance that is not too long."""
+    for chapter in chapters:
+        for utterance, transcript in chapter.transcripts.items():
+            if len(transcript) > corpus.max_characters:
+                continue
+            recording = chapter.folder / f"{utterance}.flac"
+            samples = read_recording(recording, corpus.max_samples)
+            if samples is None:
+                continue
+            tokens = tokenizer.encode(transcript)
+            if len(tokens) > corpus.max_tokens:
+                raise UsageError(
+                    f"the transcript of {recording} has {len(tokens)} tokens, more than {corpus.max_tokens}."
+                )
+            yield samples.astype(SAMPLE, copy=False), np.array(tokens, TOKEN)
+
+
+def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    """The utterances of a split, padded to `data["max_samples"]` and `data["max_tokens"]`. eval_train: every n-th of
+    train. Raises UsageError where the store has longer ones.
+    """
+    parts = read_manifest(store).of("train" if split == "eval_train" else split)
+    names = [part.name for part in parts if any(part.examples.values())]
+    indices = [memory_map(store / f"{name}.index", INDEX) for name in names]
+    index, of_part = np.concatenate(indices), np.repeat(np.arange(len(names)), [len(index) for index in indices])
+    max_samples, max_tokens = int(data["max_samples"]), int(data["max_tokens"])
+    if index["samples"].max() > max_samples or index["tokens"].max() > max_tokens:
+        found = f"{index['samples'].max():,} samples or {index['tokens'].max():,} tokens"
+        raise UsageError(f"{store} has utterances of {found}, more than {max_samples:,} or {max_tokens:,}.")
+    chosen = evenly_spaced(len(index), num_examples)
+    return UtteranceSource(
+        samples=[memory_map(store / f"{name}.samples", SAMPLE) for name in names],
+        tokens=[memory_map(store / f"{name}.tokens", TOKEN) for name in names],
+        of_part=of_part[chosen],
+        index=index[chosen],
+        shape=(max_samples, max_tokens),
+        tokenizer=Tokenizer(store / TOKENIZER),
+    )
+
+
+class UtteranceSource(RowSource):
+    """Utterances by number, as a `Source`. tokenizer: what numbers of targets mean."""
+
+    def __init__(
+        self,
+        samples: list[np.ndarray],
+        tokens: list[np.ndarray],
+        of_part: np.ndarray,
+        index: np.ndarray,
+        shape: tuple[int, int],
+        tokenizer: Tokenizer,
+    ) -> None:
+        """samples, tokens: of each part. of_part, index: of each utterance, which part it is in, and where. shape: how
+        many samples and how many tokens a row of a batch has."""
+        self.tokenizer = tokenizer
+        self._samples = samples
+        self._tokens = tokens
+        self._of_part = of_part
+        self._index = index
+        self._shape = shape
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def read(
+        self, indices: np.ndarray, epochs: np.ndarray, rows: slice, size: int, seed: int, pool: ThreadPoolExecutor
+    ) -> Batch:
+        """inputs: samples (B, S), in the range of int16, and their paddings (B, S); targets: tokens (B, L) with the end
+        of the text, and their paddings (B, L). All float32; a padding is 1 behind the end, where the value is 0.
+        """
+        indices = indices[rows]
+        audio, of_audio = (np.empty((len(indices), self._shape[0]), np.float32) for _ in range(2))
+        ids, of_ids = (np.empty((len(indices), self._shape[1]), np.float32) for _ in range(2))
+        list(pool.map(self._fill, indices, audio, of_audio, ids, of_ids))
+        return {"inputs": (audio, of_audio), "targets": (ids, of_ids)}
+
+    def _fill(self, number: int, audio: np.ndarray, of_audio: np.ndarray, ids: np.ndarray, of_ids: np.ndarray) -> None:
+        """Writes the row of the utterance `number`: values and paddings."""
+        part = self._of_part[number]
+        first_sample, samples, first_token, tokens = self._index[number].item()
+        _pad(self._samples[part][first_sample : first_sample + samples], audio, of_audio)
+        _pad(self._tokens[part][first_token : first_token + tokens], ids, of_ids)
+
+
+def _pad(values: np.ndarray, row: np.ndarray, paddings: np.ndarray) -> None:
+    end = len(values)
+    row[:end], row[end:] = values, 0
+    paddings[:end], paddings[end:] = 0, 1

@@ -1,0 +1,213 @@
+"""WMT German-English: parallel text -> numbers of word pieces -> rows of packed pairs.
+
+Raw: the text `train` (WMT17's training corpora), `newstest2013` (validation) and `newstest2014` (test), laid out as
+wmt_raw.py says. Word pieces are learnt from 10 million characters of the training text, of both languages.
+
+Store: parts of two files, `<part>.tokens` (uint16), of each pair the source and then the target, each with its end of
+text, and `<part>.lengths`, (n, 2) int32; and `tokenizer.model`. All pairs are stored; one in which a text has more than
+`max_length` tokens is left out when a split is opened, in evaluation too. Source: AlgoPerf v0.6, WMT pipeline.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from algoperf.spec import Split, UsageError
+from algoperf.store import (
+    FileWriter,
+    Manifest,
+    Part,
+    Progress,
+    build,
+    evenly_spaced,
+    memory_map,
+    read_manifest,
+    write_manifest,
+    written_part,
+)
+from workloads.datasets.packing import lay_out, pack
+from workloads.datasets.sentencepieces import Tokenizer, train
+from workloads.datasets.source import Batch, RowSource, Source, equal_parts
+from workloads.datasets.wmt_raw import Block, find_blocks, sample
+
+TOKENIZER = "tokenizer.model"
+TOKENIZER_CHARS = 10_000_000
+TOKEN, LENGTH = np.dtype("<u2"), np.dtype("<i4")
+_STORE_BYTES_PER_RAW_BYTE = 0.55
+
+
+@dataclasses.dataclass(frozen=True)
+class ParallelText:
+    """What is prepared. stems: of the raw files of each split."""
+
+    name: str
+    description: str
+    stems: Mapping[str, str]
+    vocab_size: int
+
+
+WMT = ParallelText(
+    name="wmt",
+    description="WMT17 German-English training text, newstest2013 and newstest2014.",
+    stems={"train": "train", "validation": "newstest2013", "test": "newstest2014"},
+    vocab_size=32_000,
+)
+
+
+def fetch(raw: Path, source: Path | None) -> Path:
+    """`source`; the corpora have different terms, and their archives another layout."""
+    if source is None:
+        raise UsageError(
+            "the text of WMT has to be downloaded by hand (see docs/data.md); give its folder as --source DIR."
+        )
+    return source
+
+
+def prepare(raw: Path, store: Path, progress: Progress) -> None:
+    """Raw text -> store. All of train is looked at, for the word pieces, before anything is encoded."""
+    prepare_text(raw, store, progress, WMT, str(raw))
+
+
+def prepare_text(raw: Path, store: Path, progress: Progress, text: ParallelText, source: str) -> None:
+    """`prepare` for any text that comes in WMT's files."""
+    blocks = {split: find_blocks(raw, stem) for split, stem in text.stems.items()}
+    learn = functools.partial(_make_tokenizer, store, blocks["train"], text.vocab_size)
+    tokenizer = build(store, {"tokenizer": learn}, 0, progress)
+    makers = {
+        block.name: functools.partial(_make_part, store, split, block)
+        for split, of_split in blocks.items()
+        for block in of_split
+    }
+    num_bytes = sum(block.num_bytes for of_split in blocks.values() for block in of_split)
+    parts = build(store, makers, int(_STORE_BYTES_PER_RAW_BYTE * num_bytes), progress)
+    write_manifest(store, Manifest(text.name, text.description, source, tokenizer + parts))
+
+
+def _make_tokenizer(store: Path, blocks: Sequence[Block], vocab_size: int) -> Part:
+    sentences = sample(blocks, TOKENIZER_CHARS)
+    return written_part("tokenizer", {}, train(sentences, store / TOKENIZER, vocab_size, TOKENIZER_CHARS))
+
+
+def _make_part(store: Path, split: Split, block: Block) -> Part:
+    """Writes `<name>.tokens` and `<name>.lengths`."""
+    texts = Tokenizer(store / TOKENIZER).encode_all([text for pair in block.read() for text in pair])
+    with FileWriter(store / f"{block.name}.tokens") as tokens:
+        tokens.write(np.fromiter(itertools.chain.from_iterable(texts), TOKEN))
+    with FileWriter(store / f"{block.name}.lengths") as lengths:
+        lengths.write(np.fromiter(map(len, texts), LENGTH))
+    return written_part(block.name, {split: len(texts) // 2}, tokens, lengths)
+
+
+def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    """The pairs of a split of at most `data["max_length"]` tokens: packed in train, and otherwise one in a row.
+
+    eval_train: `num_examples` pairs, evenly spaced over train. Raises UsageError where every pair is longer.
+    """
+    names = [part.name for part in read_manifest(store).of("train" if split == "eval_train" else split)]
+    max_length = int(data["max_length"])
+    pairs = Pairs(store, names, max_length)
+    if not len(pairs):
+        raise UsageError(f"every pair of {split} in {store} has more than max_length = {max_length} tokens.")
+    tokenizer = Tokenizer(store / TOKENIZER)
+    if split == "train":
+        return PackedPairSource(pairs, max_length, tokenizer)
+    numbers = np.arange(len(pairs))
+    if split == "eval_train":
+        numbers = evenly_spaced(len(pairs), min(num_examples, len(pairs)))
+    return PairSource(pairs, numbers, max_length, tokenizer)
+
+
+class Pairs:
+    """The stored pairs of a split that are short enough, by number. lengths: (n, 2), tokens of source and target."""
+
+    def __init__(self, store: Path, names: Sequence[str], max_length: int) -> None:
+        """names: of the parts."""
+        # A view without the class memmap, of which every slice would cost some microseconds.
+        self._shards = [memory_map(store / f"{name}.tokens", TOKEN).view(np.ndarray) for name in names]
+        self._shard_starts = np.cumsum([0, *(len(shard) for shard in self._shards)])
+        lengths = np.concatenate([memory_map(store / f"{name}.lengths", LENGTH, 2) for name in names])
+        of_pair = lengths.sum(axis=1)
+        short = lengths.max(axis=1) <= max_length
+        self.lengths = lengths[short]
+        self._starts = (np.cumsum(of_pair) - of_pair)[short]  # counted through all shards
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def texts(self, numbers: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """`inputs` and `targets`, each with its texts of these pairs: all tokens in a row; (n,), how many of each."""
+        lengths, starts = self.lengths[numbers], self._starts[numbers]
+        of_shard = np.searchsorted(self._shard_starts, starts, side="right") - 1
+        begins = starts - self._shard_starts[of_shard]
+        where = zip(of_shard.tolist(), begins.tolist(), (begins + lengths.sum(axis=1)).tolist(), strict=True)
+        tokens = np.concatenate([self._shards[shard][begin:end] for shard, begin, end in where])
+        of_source = np.repeat(np.tile([True, False], len(numbers)), lengths.ravel())
+        yield "inputs", tokens[of_source], lengths[:, 0]
+        yield "targets", tokens[~of_source], lengths[:, 1]
+
+
+class PairSource(RowSource):
+    """Pairs by number, a pair in each row."""
+
+    def __init__(self, pairs: Pairs, numbers: np.ndarray, length: int, tokenizer: Tokenizer) -> None:
+        """numbers: which of `pairs`. length: of the rows."""
+        self.tokenizer = tokenizer
+        self._pairs = pairs
+        self._numbers = numbers
+        self._length = length
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def read(
+        self, indices: np.ndarray, epochs: np.ndarray, rows: slice, size: int, seed: int, pool: ThreadPoolExecutor
+    ) -> Batch:
+        """inputs, targets (B, length) int32, 0 behind the end of a text; weights float32, 1 at the targets' tokens."""
+        numbers = self._numbers[indices[rows]]
+        batch = {}
+        for key, tokens, lengths in self._pairs.texts(numbers):
+            batch[key], _, _ = lay_out(tokens, lengths, np.arange(len(numbers)), (len(numbers), self._length))
+        return _weighted(batch)
+
+
+class PackedPairSource:
+    """Pairs by number, as a `Source`: as many in each row as have room there."""
+
+    block_size = 1
+
+    def __init__(self, pairs: Pairs, length: int, tokenizer: Tokenizer) -> None:
+        """length: of the rows."""
+        self.tokenizer = tokenizer
+        self.lookahead = length // int(pairs.lengths.max(axis=1).min())
+        self._pairs = pairs
+        self._length = length
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def divide(self, indices: np.ndarray, batch_size: int, world_size: int) -> np.ndarray:
+        """A batch of `batch_size` rows; each process has the same number of them."""
+        packed_in = pack(self._pairs.lengths[indices], self._length, batch_size)
+        return np.searchsorted(packed_in, equal_parts(batch_size, world_size))
+
+    def read(
+        self, indices: np.ndarray, epochs: np.ndarray, rows: slice, size: int, seed: int, pool: ThreadPoolExecutor
+    ) -> Batch:
+        """inputs, targets and weights as of `PairSource`, (size, length). inputs_position, targets_position: where a
+        token is in its text, from 0; inputs_segmentation, targets_segmentation: which pair of its row it belongs to,
+        from 1; all int32, and 0 where the row has no token."""
+        packed_in = pack(self._pairs.lengths[indices[: rows.stop]], self._length, len(indices))[rows]
+        batch = {}
+        for key, tokens, lengths in self._pairs.texts(indices[rows]):
+            arrays = lay_out(tokens, lengths, packed_in - packed_in[0], (size, self._length))
+            batch |= dict(zip((key, f"{key}_position", f"{key}_segmentation"), arrays, strict=True))
+        return _weighted(batch)
+
+
+def _weighted(batch: Batch) -> Batch:
+    return {**batch, "weights": (batch["targets"] > 0).astype(np.float32)}

@@ -1,0 +1,45 @@
+"""FineWeb-Edu: a decoder-only Transformer tells the next token of web pages (perplexity)."""
+
+from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
+
+_LENGTH = 1_024
+
+WORKLOAD = WorkloadSpec(
+    name="finewebedu_lm",
+    dataset="finewebedu",
+    loss=LossType.SOFTMAX_CROSS_ENTROPY,
+    metrics=("perplexity", "loss"),
+    target=Target(metric="perplexity", validation=22.2995, test=None, goal="min"),
+    # Public since 2026; it is no part of the scores of v0.6, by whose rules it runs.
+    budget={"v0.6": Budget(max_runtime=31_967, step_hint=72_000)},
+    eval_period=2_571,
+    eval_batch_size=256,
+    num_train_examples=8_749_870,
+    num_eval_train_examples=10_000,
+    num_validation_examples=100_000,
+    num_test_examples=0,
+    output_layer="embedding",
+    # The time is an estimate: 110,000 sequences at three times the published training rate.
+    needs=Needs(evaluation_time=130, memory_gib=48, cpus=32),
+    model=dict(vocab_size=50_257, sequence_length=_LENGTH, width=1_024, depth=12, mlp_dim=4_096, num_heads=8),
+    data=dict(sequence_length=_LENGTH, vocab_size=50_257),
+)
+
+VARIANTS = {}
+
+# State of the Union addresses: the same preparation, pipeline and model, made small. The target was set by hand from
+# a run of 400 steps of nadamw in PyTorch, which ends at 152; the first 200 reach 198.
+MINI = dict(
+    dataset="sotu",
+    target=dict(validation=420.0),
+    budget={"mini": Budget(max_runtime=12, step_hint=300)},
+    eval_period=2,
+    needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
+    batch_divisor=4,
+    eval_batch_size=256,
+    num_train_examples=54_458,
+    num_eval_train_examples=200,
+    num_validation_examples=2_893,
+    model=dict(vocab_size=2_048, sequence_length=64, width=64, depth=1, mlp_dim=128, num_heads=2),
+    data=dict(sequence_length=64, vocab_size=2_048),
+)
