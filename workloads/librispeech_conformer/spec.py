@@ -86,8 +86,9 @@ VARIANTS = {
 }
 
 # Recorded telephone prompts, written as LibriSpeech's folders: the same preparation, pipeline and model, made small.
-# The target is one of the loss: words come right after more minutes than this scale has. Of SpecAugment little is left,
-# because there are but six minutes of speech to hide something of.
+# The target is one of the loss: words come right after more minutes than this scale has. Of SpecAugment little is
+# left, because there are but six minutes of speech to hide something of. Set by hand from measured runs: nadamw is
+# there after 82 steps in PyTorch and 54 in JAX, nesterov after 51 and 94.
 MINI = dict(
     dataset="asterisk_prompts",
     target=dict(metric="ctc_loss", validation=2.95, test=3.0),

@@ -78,7 +78,9 @@ VARIANTS = {
 }
 
 # Example sentences of a dictionary: the same preparation, pipeline and model, made small. The target is one of the
-# loss: BLEU is below 1 at this scale. Pairs of more than 32 tokens, 1 in 20, are left out when read.
+# loss: BLEU is below 1 at this scale. Pairs of more than 32 tokens, 1 in 20, are left out when read. Set by hand from
+# measured runs: nadamw has 5.73 after 152 steps in PyTorch and 5.47 after 241 in JAX; nesterov, with the rate of the
+# other mini workloads, stays at 6.6.
 MINI = dict(
     dataset="trans_de_en",
     target=dict(metric="loss", validation=5.9, test=5.9, goal="min"),
