@@ -54,7 +54,7 @@ def test_every_command_explains_itself(command):
     ("changed", "names"),
     [
         ({"workload": "mnist"}, "'mnist'"),
-        ({"workload": "wmt"}, "wmt has no mini scale yet"),
+        ({"workload": "finewebedu_lm", "protocol": "v0.5"}, "no budget in protocol 'v0.5'; it has v0.6"),
         ({"framework": "tensorflow"}, "'tensorflow'"),
         ({"submission": "adamwx"}, "'adamwx'"),
         ({"protocol": "v7"}, "'v7'"),
@@ -166,7 +166,7 @@ def test_the_plan_and_the_status_of_an_experiment(tmp_path):
     assert "480" in found.stdout
     assert run("plan", "--config", "no.yaml").returncode == 2
     statuses = json.loads(run("status", tmp_path, "--json").stdout)
-    assert len(statuses) == 16
+    assert len(statuses) == 27
     assert {entry["progress"] for entry in statuses} == {"waiting"}
 
 

@@ -19,13 +19,18 @@ def make(**content):
 
 def test_the_mini_benchmark():
     trials = plan.trials(config.load(REPOSITORY / "config" / "mini.yaml"))
-    assert len(trials) == 4 * 4
+    assert len(trials) == 9 * 3
     assert len({trial.folder for trial in trials}) == len(trials)
 
 
 def test_the_full_benchmark():
     trials = plan.trials(config.load(REPOSITORY / "config" / "full.yaml"))
     assert len(trials) == 8 * 4 * 3 * 5
+
+
+def test_a_workload_that_v06_does_not_score_is_trained_where_it_is_named():
+    assert "finewebedu_lm" not in plan.workloads(make(protocol="v0.6"))
+    assert plan.workloads(make(protocol="v0.6", workloads=["finewebedu_lm"])) == ["finewebedu_lm"]
 
 
 def test_v05_brings_its_held_out_variants_and_its_numbers():
@@ -82,7 +87,7 @@ def test_variants_are_added_by_name_or_all():
         "criteo1tb",
         "criteo1tb_resnet",
     ]
-    assert len(plan.workloads(make(variants="all"))) == 4 * 4
+    assert len(plan.workloads(make(variants="all"))) == 8 * 4 + 1
     assert plan.workloads(make(workloads=["criteo1tb_resnet"])) == ["criteo1tb_resnet"]
 
 
@@ -120,7 +125,7 @@ def test_a_wrong_config_is_one_sentence_that_names_the_key(content, names):
     ("content", "names"),
     [
         ({"workloads": ["mnist"]}, "'mnist'"),
-        ({"workloads": ["wmt"]}, "not part of protocol mini"),
+        ({"protocol": "v0.5", "workloads": ["finewebedu_lm"]}, r"not part of protocol v0\.5"),
         ({"variants": ["criteo1tb_rsnet"]}, "'criteo1tb_rsnet'"),
         ({"submissions": [{"name": "adamwx", "framework": "jax"}]}, r"'adamwx'.*nadamw, nesterov"),
     ],

@@ -7,10 +7,11 @@ from algoperf.registry import base_of, base_workloads, has_scale, load_spec, var
 from algoperf.spec import Target, UsageError, replace
 
 
-def test_the_eight_workloads_and_their_variants_are_found():
-    assert set(base_workloads()) == set(PROTOCOLS["v0.6"].workloads)
-    assert len(workload_names()) == 8 * 4
-    assert all(len(variants(base)) == 3 for base in base_workloads())
+def test_the_nine_workloads_and_their_variants_are_found():
+    scored = PROTOCOLS["v0.6"].workloads
+    assert set(base_workloads()) == {*scored, "finewebedu_lm"}
+    assert len(workload_names()) == 8 * 4 + 1
+    assert all(len(variants(base)) == 3 for base in scored)
 
 
 @pytest.mark.parametrize("name", workload_names())
@@ -41,6 +42,12 @@ def test_every_held_out_is_a_variant_of_a_scored_workload():
             assert base_of(name) in protocol.workloads
 
 
+def test_a_workload_that_was_not_made_small_says_so(monkeypatch):
+    monkeypatch.delattr("workloads.wmt.spec.MINI")
+    with pytest.raises(UsageError, match=r"wmt has no mini scale yet; criteo1tb, .* have"):
+        load_spec("wmt", "mini")
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda protocol: protocol.name)
 def test_every_workload_of_a_protocol_has_its_budget(protocol):
     for name in (*protocol.workloads, *protocol.held_out):
@@ -63,8 +70,6 @@ def test_what_is_unknown_is_named_with_what_is_known():
         load_spec("mnist")
     with pytest.raises(UsageError, match=r"'tiny'.*full, mini"):
         load_spec("ogbg", "tiny")
-    with pytest.raises(UsageError, match=r"wmt has no mini scale yet"):
-        load_spec("wmt", "mini")
     with pytest.raises(UsageError, match=r"'v9'.*v0\.5, v0\.6, mini"):
         load_protocol("v9")
     with pytest.raises(UsageError, match=r"'depth'.*stage_sizes"):
