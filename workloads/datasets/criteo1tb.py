@@ -31,7 +31,7 @@ from algoperf.store import (
     written_part,
 )
 from workloads.datasets.farmhash import fingerprint64
-from workloads.datasets.source import Batch, RowSource, Source
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 
 # The number of buckets that the strings of each column are hashed into.
 # fmt: off
@@ -59,9 +59,7 @@ _INTEGER_NAMES, _STRING_NAMES = _NAMES[: 1 + INTEGERS], _NAMES[1 + INTEGERS :]
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; the licence of the Criteo logs has to be accepted by a person."""
-    if source is None:
-        raise UsageError("Criteo 1TB has to be downloaded by hand (see docs/data.md); give its folder as --source DIR.")
-    return source
+    return downloaded_by_hand(source, "Criteo 1TB")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:

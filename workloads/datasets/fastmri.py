@@ -35,7 +35,7 @@ from algoperf.store import (
 from workloads.datasets.augment import uniform
 from workloads.datasets.kspace import image, sampled_columns, transformed_columns
 from workloads.datasets.philox import stateless_uniform
-from workloads.datasets.source import Batch, RowSource, Source
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 
 TRAIN_FOLDER, VAL_FOLDER = "knee_singlecoil_train", "knee_singlecoil_val"
 VALIDATION_FILES, VAL_FILES = 100, 199
@@ -51,9 +51,7 @@ INDEX = np.dtype([("offset", "<i8"), ("columns", "<i4"), ("volume_max", "<f4")])
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; the agreement of the fastMRI data has to be accepted by a person."""
-    if source is None:
-        raise UsageError("fastMRI has to be downloaded by hand (see docs/data.md); give its folder as --source DIR.")
-    return source
+    return downloaded_by_hand(source, "fastMRI")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:

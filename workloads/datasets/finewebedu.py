@@ -39,7 +39,7 @@ from algoperf.store import (
     written_part,
 )
 from workloads.datasets import gpt2
-from workloads.datasets.source import Batch, RowSource, Source
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 
 COLUMN = "text"
 TOKEN = np.dtype("<u2")
@@ -81,11 +81,7 @@ FINEWEBEDU = Documents(
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; the files have about 30 GB."""
-    if source is None:
-        raise UsageError(
-            "FineWeb-Edu has to be downloaded by hand (see docs/data.md); give its folder as --source DIR."
-        )
-    return source
+    return downloaded_by_hand(source, "FineWeb-Edu")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:

@@ -17,15 +17,14 @@ from algoperf.spec import UsageError
 from algoperf.store import FileWriter, Manifest, Part, Progress, build, write_manifest, written_part
 from workloads.datasets.imagenet_raw import Group, groups
 from workloads.datasets.images import INDEX, open_split
+from workloads.datasets.source import downloaded_by_hand
 
 __all__ = ["fetch", "open_split", "prepare"]
 
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; ImageNet can not be downloaded without an account."""
-    if source is None:
-        raise UsageError("ImageNet has to be downloaded by hand (see docs/data.md); give its folder as --source DIR.")
-    return source
+    return downloaded_by_hand(source, "ImageNet")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:

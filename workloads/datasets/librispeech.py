@@ -30,7 +30,7 @@ from algoperf.store import (
 )
 from workloads.datasets.librispeech_raw import Chapter, read_chapters, read_recording
 from workloads.datasets.sentencepieces import Tokenizer, train
-from workloads.datasets.source import Batch, RowSource, Source
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 
 TOKENIZER = "tokenizer.model"
 CHAPTERS_PER_PART = 32  # about 0.6 GB of samples
@@ -72,11 +72,7 @@ LIBRISPEECH = Corpus(
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; the archives have 60 GB."""
-    if source is None:
-        raise UsageError(
-            "LibriSpeech has to be downloaded by hand (see docs/data.md); give its folder as --source DIR."
-        )
-    return source
+    return downloaded_by_hand(source, "LibriSpeech")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:

@@ -37,7 +37,7 @@ from workloads.datasets.ogbg_raw import (
     read_nodes,
     read_split,
 )
-from workloads.datasets.source import Batch, Source
+from workloads.datasets.source import Batch, Source, downloaded_by_hand
 
 # How many nodes and edges, in both directions, a batch has room for, for each graph.
 NODES_PER_GRAPH, EDGES_PER_GRAPH = 26, 56
@@ -48,11 +48,7 @@ BYTES_PER_LABEL_ROW = 512  # more than a graph's labels and counts have
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; no package has the archive."""
-    if source is None:
-        raise UsageError(
-            "ogbg-molpcba has to be downloaded by hand (see docs/data.md); give its folder as --source DIR."
-        )
-    return source
+    return downloaded_by_hand(source, "ogbg-molpcba")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:

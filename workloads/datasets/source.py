@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from algoperf.spec import Split
+from algoperf.spec import Split, UsageError
 from algoperf.store import Progress
 
 # The official keys `inputs`, `targets` and `weights`, and what else a workload needs. A value is an array, or a tuple
@@ -72,6 +72,13 @@ class RowSource(abc.ABC):
     def read(
         self, indices: np.ndarray, epochs: np.ndarray, rows: slice, size: int, seed: int, pool: ThreadPoolExecutor
     ) -> Batch: ...
+
+
+def downloaded_by_hand(source: Path | None, what: str) -> Path:
+    """`source`, the folder with raw files that can not be fetched. Raises UsageError where nobody gave it."""
+    if source is None:
+        raise UsageError(f"{what} has to be downloaded by hand (see docs/data.md); give its folder as --source DIR.")
+    return source
 
 
 def equal_parts(count: int, num_parts: int) -> np.ndarray:

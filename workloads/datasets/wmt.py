@@ -32,7 +32,7 @@ from algoperf.store import (
 )
 from workloads.datasets.packing import lay_out, pack
 from workloads.datasets.sentencepieces import Tokenizer, train
-from workloads.datasets.source import Batch, RowSource, Source, equal_parts
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand, equal_parts
 from workloads.datasets.wmt_raw import Block, find_blocks, sample
 
 TOKENIZER = "tokenizer.model"
@@ -61,11 +61,7 @@ WMT = ParallelText(
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; the corpora have different terms, and their archives another layout."""
-    if source is None:
-        raise UsageError(
-            "the text of WMT has to be downloaded by hand (see docs/data.md); give its folder as --source DIR."
-        )
-    return source
+    return downloaded_by_hand(source, "the text of WMT")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:

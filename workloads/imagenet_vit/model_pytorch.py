@@ -3,7 +3,6 @@
 The twin of `model_jax.py`.
 """
 
-import functools
 from typing import ClassVar
 
 import torch
@@ -15,7 +14,7 @@ from workloads.imagenet_vit.positions import sincos_2d
 from workloads.layers.attention_pytorch import Key, Out, Query, Value, initialized
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
-from workloads.layers.pytorch import Conv, dropout, lecun_normal
+from workloads.layers.pytorch import Conv, constant, dropout, lecun_normal
 from workloads.layers.transformer_pytorch import mlp_linear
 
 
@@ -116,12 +115,6 @@ class AttentionPool(nn.Module):
 POOLS = {"gap": MeanPool, "map": AttentionPool}
 
 
-@functools.cache
-def positions(rows: int, columns: int, width: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Where each patch is, (rows * columns, width), on the device: brought there once and not at each step."""
-    return torch.from_numpy(sincos_2d(rows, columns, width)).to(device, dtype)
-
-
 class ViT(nn.Module):
     """Images (B, 3, H, W) -> logits (B, num_classes). norm: "pre" or "post"; pool: "gap" or "map"."""
 
@@ -152,7 +145,7 @@ class ViT(nn.Module):
     def forward(self, inputs: torch.Tensor, ctx: ForwardContext) -> torch.Tensor:
         x = self.patches(inputs)
         _, width, rows, columns = x.shape
-        x = x.flatten(2).transpose(1, 2) + positions(rows, columns, width, x.dtype, x.device)
+        x = x.flatten(2).transpose(1, 2) + constant(sincos_2d, rows, columns, width, dtype=x.dtype, device=x.device)
         x = dropout(x, ctx)
         for block in self.blocks:
             x = block(x, ctx)

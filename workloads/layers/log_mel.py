@@ -1,4 +1,4 @@
-"""The constants of the log-mel front end that the speech models have.
+"""The constants of the log-mel front end that the speech models have, and of SpecAugment on what comes out of it.
 
 Frames of 25 ms every 10 ms at 16 kHz, 80 bins, normalised bin by bin by means and deviations over LibriSpeech. Sources:
 the numbers are those of Lingvo's front end for speech recognition, which AlgoPerf took over; mel scale of HTK.
@@ -13,6 +13,10 @@ FFT_SIZE = 512
 PREEMPHASIS = 0.97
 NUM_BINS = 80
 LOG_FLOOR = 1e-5
+
+# Of the length of a recording, the longest part that one mask of SpecAugment hides; and the most frequencies.
+TIME_MASK_SHARE = 0.05
+FREQ_MASK_BINS = 27
 
 MEAN = np.array([
     -7.6047816, -7.1206226, -6.8864245, -6.870577, -6.966772, -7.1084094, -6.9528027, -6.783994, -6.619552,
@@ -36,6 +40,11 @@ STD = np.array([
     3.5921023, 3.587049, 3.580657, 3.5731068, 3.5617533, 3.5498073, 3.5527375, 3.5475366, 3.538785, 3.5256178,
     3.5031836, 3.4922726, 3.4879646, 3.4725595, 3.455839, 3.4351828, 3.4284294, 3.429917,
 ], np.float32)  # fmt: skip
+
+
+def normalisation() -> np.ndarray:
+    """Mean and deviation of each bin, (2, 80) float32."""
+    return np.stack([MEAN, STD])
 
 
 def num_frames(num_samples: int) -> int:

@@ -132,6 +132,14 @@ class Embedding(nn.Module):
         return functional.embedding(ids, self.weight)
 
 
+@functools.cache
+def constant(
+    array_of: Callable[..., np.ndarray], *arguments: int, dtype: torch.dtype, device: torch.device
+) -> torch.Tensor:
+    """`array_of(*arguments)` on the device: brought there once and not at each step."""
+    return torch.from_numpy(array_of(*arguments)).to(device, dtype)
+
+
 def max_pool(x: torch.Tensor) -> torch.Tensor:
     """The largest value of each 3x3 window, stride 2, one pixel of padding: (B, C, H, W) -> (B, C, ceil(H/2), ...)."""
     return functional.max_pool2d(x, kernel_size=3, stride=2, padding=1)

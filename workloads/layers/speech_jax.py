@@ -19,10 +19,6 @@ from workloads.layers.attention_jax import XAVIER
 from workloads.layers.context import ForwardContext
 from workloads.layers.jax import Conv, Leaf
 
-# Of the length of a recording, the longest part that one mask of SpecAugment hides; and the most frequencies.
-_TIME_MASK_SHARE = 0.05
-_FREQ_MASK_BINS = 27
-
 
 def linear(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
     return nnx.Linear(in_features, out_features, kernel_init=XAVIER, rngs=rngs)
@@ -52,9 +48,9 @@ def spec_augment(
     times_key, bins_key = jax.random.split(jax.random.fold_in(ctx.rng, next(ctx.sites)))
     lengths = (1 - paddings).sum(1)
     batch, num_frames, num_bins = features.shape
-    hidden_times = _hidden(times_key, time_masks, num_frames, lengths, _TIME_MASK_SHARE * lengths)
-    everywhere = jnp.full(batch, num_bins, features.dtype)
-    hidden_bins = _hidden(bins_key, freq_masks, num_bins, everywhere, jnp.full(batch, _FREQ_MASK_BINS, features.dtype))
+    hidden_times = _hidden(times_key, time_masks, num_frames, lengths, log_mel.TIME_MASK_SHARE * lengths)
+    everywhere, longest = (jnp.full(batch, bins, lengths.dtype) for bins in (num_bins, log_mel.FREQ_MASK_BINS))
+    hidden_bins = _hidden(bins_key, freq_masks, num_bins, everywhere, longest)
     return jnp.where(hidden_times[:, :, None] | hidden_bins[:, None, :], 0.0, features)
 
 

@@ -5,7 +5,6 @@ Paddings are float tensors (B, T) in which 1 marks padding, at the end of a sequ
 reaches the others.
 """
 
-import functools
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -17,28 +16,20 @@ from algoperf.spec import ParameterType
 from workloads.layers import log_mel
 from workloads.layers.attention_pytorch import initialized
 from workloads.layers.context import ForwardContext
-from workloads.layers.pytorch import Conv
-
-# Of the length of a recording, the longest part that one mask of SpecAugment hides; and the most frequencies.
-_TIME_MASK_SHARE = 0.05
-_FREQ_MASK_BINS = 27
+from workloads.layers.pytorch import Conv, constant
 
 
 def linear(in_features: int, out_features: int) -> nn.Linear:
     return initialized(nn.Linear, in_features, out_features)
 
 
-@functools.cache
-def _constants(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """Window, mel matrix, means and deviations, brought to the device once and not at each step."""
-    arrays = (log_mel.window(), log_mel.mel_matrix(), log_mel.MEAN, log_mel.STD)
-    return tuple(torch.from_numpy(array).to(device, dtype) for array in arrays)
-
-
 def log_mel_features(audio: torch.Tensor, paddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Audio (B, S) in the range of 16 bits -> features (B, T, 80), and their paddings; a frame that begins in the
     padding is padding."""
-    window, mel_matrix, mean, std = _constants(audio.dtype, audio.device)
+    window, mel_matrix, (mean, std) = (
+        constant(array_of, dtype=audio.dtype, device=audio.device)
+        for array_of in (log_mel.window, log_mel.mel_matrix, log_mel.normalisation)
+    )
     audio = audio * (1 - paddings) * log_mel.SAMPLE_SCALE
     # The first sample of a frame would be treated otherwise, but the window is zero there.
     audio = audio - log_mel.PREEMPHASIS * nn.functional.pad(audio, (1, 0))[:, :-1]
@@ -58,10 +49,9 @@ def spec_augment(
         return features
     lengths = (1 - paddings).sum(1)
     _, num_frames, num_bins = features.shape
-    hidden_times = _hidden(time_masks, num_frames, lengths, _TIME_MASK_SHARE * lengths)
-    hidden_bins = _hidden(
-        freq_masks, num_bins, torch.full_like(lengths, num_bins), torch.full_like(lengths, _FREQ_MASK_BINS)
-    )
+    hidden_times = _hidden(time_masks, num_frames, lengths, log_mel.TIME_MASK_SHARE * lengths)
+    everywhere, longest = (torch.full_like(lengths, bins) for bins in (num_bins, log_mel.FREQ_MASK_BINS))
+    hidden_bins = _hidden(freq_masks, num_bins, everywhere, longest)
     return features.masked_fill(hidden_times[:, :, None] | hidden_bins[:, None, :], 0.0)
 
 

@@ -1,6 +1,5 @@
 """Conformer (Gulati et al. 2020) with CTC in PyTorch. The twin of `model_jax.py`."""
 
-import functools
 import math
 from typing import ClassVar
 
@@ -13,7 +12,7 @@ from workloads.layers.attention_pytorch import Key, Out, Query, Value, initializ
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
 from workloads.layers.positions import sinusoids
-from workloads.layers.pytorch import ACTIVATIONS, dropout
+from workloads.layers.pytorch import ACTIVATIONS, constant, dropout
 from workloads.layers.speech_pytorch import (
     BatchNorm,
     LayerNorm,
@@ -148,12 +147,6 @@ class Block(nn.Module):
 BLOCK_NORMS = {"layer": LayerNorm, "none": lambda width: None}
 
 
-@functools.cache
-def positions(length: int, width: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Where each frame is, (length, width), on the device: brought there once and not at each step."""
-    return torch.from_numpy(sinusoids(length, width)).to(device, dtype)
-
-
 class Conformer(nn.Module):
     """Audio (B, S) and its paddings -> logits (B, T, vocab_size) and their paddings. block_norm: "layer" or "none"."""
 
@@ -185,7 +178,7 @@ class Conformer(nn.Module):
         features, paddings = log_mel_features(*inputs)
         features = spec_augment(features, paddings, *self.mask_counts, ctx)
         x, paddings = self.subsampling(features, paddings)
-        x = dropout(x + positions(*x.shape[1:], x.dtype, x.device), ctx)
+        x = dropout(x + constant(sinusoids, *x.shape[1:], dtype=x.dtype, device=x.device), ctx)
         for block in self.blocks:
             x = block(x, paddings, ctx)
         return self.head(self.norm(x)), paddings

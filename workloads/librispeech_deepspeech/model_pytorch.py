@@ -102,7 +102,9 @@ class Recurrence(torch.autograd.Function):
         h = c = torch.zeros_like(hidden[0])
         for gates_now, hidden_now, cell_now in zip(gates, hidden, cells, strict=True):
             i, f, g, o = gates_now.baddbmm_(h, kernel).chunk(4, dim=-1)
-            i.sigmoid_(), f.sigmoid_(), _tanh_(g), o.sigmoid_()
+            for gate in (i, f, o):
+                gate.sigmoid_()
+            _tanh_(g)
             c = torch.mul(f, c, out=cell_now).addcmul_(i, g)
             h = torch.mul(o, _tanh_(c.clone()), out=hidden_now)
         ctx.save_for_backward(hidden, cells, gates, kernel)
@@ -133,7 +135,7 @@ class Recurrence(torch.autograd.Function):
 
 
 def _tanh_(x: torch.Tensor) -> torch.Tensor:
-    """In place; PyTorch's own takes a hundred times as long on few numbers, as it wakes threads for them."""
+    """In place. PyTorch's own wakes threads for however few numbers, which takes 0.1 ms where they wait passively."""
     return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 

@@ -15,7 +15,7 @@ from workloads.layers.attention_pytorch import Key, Out, Query, Value, initializ
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
 from workloads.layers.positions import sinusoids
-from workloads.layers.pytorch import ACTIVATIONS, dropout
+from workloads.layers.pytorch import ACTIVATIONS, constant, dropout
 from workloads.layers.transformer_pytorch import TiedEmbedding, mlp_linear
 from workloads.wmt.model_beam_search_pytorch import beam_search
 
@@ -280,17 +280,11 @@ class Transformer(nn.Module):
     def embed(self, ids: torch.Tensor, positions: torch.Tensor | int, length: int) -> torch.Tensor:
         """ids (B, T), at positions below length -> (B, T, width)."""
         x = self.shared_embedding(ids)
-        return x + sinusoids_on(x.device, x.dtype, length, x.shape[-1])[positions]
+        return x + constant(sinusoids, length, x.shape[-1], dtype=x.dtype, device=x.device)[positions]
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         x = x if self.decoder_norm is None else self.decoder_norm(x)
         return self.shared_embedding.scores(x * x.shape[-1] ** -0.5)
-
-
-@functools.cache
-def sinusoids_on(device: torch.device, dtype: torch.dtype, length: int, width: int) -> torch.Tensor:
-    """The sinusoids on the device: brought there once and not at each step."""
-    return torch.from_numpy(sinusoids(length, width)).to(device, dtype)
 
 
 MODEL = Transformer
