@@ -17,8 +17,8 @@ score: $(INSTALLED)  ## run the mini benchmark and show its leaderboard
 	@cat $(RESULTS)/*/leaderboard.txt
 	@ls $(RESULTS)/*/report.html | sed 's/^/report: /'
 
-test: $(INSTALLED)  ## run all tests
-	python -m pytest
+test: $(INSTALLED)  ## run all tests, two files at a time
+	python -m pytest -n 2 --dist loadfile
 
 packages:  ## install the Debian packages of the tests on a real Slurm (as root); without them these tests are skipped
 	apt-get update -qq

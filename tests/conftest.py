@@ -1,5 +1,6 @@
 """What the tests share: the prepared mini data, and a trial of the real loop that is cheap."""
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -12,21 +13,26 @@ pytest_plugins = ["tests.slurm_cluster"]
 
 REPOSITORY = Path(__file__).parent.parent
 
-# Read where JAX and PyTorch are imported, by the tests and by the processes that they start.
-_COMPILED = tempfile.TemporaryDirectory(prefix="algoperf_compiled_")
-os.environ |= {
-    # The same small models are trained again and again; each is compiled once.
-    "JAX_COMPILATION_CACHE_DIR": _COMPILED.name,
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
-    # Several processes share the cores: PyTorch's threads would burn them while they wait.
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
+# Read where JAX and PyTorch are imported, by the tests and by the processes that they start. Where several processes
+# test at once, theirs is what the first one sets.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _COMPILED = tempfile.TemporaryDirectory(prefix="algoperf_compiled_")
+    os.environ |= {
+        # The same small models are trained again and again; each is compiled once.
+        "JAX_COMPILATION_CACHE_DIR": _COMPILED.name,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        # Several processes share the cores: PyTorch's threads would burn them while they wait.
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The mini data, fetched and prepared by the real code where `make score` has not done it yet."""
     folder = REPOSITORY / "data"
+    folder.mkdir(exist_ok=True)
+    lock = (folder / ".tests").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, at this function's end: one process prepares
     for dataset in ("fashion_mnist", "nyc_flights", "heads", "asterisk_prompts", "moleculeace", "trans_de_en", "sotu"):
         prepare_dataset(dataset, folder, None, lambda what, done, total: None)
     return folder
