@@ -18,7 +18,7 @@ from algoperf.submission import as_hyperparameters
 @pytest.mark.parametrize("step_hint", [1, 7, 100])
 def test_schedules_are_the_same_in_both_frameworks(warmup_factor, step_hint):
     point = {"learning_rate": 2.0, "warmup_factor": warmup_factor, "decay_steps_factor": 0.9, "end_factor": 0.01}
-    for name in ("warmup_cosine", "warmup_linear"):
+    for name in ("warmup_cosine", "warmup_linear", "warmup_constant"):
         in_jax, in_pytorch = (
             getattr(module, name)(as_hyperparameters(point), step_hint) for module in (schedules_jax, schedules_pytorch)
         )
@@ -55,7 +55,7 @@ def test_the_jax_step_is_compiled_once_and_state_is_not_copied():
         submission.init_optimizer_state(Workload(), params, None, SimpleNamespace(_asdict=dict), None)
     )
     batch = backend.place_batch({"inputs": np.ones((4, 3), np.float32), "targets": np.zeros((4, 1), np.float32)})
-    _, step = state
+    step = state.step
     for number in range(4):
         before = params
         state, params, _ = submission.update_params(

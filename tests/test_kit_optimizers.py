@@ -25,6 +25,7 @@ GRADIENTS = [{name: _RNG.normal(size=shape) for name, shape in SHAPES.items()} f
 
 WARMUP = {"learning_rate": 0.1, "one_minus_beta1": 0.1, "weight_decay": 0.3, "warmup_factor": 0.2}
 ADAM = {**WARMUP, "beta2": 0.95}
+SCHEDULE_FREE = {**ADAM, "r": 0.75}
 LINEAR = {**WARMUP, "decay_steps_factor": 0.9, "end_factor": 0.01}
 
 
@@ -79,45 +80,76 @@ def nesterov(p, gradients):
     return p
 
 
-def run_jax(optimizer, hyperparameters):
+def schedule_free_adamw(p, gradients):
+    """Defazio et al. 2024, algorithm 1: z is stepped, x is its average; the gradient and the decay are at y.
+
+    As its authors' package has it: Adam's correction of the second moment is no part of the weights of the average.
+    Returns y, where training goes on, and x, which is evaluated.
+    """
+    x = y = z = p
+    v = weights = 0.0
+    for t, g in enumerate(gradients, start=1):
+        rate = 0.1 * min(1, t / 2)
+        v = 0.95 * v + 0.05 * g**2
+        z = z - rate * (g / (np.sqrt(v / (1 - 0.95**t)) + 1e-8) + 0.3 * y)
+        weight = t**0.75 * rate**2
+        weights += weight
+        x = (1 - weight / weights) * x + weight / weights * z
+        y = 0.9 * x + 0.1 * z
+    return y, x
+
+
+def run_jax(submission, hyperparameters):
+    """What is trained and what is evaluated after the steps, in the canonical layouts."""
     with jax.enable_x64(True):
-        transformation = optimizer(hyperparameters, WORKLOAD)
+        transformation = submission.optimizer(hyperparameters, WORKLOAD)
         params = to_jax(START)
         state = transformation.init(params)
         update = jax.jit(transformation.update)
         for gradients in GRADIENTS:
             updates, state = update(to_jax(gradients), state, params)
             params = optax.apply_updates(params, updates)
-        return {name: np.transpose(params[name], np.argsort(axes)) for name, axes in AXES.items()}
+        evaluated = params if submission.average is None else submission.average.evaluated(state, params)
+        return from_jax(params), from_jax(evaluated)
 
 
 def to_jax(arrays):
     return {name: jnp.asarray(np.transpose(array, AXES[name])) for name, array in arrays.items()}
 
 
-def run_pytorch(optimizer, hyperparameters):
+def from_jax(params):
+    return {name: np.transpose(params[name], np.argsort(axes)) for name, axes in AXES.items()}
+
+
+def run_pytorch(submission, hyperparameters):
     model = torch.nn.ParameterDict({name: torch.tensor(array) for name, array in START.items()})
-    torch_optimizer, schedule = optimizer(model, hyperparameters, WORKLOAD)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(torch_optimizer, schedule)
+    state = submission.init_optimizer_state(WORKLOAD, model, None, hyperparameters, None)
     for gradients in GRADIENTS:
         for name, parameter in model.items():
             parameter.grad = torch.tensor(gradients[name])
-        torch_optimizer.step()
-        scheduler.step()
-    return {name: parameter.detach().numpy() for name, parameter in model.items()}
+        for stepping in (*state["optimizers"], *state["schedulers"]):
+            if submission.average is not None and stepping in state["optimizers"]:
+                submission.average.trained(stepping)
+            stepping.step()
+    trained = {name: parameter.detach().numpy().copy() for name, parameter in model.items()}
+    submission.prepare_for_eval(WORKLOAD, model, None, None, None, None, state, [], STEPS, None)
+    return trained, {name: parameter.detach().numpy() for name, parameter in model.items()}
 
 
 RUN = {"jax": run_jax, "pytorch": run_pytorch}
 
 
+CASES = [(adamw, ADAM), (nadamw, ADAM), (momentum, LINEAR), (nesterov, LINEAR), (schedule_free_adamw, SCHEDULE_FREE)]
+
+
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize(
-    ("equations", "point"), [(adamw, ADAM), (nadamw, ADAM), (momentum, LINEAR), (nesterov, LINEAR)]
-)
+@pytest.mark.parametrize(("equations", "point"), CASES, ids=[equations.__name__ for equations, _ in CASES])
 def test_ten_steps_follow_the_published_equations(framework, equations, point):
-    optimizer = importlib.import_module(f"submissions.{equations.__name__}.{framework}").optimizer
-    found = RUN[framework](optimizer, as_hyperparameters(point))
+    module = importlib.import_module(f"submissions.{equations.__name__}.{framework}")
+    trained, evaluated = RUN[framework](module.submission, as_hyperparameters(point))
     for name, start in START.items():
         expected = equations(start, [gradients[name] for gradients in GRADIENTS])
-        # The rates of optax's linear schedules are float32.
-        np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-7, err_msg=name)
+        expected = expected if isinstance(expected, tuple) else (expected, expected)
+        # Some of the rates that optax computes are float32.
+        np.testing.assert_allclose(trained[name], expected[0], rtol=1e-5, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(evaluated[name], expected[1], rtol=1e-5, atol=1e-7, err_msg=name)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from algoperf.kit.hyperparameters import warmup_steps
@@ -30,3 +31,9 @@ def warmup_linear(hyperparameters: Any, step_hint: int) -> optax.Schedule:
         ],
         [warmup],
     )
+
+
+def warmup_constant(hyperparameters: Any, step_hint: int) -> optax.Schedule:
+    """Linear during the warm-up, whose first step is already one of it, then constant."""
+    learning_rate, warmup = hyperparameters.learning_rate, warmup_steps(hyperparameters, step_hint)
+    return lambda step: learning_rate * jnp.minimum(1.0, (step + 1) / max(warmup, 1))

@@ -33,3 +33,9 @@ def warmup_linear(hyperparameters: Any, step_hint: int) -> Schedule:
         return 1 + (hyperparameters.end_factor - 1) * min(1.0, (step - warmup) / decay_steps)
 
     return factor
+
+
+def warmup_constant(hyperparameters: Any, step_hint: int) -> Schedule:
+    """Linear during the warm-up, whose first step is already one of it, then constant."""
+    warmup = warmup_steps(hyperparameters, step_hint)
+    return lambda step: min(1.0, (step + 1) / max(warmup, 1))
