@@ -1,0 +1,66 @@
+"""The targets as a picture: for each workload the curves of the seeds, and the target that they make."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from scoring.plots import GREY, INK, PALE, PALETTE
+
+_COLUMNS = 3
+_REACHES, _MISSES, _TARGET = PALETTE[0], "#9a9a9a", PALETTE[1]
+
+
+def target_figure(records: Sequence[dict[str, Any]]) -> Figure:
+    """One small picture for each record of `algoperf targets set`: the target's metric on validation, by step."""
+    columns = min(_COLUMNS, len(records))
+    rows = math.ceil(len(records) / columns)
+    figure = Figure(figsize=(0.4 + 3.3 * columns, 0.7 + 2.5 * rows), facecolor="white", layout="constrained")
+    figure.suptitle(
+        "Targets: the median of the best validation values of the seeds of the best point",
+        x=0.01, ha="left", fontsize=11 if columns > 1 else 7, color=INK, weight="bold",
+    )  # fmt: skip
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, record in zip(grid, records, strict=False):
+        _draw(axes, record)
+    for axes in list(grid)[len(records) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def _draw(axes: Axes, record: dict[str, Any]) -> None:
+    target = record["target"]["validation"]
+    for seed in record["seeds"]:
+        steps, values = zip(*seed["curve"], strict=True) if seed["curve"] else ((), ())
+        values = [math.nan if value is None else value for value in values]
+        color = _REACHES if seed["reaches"] else _MISSES
+        axes.plot(steps, values, color=color, linewidth=1.3, zorder=3 if seed["reaches"] else 2)
+        if seed["validation"] is not None:
+            axes.plot(seed["step"], seed["validation"], "o", markersize=3.5, color=color, zorder=4)
+    axes.axhline(target, color=_TARGET, linewidth=1.2, linestyle=(0, (5, 1.5)), zorder=1)
+    axes.set_ylim(*_limits(record))
+    axes.set_xlim(0, record["steps"])
+    style = dict(fontsize=8, parse_math=False)
+    axes.set_title(record["workload"], loc="left", fontsize=9.5, color=INK, weight="bold", parse_math=False)
+    axes.set_title(f"{target:.4g}", loc="right", color=_TARGET, weight="bold", **style)
+    axes.set_xlabel(f"step, of {record['submission']} trial {record['trial']}", color=GREY, **style)
+    axes.set_ylabel(record["metric"].replace("_", " "), color=GREY, **style)
+    axes.grid(color=PALE, linewidth=0.6)
+    axes.tick_params(colors=GREY, length=0, labelsize=8)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _limits(record: dict[str, Any]) -> tuple[float, float]:
+    """The values of the last two thirds: the first ones are often far off."""
+    later = [
+        value
+        for seed in record["seeds"]
+        for step, value in seed["curve"]
+        if value is not None and step >= record["steps"] / 3
+    ]
+    low, high = min([*later, record["target"]["validation"]]), max([*later, record["target"]["validation"]])
+    margin = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
+    return low - margin, high + margin
