@@ -1,0 +1,32 @@
+"""Learning rates by step, as optax has them; the twin of `schedules_pytorch.py`."""
+
+from typing import Any
+
+import optax
+
+from algoperf.kit.hyperparameters import warmup_steps
+
+
+def warmup_cosine(hyperparameters: Any, step_hint: int) -> optax.Schedule:
+    """Linear from 0 during the warm-up, then a cosine to 0 at `step_hint`."""
+    learning_rate, warmup = hyperparameters.learning_rate, warmup_steps(hyperparameters, step_hint)
+    return optax.join_schedules(
+        [
+            optax.linear_schedule(0.0, learning_rate, warmup),
+            optax.cosine_decay_schedule(learning_rate, max(step_hint - warmup, 1)),
+        ],
+        [warmup],
+    )
+
+
+def warmup_linear(hyperparameters: Any, step_hint: int) -> optax.Schedule:
+    """Linear from 0 during the warm-up, linear to `end_factor` of the rate over `decay_steps_factor` of the rest."""
+    learning_rate, warmup = hyperparameters.learning_rate, warmup_steps(hyperparameters, step_hint)
+    decay_steps = max(int((step_hint - warmup) * hyperparameters.decay_steps_factor), 1)
+    return optax.join_schedules(
+        [
+            optax.linear_schedule(0.0, learning_rate, warmup),
+            optax.linear_schedule(learning_rate, learning_rate * hyperparameters.end_factor, decay_steps),
+        ],
+        [warmup],
+    )
