@@ -48,7 +48,9 @@ class Config(Strict):
     """An experiment."""
 
     protocol: Literal[tuple(PROTOCOLS)] = pydantic.Field(description="the version of the benchmark")
-    rulesets: list[Literal[RULESETS]] = pydantic.Field(["external"], min_length=1, description="how hyperparameters are tuned")
+    rulesets: list[Literal[RULESETS]] = pydantic.Field(
+        ["external"], min_length=1, description="how hyperparameters are tuned"
+    )
     submissions: list[SubmissionEntry] = pydantic.Field(min_length=1, description="who is compared")
     workloads: list[str] | Literal["all"] = pydantic.Field("all", description="names, or all of the protocol's")
     variants: list[str] | Literal["all", "none"] = pydantic.Field(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from algoperf import submission
 from algoperf.config import Config
-from algoperf.protocol import RULESETS, TARGET_SETTING, Ruleset, load_protocol
+from algoperf.protocol import RULESETS, TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.registry import base_of, load_spec, variants
 from algoperf.search import Point
 from algoperf.spec import FRAMEWORKS, Framework, UsageError
@@ -96,8 +96,13 @@ def target_search(config: Config) -> dict[str, list[Trial]]:
 
 def target_repeats(config: Config, best: Trial) -> list[Trial]:
     """The second phase: the best trial of a workload's search again, with other seeds."""
-    seeds = config.target_setting.seeds or load_protocol(config.protocol).target_setting.seeds
-    return [dataclasses.replace(best, study=study) for study in range(1, seeds + 1)]
+    return [dataclasses.replace(best, study=study) for study in range(1, target_setting(config).seeds + 1)]
+
+
+def target_setting(config: Config) -> TargetSetting:
+    """The protocol's, with fewer points or seeds where the config asks for fewer."""
+    asked = config.target_setting.model_dump(exclude_none=True)
+    return dataclasses.replace(load_protocol(config.protocol).target_setting, **asked)
 
 
 def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Ruleset, str], list[Point]]:
@@ -118,8 +123,9 @@ def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Rules
 
 
 def _num_trials(config: Config, ruleset: Ruleset) -> int:
-    asked = config.target_setting.points if ruleset == TARGET_SETTING else None
-    return asked or load_protocol(config.protocol).num_trials(ruleset)
+    if ruleset == TARGET_SETTING:
+        return target_setting(config).points
+    return load_protocol(config.protocol).num_trials(ruleset)
 
 
 def workloads(config: Config) -> list[str]:

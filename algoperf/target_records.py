@@ -5,6 +5,7 @@ A record holds all that a target was made of: the search, the curve of each seed
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import re
@@ -156,9 +157,7 @@ def write_record(best_point: Path, results: Path, seeds: int, out: Path) -> dict
     """
     found = _read(best_point)
     trial = best_trial(best_point)
-    runs = [
-        read_run(results / dataclasses.replace(trial, study=study).folder) for study in range(1, seeds + 1)
-    ]
+    runs = [read_run(results / dataclasses.replace(trial, study=study).folder) for study in range(1, seeds + 1)]
     made = targets.set_target(runs, _target(trial.protocol, trial.workload))
     protocol = load_protocol(trial.protocol)
     spec = load_spec(trial.workload, protocol.scale)
@@ -230,31 +229,13 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def table(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each target, in the columns of `targets.csv`; runtimes are in seconds."""
-    return [
-        dict(
-            zip(
-                _TABLE_COLUMNS,
-                (
-                    *(record[name] for name in ("workload", "metric", "goal")),
-                    *record["target"].values(),
-                    *(record[name] for name in ("submission", "trial")),
-                    len(record["seeds"]),
-                    sum(seed["reaches"] for seed in record["seeds"]),
-                    *(record[name] for name in ("steps", "runtime", "max_runtime")),
-                ),
-                strict=True,
-            )
-        )
-        for record in records
-    ]
-
-
 def write_table(records: Iterable[dict[str, Any]], out: Path) -> None:
-    lines = [dict(zip(_TABLE_COLUMNS, _TABLE_COLUMNS, strict=True)), *table(records)]
-    write_atomically(out, "".join(",".join(_cell(line[name]) for name in _TABLE_COLUMNS) + "\n" for line in lines).encode())
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value)
+    """A row for each target; runtimes are in seconds."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _TABLE_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        seeds = record["seeds"]
+        reaching = sum(seed["reaches"] for seed in seeds)
+        writer.writerow({**record, **record["target"], "seeds": len(seeds), "reaching": reaching})
+    write_atomically(out, text.getvalue().encode())

@@ -100,9 +100,10 @@ def validation_target(values: Sequence[float], goal: Goal) -> float:
     """
     median = statistics.median(worst_possible(goal) if math.isnan(value) else value for value in values)
     if not math.isfinite(median):
+        without = sum(not math.isfinite(value) for value in values)
         raise InfrastructureError(
-            f"{sum(not math.isfinite(value) for value in values)} of {len(values)} seeds have no value of the metric, so "
-            "there is no target: the best point of the search does not train reliably."
+            f"{without} of {len(values)} seeds have no value of the metric, so there is no target: the best point of "
+            "the search does not train reliably."
         )
     return median
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status, target_records
-from algoperf.protocol import TARGET_SETTING, Ruleset, load_protocol
+from algoperf.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.registry import load_spec
 from algoperf.search import Point
 from algoperf.spec import InfrastructureError, Scale, UsageError
@@ -112,6 +112,10 @@ class Experiment:
     @functools.cached_property
     def _target_search(self) -> dict[str, list[plan.Trial]]:
         return plan.target_search(self.config)
+
+    @property
+    def target_setting(self) -> TargetSetting:
+        return plan.target_setting(self.config)
 
     @property
     def targets(self) -> str:

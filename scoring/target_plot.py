@@ -7,9 +7,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scoring.plots import GREY, INK, PALE, PALETTE
+from scoring.plots import PALETTE
 
 _COLUMNS = 3
+_INK, _GREY, _PALE = "0.13", "0.4", "0.89"
 _REACHES, _MISSES, _TARGET = PALETTE[0], "#9a9a9a", PALETTE[1]
 
 
@@ -20,7 +21,7 @@ def target_figure(records: Sequence[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(0.4 + 3.3 * columns, 0.7 + 2.5 * rows), facecolor="white", layout="constrained")
     figure.suptitle(
         "Targets: the median of the best validation values of the seeds of the best point",
-        x=0.01, ha="left", fontsize=11 if columns > 1 else 7, color=INK, weight="bold",
+        x=0.01, ha="left", fontsize=11 if columns > 1 else 7, color=_INK, weight="bold",
     )  # fmt: skip
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for axes, record in zip(grid, records, strict=False):
@@ -43,12 +44,12 @@ def _draw(axes: Axes, record: dict[str, Any]) -> None:
     axes.set_ylim(*_limits(record))
     axes.set_xlim(0, record["steps"])
     style = dict(fontsize=8, parse_math=False)
-    axes.set_title(record["workload"], loc="left", fontsize=9.5, color=INK, weight="bold", parse_math=False)
+    axes.set_title(record["workload"], loc="left", fontsize=9.5, color=_INK, weight="bold", parse_math=False)
     axes.set_title(f"{target:.4g}", loc="right", color=_TARGET, weight="bold", **style)
-    axes.set_xlabel(f"step, of {record['submission']} trial {record['trial']}", color=GREY, **style)
-    axes.set_ylabel(record["metric"].replace("_", " "), color=GREY, **style)
-    axes.grid(color=PALE, linewidth=0.6)
-    axes.tick_params(colors=GREY, length=0, labelsize=8)
+    axes.set_xlabel(f"step, of {record['submission']} trial {record['trial']}", color=_GREY, **style)
+    axes.set_ylabel(record["metric"].replace("_", " "), color=_GREY, **style)
+    axes.grid(color=_PALE, linewidth=0.6)
+    axes.tick_params(colors=_GREY, length=0, labelsize=8)
     for side in axes.spines.values():
         side.set_visible(False)
 
