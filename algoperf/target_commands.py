@@ -10,6 +10,8 @@ app = typer.Typer(
     help="Make targets from the trials of target setting; `snakemake targets` runs all of it.",
 )
 
+_WIDTH = 120  # columns of what is printed into a file
+
 Results = Annotated[Path, typer.Option(help="The results folder.")]
 Out = Annotated[Path, typer.Option(help="The file to write.")]
 
@@ -64,7 +66,10 @@ def table(
     figure = target_plot.target_figure(found)
     write_atomically(out / "targets.svg", plots.as_svg(figure))
     write_atomically(out / "targets.png", plots.as_png(figure))
-    Console(highlight=False).print(_printed(found))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print(_printed(found))
 
 
 def _printed(records: list[dict[str, Any]]) -> Any:
@@ -72,17 +77,17 @@ def _printed(records: list[dict[str, Any]]) -> Any:
     from rich.text import Text
 
     printed = Table(title="Targets, as measured and as a spec states them", title_justify="left")
-    for heading in ("workload", "metric", "validation", "test", "for the spec", "best point", "seeds"):
+    for heading in ("workload", "metric", "validation", "test", "for the spec", "best point", "seeds at it"):
         printed.add_column(heading, justify="right" if heading in ("validation", "test") else "left", overflow="fold")
     for record in records:
         reaching = sum(seed["reaches"] for seed in record["seeds"])
         stated = record["rounded"]
         printed.add_row(
             Text(record["workload"]),
-            f"{record['metric']} ({record['goal']})",
+            record["metric"],
             *("" if value is None else f"{value:.6g}" for value in record["target"].values()),
             f"{stated['validation']:g}" + ("" if stated["test"] is None else f", {stated['test']:g}"),
-            Text(f"{record['submission']} trial {record['trial']}"),
-            f"{reaching} of {len(record['seeds'])} reach it",
+            Text(f"{record['submission']}, {record['trial']}"),
+            f"{reaching} of {len(record['seeds'])}",
         )
     return printed

@@ -35,7 +35,7 @@ rule target:
         " --out {output:q}"
 
 
-rule targets:
+rule target_table:
     input:
         [f"{EXPERIMENT.targets}/{workload}.json" for workload in EXPERIMENT.workloads],
     output:
@@ -43,3 +43,14 @@ rule targets:
     localrule: True
     shell:
         "algoperf targets table {input:q} --out $(dirname {output[0]:q})"
+
+
+rule targets:
+    input:
+        # The trials, too: one whose result is gone is run again even where the target is still there.
+        [EXPERIMENT.target_search(workload) for workload in EXPERIMENT.workloads],
+        lambda wildcards: [
+            EXPERIMENT.target_repeats(checkpoints.best_point.get(workload=workload).output[0])
+            for workload in EXPERIMENT.workloads
+        ],
+        rules.target_table.output,

@@ -19,10 +19,8 @@ def target_figure(records: Sequence[dict[str, Any]]) -> Figure:
     columns = min(_COLUMNS, len(records))
     rows = math.ceil(len(records) / columns)
     figure = Figure(figsize=(0.4 + 3.3 * columns, 0.7 + 2.5 * rows), facecolor="white", layout="constrained")
-    figure.suptitle(
-        "Targets: the median of the best validation values of the seeds of the best point",
-        x=0.01, ha="left", fontsize=11 if columns > 1 else 7, color=_INK, weight="bold",
-    )  # fmt: skip
+    style = dict(fontsize=11, color=_INK, weight="bold")
+    figure.suptitle("Targets, and the seeds that made them", x=0.01, ha="left", **style)
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for axes, record in zip(grid, records, strict=False):
         _draw(axes, record)
@@ -55,13 +53,11 @@ def _draw(axes: Axes, record: dict[str, Any]) -> None:
 
 
 def _limits(record: dict[str, Any]) -> tuple[float, float]:
-    """The values of the last two thirds: the first ones are often far off."""
-    later = [
-        value
-        for seed in record["seeds"]
-        for step, value in seed["curve"]
-        if value is not None and step >= record["steps"] / 3
-    ]
-    low, high = min([*later, record["target"]["validation"]]), max([*later, record["target"]["validation"]])
-    margin = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
-    return low - margin, high + margin
+    """The best values, and all of the last two thirds: the first ones are often far off."""
+    shown = [record["target"]["validation"]]
+    for seed in record["seeds"]:
+        shown.append(seed["validation"])
+        shown += [value for step, value in seed["curve"] if step >= record["steps"] / 3]
+    shown = [value for value in shown if value is not None]
+    margin = 0.08 * (max(shown) - min(shown)) or 0.08 * abs(shown[0]) or 1.0
+    return min(shown) - margin, max(shown) + margin
