@@ -27,6 +27,7 @@ include: "rules/data.smk"
 if not EXPERIMENT.config.partial:  # a partial score takes the trials that are there, and runs none
 
     include: "rules/train.smk"
+    include: "rules/targets.smk"
 
 
 include: "rules/score.smk"

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from algoperf import target_commands
 from algoperf.spec import InfrastructureError, UsageError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 data = typer.Typer(no_args_is_help=True, help="Raw files into the prepared store.")
 app.add_typer(data, name="data")
+app.add_typer(target_commands.app, name="targets")
 
 DataDir = Annotated[Path, typer.Option(help="Where prepared data lies.")]
 ProtocolName = Annotated[str, typer.Option(help="mini, v0.5 or v0.6.")]
@@ -158,10 +160,12 @@ def status(
 ) -> None:
     """Every trial of an experiment: done (how), running, failed (why), stopped or waiting."""
     from algoperf import config as configs
-    from algoperf import plan, status
+    from algoperf import plan, status, target_records
 
     experiment = configs.load(config)
-    found = status.statuses(plan.trials(experiment), results or experiment.results_dir)
+    results = results or experiment.results_dir
+    trials = [*plan.trials(experiment), *target_records.begun_trials(experiment, results)]
+    found = status.statuses(trials, results)
     if as_json:
         print(json.dumps([status.as_dict(entry) for entry in found], indent=2))
     else:

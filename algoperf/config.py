@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 import yaml
 
-from algoperf.protocol import PROTOCOLS, Ruleset
+from algoperf.protocol import PROTOCOLS, RULESETS
 from algoperf.spec import Framework, UsageError
 from algoperf.submission import short_name
 
@@ -35,11 +35,22 @@ class SubmissionEntry(Strict):
         return f"{short_name(self.name)}_{self.framework}"
 
 
+class TargetSettingEntry(Strict):
+    """A smaller target setting than the protocol's."""
+
+    points: int | None = pydantic.Field(None, ge=1, description="of each search space; the protocol's where left out")
+    seeds: int | None = pydantic.Field(
+        None, ge=1, description="repetitions of the best point; the protocol's where left out"
+    )
+
+
 class Config(Strict):
     """An experiment."""
 
     protocol: Literal[tuple(PROTOCOLS)] = pydantic.Field(description="the version of the benchmark")
-    rulesets: list[Ruleset] = pydantic.Field(["external"], min_length=1, description="how hyperparameters are tuned")
+    rulesets: list[Literal[RULESETS]] = pydantic.Field(
+        ["external"], min_length=1, description="how hyperparameters are tuned"
+    )
     submissions: list[SubmissionEntry] = pydantic.Field(min_length=1, description="who is compared")
     workloads: list[str] | Literal["all"] = pydantic.Field("all", description="names, or all of the protocol's")
     variants: list[str] | Literal["all", "none"] = pydantic.Field(
@@ -47,6 +58,9 @@ class Config(Strict):
     )
     accelerator: str = pydantic.Field(
         "local", description="the hardware that every trial must run on: a name in profiles/slurm/cluster.yaml"
+    )
+    target_setting: TargetSettingEntry = pydantic.Field(
+        TargetSettingEntry(), description="fewer points or seeds for `targets` than the protocol has"
     )
     partial: bool = pydantic.Field(False, description="score the trials that there are, and run none")
     data_dir: Path = pydantic.Field(Path("data"), description="prepared data")
@@ -57,6 +71,14 @@ class Config(Strict):
         labels = [entry.label for entry in self.submissions]
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"two submissions are both called {twice[0]!r}; rename one of their folders")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _targets_are_set_by_the_protocol(self) -> "Config":
+        of_protocol = PROTOCOLS[self.protocol].target_setting
+        for key, asked in self.target_setting.model_dump(exclude_none=True).items():
+            if asked > (most := getattr(of_protocol, key)):
+                raise ValueError(f"target_setting.{key} is {asked}, but protocol {self.protocol} has {most}")
         return self
 
 

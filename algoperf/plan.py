@@ -5,11 +5,12 @@ A trial's folder and seed follow from what the trial is, so the same command fin
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from algoperf import submission
 from algoperf.config import Config
-from algoperf.protocol import RULESETS, Ruleset, load_protocol
+from algoperf.protocol import RULESETS, TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.registry import base_of, load_spec, variants
 from algoperf.search import Point
 from algoperf.spec import FRAMEWORKS, Framework, UsageError
@@ -19,6 +20,7 @@ from algoperf.spec import FRAMEWORKS, Framework, UsageError
 class Trial:
     """One training run of one hyperparameter point. study counts from 0, trial from 1, as in the official layout.
 
+    Of target setting, study 0 is the search, and each of the others repeats its best trial with a seed of its own.
     submission: the name or path that it is loaded by; label: what it is called in results.
     """
 
@@ -50,8 +52,11 @@ def make_trial(
     """A trial as a command line names it. Raises UsageError for an unknown ruleset or framework."""
     if framework not in FRAMEWORKS:
         raise UsageError(f"there is no framework {framework!r}; the frameworks are {', '.join(FRAMEWORKS)}.")
-    if ruleset not in RULESETS:
-        raise UsageError(f"there is no ruleset {ruleset!r}; the rulesets are {', '.join(RULESETS)}.")
+    if ruleset not in (*RULESETS, TARGET_SETTING):
+        raise UsageError(
+            f"there is no ruleset {ruleset!r}; the rulesets are {', '.join(RULESETS)}, and {TARGET_SETTING} for the "
+            "trials that make the targets."
+        )
     label = f"{submission.short_name(name_or_path)}_{framework}"
     return Trial(protocol, ruleset, name_or_path, label, framework, workload, study, trial)
 
@@ -65,30 +70,62 @@ def seed(protocol: str, label: str, workload: str, study: int, trial: int) -> in
 def trials(config: Config) -> list[Trial]:
     """Every trial of a config: workload by workload, so that a shared dataset stays in the machine's cache."""
     protocol = load_protocol(config.protocol)
-    known = points(config)
+    known = points(config, config.rulesets)
     return [
         Trial(config.protocol, ruleset, entry.name, entry.label, entry.framework, workload, study, trial)
         for workload in workloads(config)
         for ruleset in config.rulesets
         for entry in config.submissions
         for study in range(protocol.studies)
-        for trial in range(1, len(known[entry.label, ruleset]) + 1)
+        for trial in range(1, len(known[entry.label, ruleset, workload]) + 1)
     ]
 
 
-def points(config: Config) -> dict[tuple[str, Ruleset], list[Point]]:
-    """The hyperparameter points of each contestant under each ruleset, by label.
+def target_search(config: Config) -> dict[str, list[Trial]]:
+    """The first phase of target setting: of each workload, every point of every contestant, once."""
+    known = points(config, [TARGET_SETTING])
+    return {
+        workload: [
+            Trial(config.protocol, TARGET_SETTING, entry.name, entry.label, entry.framework, workload, 0, trial)
+            for entry in config.submissions
+            for trial in range(1, len(known[entry.label, TARGET_SETTING, workload]) + 1)
+        ]
+        for workload in workloads(config)
+    }
 
-    As many as the protocol has trials; fewer where a submission lists fewer.
+
+def target_repeats(config: Config, best: Trial) -> list[Trial]:
+    """The second phase: the best trial of a workload's search again, with other seeds."""
+    return [dataclasses.replace(best, study=study) for study in range(1, target_setting(config).seeds + 1)]
+
+
+def target_setting(config: Config) -> TargetSetting:
+    """The protocol's, with fewer points or seeds where the config asks for fewer."""
+    asked = config.target_setting.model_dump(exclude_none=True)
+    return dataclasses.replace(load_protocol(config.protocol).target_setting, **asked)
+
+
+def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Ruleset, str], list[Point]]:
+    """The hyperparameter points of each contestant, by its label, under each ruleset on each workload.
+
+    As many as the protocol has trials, or the config asks for; fewer where a submission lists fewer.
     """
     protocol = load_protocol(config.protocol)
+    paths = {entry.label: submission.find(entry.name, entry.framework) for entry in config.submissions}
     return {
-        (entry.label, ruleset): submission.hyperparameter_points(
-            submission.find(entry.name, entry.framework), protocol, ruleset
-        )[: protocol.num_trials(ruleset)]
-        for entry in config.submissions
-        for ruleset in config.rulesets
+        (label, ruleset, workload): submission.hyperparameter_points(path, protocol, ruleset, workload)[
+            : _num_trials(config, ruleset)
+        ]
+        for label, path in paths.items()
+        for ruleset in rulesets
+        for workload in workloads(config)
     }
+
+
+def _num_trials(config: Config, ruleset: Ruleset) -> int:
+    if ruleset == TARGET_SETTING:
+        return target_setting(config).points
+    return load_protocol(config.protocol).num_trials(ruleset)
 
 
 def workloads(config: Config) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from algoperf.protocol import TARGET_SETTING
 from algoperf.train import State
 from algoperf.trial import Setup
 
@@ -14,16 +15,29 @@ class Reporter:
 
     def __init__(self, setup: Setup, console: Console):
         self._setup, self._console = setup, console
-        trial, target = setup.trial, setup.workload.spec.target
-        sign = "<=" if target.goal == "min" else ">="
+        trial = setup.trial
         self._console.print(
             Text.assemble(
                 (f"{trial.workload}", "bold"),
                 f" · {trial.label} · {trial.ruleset} tuning · study {trial.study} · trial {trial.trial}"
-                f" · until {target.metric} {sign} {target.validation:g} or {duration(setup.max_runtime)}",
+                f" · until {self._end()}",
             ),
             soft_wrap=True,
         )
+
+    def _end(self) -> str:
+        setup, target = self._setup, self._setup.workload.spec.target
+        if setup.trial.ruleset == TARGET_SETTING:
+            return f"step {setup.max_steps:,}"
+        return f"{target.metric} {'<=' if target.goal == 'min' else '>='} {target.validation:g} or " + duration(
+            setup.max_runtime
+        )
+
+    def _spent(self, charged: float) -> str:
+        if self._setup.trial.ruleset == TARGET_SETTING:
+            return f"of {self._setup.max_steps:,}  charged {duration(charged)}"
+        left = max(0.0, self._setup.max_runtime - charged)
+        return f" charged {duration(charged)} of {duration(self._setup.max_runtime)}, {duration(left)} left"
 
     def __call__(self, state: State) -> None:
         row, target = state.evaluations[-1], self._setup.workload.spec.target
@@ -33,9 +47,7 @@ class Reporter:
         test = row.get(f"test/{target.metric}")  # not every workload has a test split
         self._console.print(
             Text.assemble(
-                f"  step {row['global_step']:>7,}  charged {duration(charged)}"
-                f" of {duration(self._setup.max_runtime)},"
-                f" {duration(max(0.0, self._setup.max_runtime - charged))} left  ",
+                f"  step {row['global_step']:>7,} {self._spent(charged)}  ",
                 (f"validation {target.metric} {value:.4f}", "green" if reached else ""),
                 "" if test is None else f"  test {test:.4f}",
             ),

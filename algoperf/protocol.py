@@ -6,10 +6,33 @@ Sources: Dahl et al. 2023 (arXiv 2306.07179); the AlgoPerf technical documentati
 import dataclasses
 from typing import Literal, TypeAlias
 
-from algoperf.spec import Scale, UsageError, WorkloadSpec
+from algoperf.spec import Budget, Scale, UsageError, WorkloadSpec
 
-Ruleset: TypeAlias = Literal["external", "self"]
+Ruleset: TypeAlias = Literal["external", "self", "target_setting"]
 RULESETS: tuple[Ruleset, ...] = ("external", "self")
+
+# No ruleset for submissions: its trials make the targets. They are tuned as under the external one.
+TARGET_SETTING: Ruleset = "target_setting"
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetSetting:
+    """How the targets of a version are made; see docs/targets.md.
+
+    points: of each algorithm's search space. seeds: how often the best point is repeated. fraction: of the step hint,
+    which its trials are trained for. evaluations: of a trial, evenly spread over its steps.
+    """
+
+    points: int
+    seeds: int
+    fraction: float
+    evaluations: int
+
+
+# Dahl et al. 2023, section 4, and the technical documentation ("Defining target performance"): 200 points, 20 seeds,
+# and a budget for submissions that is a third longer than the trials that made the targets. How often those were
+# evaluated is not published; a trial of version 0.5 is evaluated about 100 times in its budget.
+_PUBLISHED = TargetSetting(points=200, seeds=20, fraction=0.75, evaluations=100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,19 +51,36 @@ class Protocol:
     studies: int
     trials: int
     self_tuning_factor: float
+    target_setting: TargetSetting
     unscored: tuple[str, ...] = ()
 
     def num_trials(self, ruleset: Ruleset) -> int:
-        return self.trials if ruleset == "external" else 1
+        """Tuning trials of a study."""
+        return {"external": self.trials, "self": 1, "target_setting": self.target_setting.points}[ruleset]
+
+    def num_studies(self, ruleset: Ruleset) -> int:
+        """Of target setting, study 0 is the search, and each of the others repeats its best point with a new seed."""
+        return 1 + self.target_setting.seeds if ruleset == TARGET_SETTING else self.studies
 
     def max_runtime(self, spec: WorkloadSpec, ruleset: Ruleset) -> float:
-        """Seconds of charged time that a trial may use. Raises UsageError where the workload has no such budget."""
+        """Seconds of charged time that a trial may use.
+
+        A trial of target setting may use any: here it is what its steps take at the pace of the budget. Raises
+        UsageError where the workload has no such budget.
+        """
+        factors = {"external": 1.0, "self": self.self_tuning_factor, "target_setting": self.target_setting.fraction}
+        return factors[ruleset] * self._budget(spec).max_runtime
+
+    def target_setting_steps(self, spec: WorkloadSpec) -> int:
+        """The steps of a trial of target setting. Raises UsageError where the workload has no budget here."""
+        return int(self.target_setting.fraction * self._budget(spec).step_hint)
+
+    def _budget(self, spec: WorkloadSpec) -> Budget:
         if self.name not in spec.budget:
             raise UsageError(
                 f"{spec.name} is not part of protocol {self.name}; it has budgets for {', '.join(spec.budget)}."
             )
-        factor = self.self_tuning_factor if ruleset == "self" else 1.0
-        return factor * spec.budget[self.name].max_runtime
+        return spec.budget[self.name]
 
 
 _BASE_WORKLOADS = (
@@ -72,6 +112,7 @@ PROTOCOLS: dict[str, Protocol] = {
             studies=5,
             trials=5,
             self_tuning_factor=3.0,
+            target_setting=_PUBLISHED,
         ),
         Protocol(
             name="v0.6",
@@ -81,6 +122,7 @@ PROTOCOLS: dict[str, Protocol] = {
             studies=3,
             trials=5,
             self_tuning_factor=1.5,
+            target_setting=_PUBLISHED,
             # The benchmark has it since 2026; the scores of v0.6 do not.
             unscored=("finewebedu_lm",),
         ),
@@ -93,6 +135,7 @@ PROTOCOLS: dict[str, Protocol] = {
             studies=1,
             trials=1,
             self_tuning_factor=1.5,
+            target_setting=TargetSetting(points=4, seeds=5, fraction=0.75, evaluations=10),
         ),
     )
 }

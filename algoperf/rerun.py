@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
 
-from algoperf import lock, log, plan
+from algoperf import lock, log, plan, target_records
 from algoperf.config import Config
 from algoperf.plan import Trial
 from algoperf.spec import InfrastructureError, UsageError
@@ -33,7 +33,7 @@ def rerun(config: Config, results: Path, statuses: Set[str] | None, names: Seque
     _check_statuses(statuses)
     if statuses is None and not names:
         raise UsageError("name trials or statuses: without either, every finished trial would be run again.")
-    finished = _finished(plan.trials(config), results)
+    finished = _finished([*plan.trials(config), *target_records.begun_trials(config, results)], results)
     patterns = [tuple(name.removeprefix(f"{results}/").strip("/").split("/")) for name in names]
     for name, pattern in zip(names, patterns, strict=True):
         if not any(_is_called(trial, pattern) for trial in finished):

@@ -128,6 +128,7 @@ class _Session:
             rng=rng,
             max_runtime=setup.max_runtime,
             max_steps=setup.max_steps,
+            evaluated_every=setup.evaluated_every,
         )
         params, model_state = backend.place(workload.init_model_fn(model_rng))
         with submission_code(backend):

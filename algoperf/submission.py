@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from algoperf import search
-from algoperf.protocol import Protocol, Ruleset
+from algoperf.protocol import TARGET_SETTING, Protocol, Ruleset
 from algoperf.spec import FRAMEWORKS, Framework, UsageError, WorkloadSpec
 
 SUBMISSIONS = Path(__file__).parent.parent / "submissions"
 _REQUIRED = ("get_batch_size", "init_optimizer_state", "update_params", "data_selection")
 _SEARCH_SPACES = ("search_space.json", "tuning_search_space.json")
 _SELF_TUNING = "self_tuning.json"
+_POINTS_OF_WORKLOADS = "points.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,14 +105,18 @@ def _import(path: Path) -> Any:
     return module
 
 
-def hyperparameter_points(path: Path, protocol: Protocol, ruleset: Ruleset) -> list[search.Point]:
-    """The points of a submission's tuning trials, in order; the search space stands beside the submission's file.
+def hyperparameter_points(path: Path, protocol: Protocol, ruleset: Ruleset, workload: str) -> list[search.Point]:
+    """The points of a submission's tuning trials on a workload, in order; what they are drawn from stands beside the
+    submission's file.
 
-    At the mini scale `search_space.mini.json` is preferred where there is one: full-scale ranges need not suit small
-    models. Under self-tuning there is one point: `self_tuning.json`, or an empty one where there is neither that nor a
+    `search_space.json` is the same for all workloads. At the mini scale `search_space.mini.json` is preferred where
+    there is one: full-scale ranges need not suit small models. `points.json` has one point for each workload that it
+    names. Under self-tuning there is one point: `self_tuning.json`, or an empty one where there is neither that nor a
     search space, because the submission has its own. Raises UsageError where there is nothing to draw from.
     """
     folder = path.parent
+    if (folder / _POINTS_OF_WORKLOADS).exists():
+        return [_point_of(workload, folder / _POINTS_OF_WORKLOADS, ruleset)]
     names = (f"search_space.{protocol.scale}.json", *_SEARCH_SPACES)
     space = next((folder / name for name in names if (folder / name).exists()), None)
     if ruleset == "self":
@@ -122,7 +127,17 @@ def hyperparameter_points(path: Path, protocol: Protocol, ruleset: Ruleset) -> l
         return [{}]
     if space is None:
         raise UsageError(f"{folder} has no {_SEARCH_SPACES[0]}, which external tuning draws its points from.")
-    return search.points(search.load_search_space(space), protocol.trials)
+    return search.points(search.load_search_space(space), protocol.num_trials(ruleset))
+
+
+def _point_of(workload: str, path: Path, ruleset: Ruleset) -> search.Point:
+    """A workload's own point."""
+    if ruleset == TARGET_SETTING:
+        raise UsageError(f"{path} has points that target setting has found; run them under external tuning.")
+    points = _json_object(path)
+    if workload not in points:
+        raise UsageError(f"{path} has no point for {workload}; it has points for {', '.join(points)}.")
+    return points[workload]
 
 
 def _json_object(path: Path) -> dict[str, Any]:

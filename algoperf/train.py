@@ -37,7 +37,11 @@ class SubmissionError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What stays the same throughout a trial. max_runtime: charged seconds; max_steps: None without a limit."""
+    """What stays the same throughout a trial.
+
+    max_runtime: charged seconds. max_steps: None without a limit. evaluated_every: steps; None where the workload's
+    charged seconds count.
+    """
 
     workload: Workload
     submission: Submission
@@ -47,6 +51,7 @@ class Run:
     rng: Any
     max_runtime: float
     max_steps: int | None = None
+    evaluated_every: int | None = None
 
 
 @dataclasses.dataclass
@@ -89,7 +94,7 @@ def run_trial(
             (clock.charged, watch.is_interrupted, watch.is_checkpoint_due)
         )
         is_over = is_complete or state.charged >= run.max_runtime
-        is_evaluation_due = is_over or state.charged - state.last_evaluation >= run.workload.eval_period_time_sec
+        is_evaluation_due = is_over or _is_evaluation_due(run, state)
         if not (is_evaluation_due or is_interrupted or is_checkpoint_due):
             continue
 
@@ -195,6 +200,12 @@ def time_to_target(workload: Workload, state: State) -> float | None:
     """Charged seconds at the first evaluation that met the validation target, None where none did."""
     hits = filter(workload.has_reached_validation_target, state.evaluations)
     return next((row["accumulated_submission_time"] for row in hits), None)
+
+
+def _is_evaluation_due(run: Run, state: State) -> bool:
+    if run.evaluated_every is not None:
+        return state.global_step % run.evaluated_every == 0
+    return state.charged - state.last_evaluation >= run.workload.eval_period_time_sec
 
 
 def _common_arguments(run: Run, state: State) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What one trial needs, checked before anything is written, and whether it is finished already."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import psutil
 from algoperf import cluster, hardware, journal, submission
 from algoperf.backends import Backend, load_backend
 from algoperf.plan import Trial, seed
-from algoperf.protocol import load_protocol
+from algoperf.protocol import TARGET_SETTING, Protocol, Ruleset, load_protocol
 from algoperf.registry import load_spec
-from algoperf.spec import UsageError, WorkloadSpec
-from algoperf.workload import Workload, load_workload
+from algoperf.spec import Budget, UsageError, WorkloadSpec, replace
+from algoperf.workload import Workload, make_workload
 from workloads.datasets.prepare import open_source
 
 
@@ -20,7 +21,8 @@ from workloads.datasets.prepare import open_source
 class Setup:
     """All that a trial needs, checked before anything is written.
 
-    point: its hyperparameters. seed: see `plan.seed`. accelerator: the name that a config gives to the hardware; what
+    point: its hyperparameters. seed: see `plan.seed`. evaluated_every: steps; None: as many seconds as the workload
+    says. accelerator: the name that a config gives to the hardware; what
     it turned out to be is `hardware`. begun: when the trial's process or job began, in seconds since the epoch.
     """
 
@@ -35,6 +37,7 @@ class Setup:
     eval_batch_size: int
     max_runtime: float
     max_steps: int | None
+    evaluated_every: int | None
     accelerator: str
     hardware: dict[str, Any]
     begun: float
@@ -53,8 +56,19 @@ class Setup:
 
 
 def spec_of(trial: Trial) -> WorkloadSpec:
-    """The spec of a trial's workload at the scale of its protocol."""
-    return load_spec(trial.workload, load_protocol(trial.protocol).scale)
+    """The spec of a trial's workload at the scale of its protocol.
+
+    One that sets the target has none that it could reach, and a step hint, which schedules go by, that is where it
+    ends.
+    """
+    protocol = load_protocol(trial.protocol)
+    spec = load_spec(trial.workload, protocol.scale)
+    if trial.ruleset != TARGET_SETTING:
+        return spec
+    budget = Budget(protocol.max_runtime(spec, trial.ruleset), protocol.target_setting_steps(spec))
+    beyond = -math.inf if spec.target.goal == "min" else math.inf
+    test = None if spec.target.test is None else beyond
+    return replace(spec, {"target": {"validation": beyond, "test": test}, "budget": {protocol.name: budget}})
 
 
 def set_up(
@@ -72,14 +86,12 @@ def set_up(
     """
     protocol = load_protocol(trial.protocol)
     path = submission.find(trial.submission, trial.framework)
-    points = submission.hyperparameter_points(path, protocol, trial.ruleset)
+    points = submission.hyperparameter_points(path, protocol, trial.ruleset, trial.workload)
     if not 1 <= trial.trial <= len(points):
         raise UsageError(f"there is no trial {trial.trial} of {trial.label}; its trials are 1 to {len(points)}.")
-    if not 0 <= trial.study < protocol.studies:
-        raise UsageError(
-            f"there is no study {trial.study} in {protocol.name}; its studies are 0 to {protocol.studies - 1}."
-        )
-    workload = load_workload(trial.workload, trial.framework, protocol.scale, data_dir, protocol=protocol.name)
+    if not 0 <= trial.study < (studies := protocol.num_studies(trial.ruleset)):
+        raise UsageError(f"there is no study {trial.study} in {protocol.name}; its studies are 0 to {studies - 1}.")
+    workload = make_workload(spec_of(trial), trial.framework, data_dir, protocol.name)
     open_source(workload.spec, "train", data_dir)
     backend = load_backend(trial.framework)
     found = backend.accelerator()
@@ -96,12 +108,26 @@ def set_up(
         seed=seed(protocol.name, trial.label, trial.workload, trial.study, trial.trial),
         batch_size=_divisible("batch size", loaded.batch_size(workload.spec), backend),
         eval_batch_size=_divisible("evaluation batch size", _eval_batch_size(loaded, workload.spec), backend),
-        max_runtime=protocol.max_runtime(workload.spec, trial.ruleset),
-        max_steps=max_steps,
+        **_end(protocol, workload, trial.ruleset, max_steps),
         accelerator=accelerator,
         hardware=found,
         begun=psutil.Process().create_time() if begun is None else begun,
     )
+
+
+def _end(protocol: Protocol, workload: Workload, ruleset: Ruleset, max_steps: int | None) -> dict[str, Any]:
+    """When a trial ends and is evaluated: by charged time, but by steps where it sets the target.
+
+    So a busy machine, or a slow one, makes the same targets.
+    """
+    if ruleset != TARGET_SETTING:
+        max_runtime = protocol.max_runtime(workload.spec, ruleset)
+        return {"max_runtime": max_runtime, "max_steps": max_steps, "evaluated_every": None}
+    return {
+        "max_runtime": math.inf,
+        "max_steps": min(workload.step_hint, max_steps or workload.step_hint),
+        "evaluated_every": math.ceil(workload.step_hint / protocol.target_setting.evaluations),
+    }
 
 
 def _eval_batch_size(loaded: submission.Submission, spec: WorkloadSpec) -> int:

@@ -2,6 +2,7 @@
 
 import atexit
 import dataclasses
+import functools
 import math
 import re
 import shlex
@@ -11,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status
-from algoperf.protocol import Ruleset, load_protocol
+from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status, target_records
+from algoperf.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.registry import load_spec
 from algoperf.search import Point
 from algoperf.spec import InfrastructureError, Scale, UsageError
@@ -27,12 +28,12 @@ _SHORTEST_NOTICE = 60
 class Experiment:
     """A config and what follows from it; paths are strings, as rules have them.
 
-    points: of each label and ruleset, as `plan.points`. names: what each label is loaded by.
+    points: of each label, ruleset and workload, as `plan.points`. names: what each label is loaded by.
     """
 
     config: config.Config
     trials: list[plan.Trial]
-    points: dict[tuple[str, Ruleset], list[Point]]
+    points: dict[tuple[str, Ruleset, str], list[Point]]
     names: dict[str, str]
     accelerator: cluster.Accelerator
 
@@ -97,9 +98,41 @@ class Experiment:
         """What a contestant is loaded by."""
         return self.names[label]
 
-    def point(self, label: str, ruleset: Ruleset, trial: int) -> Point:
+    def point(self, label: str, ruleset: Ruleset, workload: str, trial: int) -> Point:
         """The hyperparameters of a trial."""
-        return self.points[label, ruleset][trial - 1]
+        known = self._target_points if ruleset == TARGET_SETTING else self.points
+        return known[label, ruleset, workload][trial - 1]
+
+    # Target setting: only asked for where it is run.
+
+    @functools.cached_property
+    def _target_points(self) -> dict[tuple[str, Ruleset, str], list[Point]]:
+        return plan.points(self.config, [TARGET_SETTING])
+
+    @functools.cached_property
+    def _target_search(self) -> dict[str, list[plan.Trial]]:
+        return plan.target_search(self.config)
+
+    @property
+    def target_setting(self) -> TargetSetting:
+        return plan.target_setting(self.config)
+
+    @property
+    def targets(self) -> str:
+        """The folder that targets are written to."""
+        return str(target_records.folder(self.config.results_dir, self.config.protocol))
+
+    def best_point(self, workload: str) -> str:
+        return str(target_records.best_point_file(self.config.results_dir, self.config.protocol, workload))
+
+    def target_search(self, workload: str) -> list[str]:
+        """The results of a workload's search."""
+        return [str(self.config.results_dir / trial.folder / log.RESULT) for trial in self._target_search[workload]]
+
+    def target_repeats(self, best_point: str) -> list[str]:
+        """The results of the repeats of a best point."""
+        repeats = plan.target_repeats(self.config, target_records.best_trial(Path(best_point)))
+        return [str(self.config.results_dir / trial.folder / log.RESULT) for trial in repeats]
 
     def cpus(self, workload: str) -> int:
         """CPUs of each node that a job for a trial of this workload asks for."""
@@ -151,7 +184,7 @@ class Experiment:
         try:
             atexit.register(lock.FolderLock(self.config.results_dir).take().release)
             if is_on_cluster:
-                comments = {leftovers.comment(trial, self.config.results_dir) for trial in self.trials}
+                comments = {leftovers.comment(trial, self.config.results_dir) for trial in self._known_trials}
                 leftovers.end(comments, Path.cwd(), say)
         except InfrastructureError as error:
             say(f"error: {error}")
@@ -159,7 +192,11 @@ class Experiment:
 
     def print_failures(self) -> None:
         """Which trials have failed, why, and what to do."""
-        status.print_failures(status.statuses(self.trials, self.config.results_dir))
+        status.print_failures(status.statuses(self._known_trials, self.config.results_dir))
+
+    @property
+    def _known_trials(self) -> list[plan.Trial]:
+        return [*self.trials, *target_records.begun_trials(self.config, self.config.results_dir)]
 
 
 def say(sentence: str) -> None:
@@ -179,7 +216,7 @@ def read(content: Mapping[str, Any]) -> Experiment:
 def make(checked: config.Config, accelerator: cluster.Accelerator) -> Experiment:
     """The experiment of a config. Raises UsageError as `plan.trials` does."""
     names = {entry.label: entry.name for entry in checked.submissions}
-    return Experiment(checked, plan.trials(checked), plan.points(checked), names, accelerator)
+    return Experiment(checked, plan.trials(checked), plan.points(checked, checked.rulesets), names, accelerator)
 
 
 def bin_folder() -> str:

@@ -155,8 +155,16 @@ def load_workload(
     """
     if framework not in FRAMEWORKS:
         raise UsageError(f"there is no framework {framework!r}; the frameworks are {', '.join(FRAMEWORKS)}.")
-    spec = replace(load_spec(name, scale), {"model": model or {}})
+    return make_workload(replace(load_spec(name, scale), {"model": model or {}}), framework, data_dir, protocol)
+
+
+def make_workload(
+    spec: WorkloadSpec, framework: Framework, data_dir: str | Path | None = None, protocol: str | None = None
+) -> Workload:
+    """As `load_workload`, of a spec."""
     if importlib.util.find_spec(f"{spec.package}.model_{framework}") is None:
-        raise UsageError(f"{name} has no model in {framework} yet: only its spec is here, to plan and to score with.")
+        raise UsageError(
+            f"{spec.name} has no model in {framework} yet: only its spec is here, to plan and to score with."
+        )
     workload = importlib.import_module(f"algoperf.backends.{framework}_workload").WORKLOAD
     return workload(spec, Path(data_dir or DEFAULT_DATA_DIR), protocol or list(spec.budget)[-1])

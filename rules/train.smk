@@ -21,7 +21,9 @@ for workload in EXPERIMENT.workloads:
             workload=workload,
             protocol=EXPERIMENT.config.protocol,
             submission=lambda wildcards: EXPERIMENT.submission(wildcards.label),
-            point=lambda wildcards: EXPERIMENT.point(wildcards.label, wildcards.ruleset, int(wildcards.trial)),
+            point=lambda wildcards, workload=workload: EXPERIMENT.point(
+                wildcards.label, wildcards.ruleset, workload, int(wildcards.trial)
+            ),
         shell:
             "algoperf trial --workload {params.workload} --framework {wildcards.framework}"
             " --submission {params.submission:q} --protocol {params.protocol} --ruleset {wildcards.ruleset}"

@@ -13,7 +13,7 @@ import torch
 from algoperf import checkpoint
 from algoperf.backends import load_backend
 from algoperf.checkpoint import CheckpointError
-from algoperf.kit.pytorch import NAdamW
+from algoperf.kit.optimizers_pytorch import NAdamW
 from algoperf.spec import FRAMEWORKS
 
 REFERENCE = json.loads((pathlib.Path(__file__).parent / "data" / "reference_values.json").read_text())

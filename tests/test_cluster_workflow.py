@@ -34,8 +34,8 @@ class Paused(TorchSubmission):
         time.sleep(arguments["hyperparameters"].pause)
         return super().update_params(**arguments)
 
-def optimizer(parameters, hyperparameters, step_hint):
-    return torch.optim.Adam(parameters, lr=hyperparameters.learning_rate), lambda step: 1.0
+def optimizer(model, hyperparameters, workload):
+    return torch.optim.Adam(model.parameters(), lr=hyperparameters.learning_rate), lambda step: 1.0
 
 submission = Paused(optimizer, BATCH_SIZES)
 """

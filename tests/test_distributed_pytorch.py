@@ -41,7 +41,7 @@ def batch_of(backend):
 
 
 def kits_update(workload, model, batch):
-    submission = TorchSubmission(lambda params, *_: (torch.optim.SGD(params, lr=0.0), lambda step: 1.0), {})
+    submission = TorchSubmission(lambda model, *_: (torch.optim.SGD(model.parameters(), lr=0.0), lambda step: 1.0), {})
     hyperparameters = SimpleNamespace(_asdict=dict)
     state = submission.init_optimizer_state(workload, model, None, hyperparameters, None)
     submission.update_params(workload, model, None, None, hyperparameters, batch, None, state, [], 1, None)

@@ -1,8 +1,9 @@
 """A torch optimizer into a PyTorch submission in a few lines; the twin of `kit/jax.py`."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,32 +12,55 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from algoperf.pytorch_utils import sum_over_processes
 from algoperf.spec import ForwardPassMode
+from algoperf.workload import Workload
 
 LOGGED_EVERY = 100
-_PIECE = 1 << 20  # numbers
 
-Schedule = Callable[[int], float]
+
+# The mean loss at the model's parameters, whose gradient it leaves in them; whether running statistics are updated.
+Backward = Callable[[bool], torch.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Average:
+    """For optimizers that evaluate an average of what they train: the way there, and back before the next step.
+
+    Both are functions of the optimizer, which change the parameters, and do nothing where that is done already.
+    """
+
+    evaluated: Callable[[torch.optim.Optimizer], None]
+    trained: Callable[[torch.optim.Optimizer], None]
+
+
+def gradient_at_parameters(backward: Backward, model: nn.Module, hyperparameters: Any) -> torch.Tensor:
+    del model, hyperparameters
+    return backward(True)
 
 
 @dataclasses.dataclass(frozen=True)
 class TorchSubmission:
-    """The official functions for `optimizer(parameters, hyperparameters, step_hint)`, which gives it and its schedule.
+    """The official functions for what `optimizer(model, hyperparameters, workload)` gives: optimizers and a schedule.
 
-    The schedule is a factor of the learning rate, by step. The hyperparameters `label_smoothing`, `dropout_rate` and
-    `grad_clip` (a global norm) count where a point has them. batch_sizes: by workload name; a variant that is not named
-    has its workload's.
+    There may be several optimizers, each for its parameters; the schedule, which comes last, is a factor of their
+    learning rates, by step. The hyperparameters `label_smoothing`, `dropout_rate` and `grad_clip` (a global norm) count
+    where a point has them. batch_sizes: by workload name; a variant that is not named has its workload's. gradient: how
+    a step's gradient, which is then clipped, comes of those of the loss. average: None where what is trained is what is
+    evaluated.
     """
 
-    optimizer: Callable[[Iterable[nn.Parameter], Any, int], tuple[torch.optim.Optimizer, Schedule]]
+    optimizer: Callable[[nn.Module, Any, Workload], tuple[Any, ...]]
     batch_sizes: Mapping[str, int]
+    gradient: Callable[[Backward, nn.Module, Any], torch.Tensor] = gradient_at_parameters
+    average: Average | None = None
 
     def get_batch_size(self, workload_name: str) -> int:
         return self.batch_sizes[workload_name]
 
     def init_optimizer_state(self, workload, model_params, model_state, hyperparameters, rng):
         del model_state, rng
-        optimizer, schedule = self.optimizer(model_params.parameters(), hyperparameters, workload.step_hint)
-        return {"optimizer": optimizer, "scheduler": LambdaLR(optimizer, schedule)}
+        *optimizers, schedule = self.optimizer(model_params, hyperparameters, workload)
+        schedulers = [LambdaLR(optimizer, schedule) for optimizer in optimizers]
+        return {"optimizers": optimizers, "schedulers": schedulers}
 
     def update_params(
         self,
@@ -53,35 +77,41 @@ class TorchSubmission:
         rng,
     ):
         """Gradient of the mean loss over the valid examples of all processes, clipping, update."""
-        del current_params_types, loss_type, eval_results
-        optional = hyperparameters._asdict()
-        model, optimizer = current_param_container, optimizer_state["optimizer"]
+        del current_params_types, model_state, loss_type, eval_results, rng
+        model, grad_clip = current_param_container, hyperparameters._asdict().get("grad_clip")
         model.train()
-        optimizer.zero_grad()
-        logits, model_state = workload.model_fn(
-            model,
-            batch,
-            model_state,
-            ForwardPassMode.TRAIN,
-            rng,
-            update_batch_norm=True,
-            dropout_rate=optional.get("dropout_rate"),
-        )
-        label_smoothing = optional.get("label_smoothing", 0.0)
-        loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"), label_smoothing)
-        # Each process has this mean over all of them, so the sums' gradients add up to that many times the mean's;
-        # DistributedDataParallel then averages over the processes.
-        mean_loss = sum_over_processes(loss["summed"]) / sum_over_processes(loss["n_valid_examples"])
-        mean_loss.backward()
+        if self.average is not None:
+            for optimizer in optimizer_state["optimizers"]:
+                self.average.trained(optimizer)
+        backward = functools.partial(_backward, workload, model, batch, hyperparameters)
+        loss = self.gradient(backward, model, hyperparameters)
         is_logged = workload.metrics_logger is not None and global_step % LOGGED_EVERY == 0
-        if "grad_clip" in optional or is_logged:
-            grad_norm = nn.utils.clip_grad_norm_(model.parameters(), optional.get("grad_clip", math.inf))
-        optimizer.step()
-        optimizer_state["scheduler"].step()
+        if grad_clip is not None or is_logged:
+            grad_norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if grad_clip is None else grad_clip)
+        for stepping in (*optimizer_state["optimizers"], *optimizer_state["schedulers"]):
+            stepping.step()
         if is_logged:
-            metrics = {"loss": mean_loss.detach(), "grad_norm": grad_norm}
-            workload.metrics_logger.append_scalar_metrics(metrics, global_step)
-        return optimizer_state, model, model_state
+            workload.metrics_logger.append_scalar_metrics({"loss": loss, "grad_norm": grad_norm}, global_step)
+        return optimizer_state, model, None
+
+    def prepare_for_eval(
+        self,
+        workload,
+        current_param_container,
+        current_params_types,
+        model_state,
+        hyperparameters,
+        loss_type,
+        optimizer_state,
+        eval_results,
+        global_step,
+        rng,
+    ):
+        del workload, current_params_types, hyperparameters, loss_type, eval_results, global_step, rng
+        if self.average is not None:
+            for optimizer in optimizer_state["optimizers"]:
+                self.average.evaluated(optimizer)
+        return optimizer_state, current_param_container, model_state
 
     def data_selection(
         self,
@@ -98,100 +128,24 @@ class TorchSubmission:
         return next(input_queue)
 
 
-class NAdamW(torch.optim.Optimizer):
-    """Adam with Nesterov momentum and decoupled weight decay as the benchmark has it.
-
-    Dozat 2016 without its momentum schedule, which `torch.optim.NAdam` has. Weight decay is multiplied by the rate.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter],
-        lr: float,
-        betas: tuple[float, float],
-        weight_decay: float,
-        eps: float = 1e-8,
-    ):
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "eps": eps})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        """One update of every parameter that has a gradient."""
-        del closure
-        for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            for param in params:
-                if not self.state[param]:
-                    self.state[param] = {"step": 0, "mu": torch.zeros_like(param), "nu": torch.zeros_like(param)}
-                self.state[param]["step"] += 1
-            if params:
-                self._update(group, params)
-
-    def _update(self, group: dict[str, Any], params: list[nn.Parameter]) -> None:
-        states = [self.state[param] for param in params]
-        rows = [(param, param.grad, state["mu"], state["nu"]) for param, state in zip(params, states, strict=True)]
-        for columns in _together(rows):
-            self._update_together(group, states[0]["step"], *columns)
-
-    def _update_together(
-        self,
-        group: dict[str, Any],
-        step: int,
-        params: list[torch.Tensor],
-        grads: list[torch.Tensor],
-        mu: list[torch.Tensor],
-        nu: list[torch.Tensor],
-    ) -> None:
-        b1, b2 = group["betas"]
-        torch._foreach_lerp_(mu, grads, 1 - b1)
-        torch._foreach_mul_(nu, b2)
-        torch._foreach_addcmul_(nu, grads, grads, 1 - b2)
-        denominator = torch._foreach_sqrt(nu)
-        torch._foreach_div_(denominator, math.sqrt(1 - b2**step))
-        torch._foreach_add_(denominator, group["eps"])
-        look_ahead = torch._foreach_lerp(mu, grads, 1 - b1)
-        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_addcdiv_(params, look_ahead, denominator, -group["lr"] / (1 - b1**step))
-
-
-def _together(rows: list[tuple[torch.Tensor, ...]]) -> Iterator[list[list[torch.Tensor]]]:
-    """The rows' columns, as lists of tensors whose update is one sequence of operations.
-
-    On a GPU that is all of them at once: few kernels. On a CPU it is one piece of one row, whose intermediate results
-    are small: as large as an embedding table, they would be given new pages at each step, which takes as long again.
-    """
-    if rows[0][0].device.type != "cpu":
-        yield [list(column) for column in zip(*rows, strict=True)]
-        return
-    for row in rows:
-        if all(tensor.is_contiguous() for tensor in row):
-            for pieces in zip(*(tensor.view(-1).split(_PIECE) for tensor in row), strict=True):
-                yield [[piece] for piece in pieces]
-        else:
-            yield [[tensor] for tensor in row]
-
-
-def warmup_cosine(warmup_factor: float, step_hint: int) -> Schedule:
-    """Linear from 0 over a fraction of the steps, then a cosine to 0."""
-    warmup_steps = int(warmup_factor * step_hint)
-    decay_steps = max(step_hint - warmup_steps, 1)
-
-    def factor(step: int) -> float:
-        if step < warmup_steps:
-            return step / warmup_steps
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup_steps) / decay_steps)))
-
-    return factor
-
-
-def warmup_linear(warmup_factor: float, step_hint: int, decay_steps_factor: float, end_factor: float) -> Schedule:
-    """Linear from 0 over a fraction of the steps, then linear to `end_factor` over a fraction of the rest."""
-    warmup_steps = int(warmup_factor * step_hint)
-    decay_steps = max(int((step_hint - warmup_steps) * decay_steps_factor), 1)
-
-    def factor(step: int) -> float:
-        if step < warmup_steps:
-            return step / warmup_steps
-        return 1 + (end_factor - 1) * min(1.0, (step - warmup_steps) / decay_steps)
-
-    return factor
+def _backward(
+    workload: Workload, model: nn.Module, batch: Mapping[str, Any], hyperparameters: Any, update_statistics: bool
+) -> torch.Tensor:
+    optional = hyperparameters._asdict()
+    model.zero_grad()
+    logits, _ = workload.model_fn(
+        model,
+        batch,
+        None,
+        ForwardPassMode.TRAIN,
+        None,
+        update_batch_norm=update_statistics,
+        dropout_rate=optional.get("dropout_rate"),
+        use_running_average_bn=False,
+    )
+    loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"), optional.get("label_smoothing", 0.0))
+    # Each process has this mean over all of them, so the sums' gradients add up to that many times the mean's;
+    # DistributedDataParallel then averages over the processes.
+    mean_loss = sum_over_processes(loss["summed"]) / sum_over_processes(loss["n_valid_examples"])
+    mean_loss.backward()
+    return mean_loss.detach()

@@ -2,16 +2,18 @@
 
 import optax
 
-from algoperf.kit.jax import OptaxSubmission, scale_by_nadam, warmup_cosine
+from algoperf.kit.hyperparameters import betas
+from algoperf.kit.jax import OptaxSubmission
+from algoperf.kit.optimizers_jax import scale_by_nadam
+from algoperf.kit.schedules_jax import warmup_cosine
 from submissions.batch_sizes import BATCH_SIZES
 
 
-def optimizer(hyperparameters, step_hint):
-    schedule = warmup_cosine(hyperparameters.learning_rate, hyperparameters.warmup_factor, step_hint)
+def optimizer(hyperparameters, workload):
     return optax.chain(
-        scale_by_nadam(b1=1 - hyperparameters.one_minus_beta1, b2=hyperparameters.beta2),
+        scale_by_nadam(*betas(hyperparameters)),
         optax.add_decayed_weights(hyperparameters.weight_decay),
-        optax.scale_by_learning_rate(schedule),
+        optax.scale_by_learning_rate(warmup_cosine(hyperparameters, workload.step_hint)),
     )
 
 

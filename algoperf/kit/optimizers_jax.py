@@ -1,0 +1,58 @@
+"""Published updates that optax does not have, and what several baselines share; the twin of `optimizers_pytorch.py`."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from algoperf.kit.hyperparameters import beta1
+from algoperf.kit.schedules_jax import warmup_linear
+from algoperf.workload import Workload
+
+
+def sgd(hyperparameters: Any, workload: Workload, *, nesterov: bool) -> optax.GradientTransformation:
+    """SGD with momentum; weight decay is part of the gradient, the rate decays linearly after a warm-up."""
+    return optax.chain(
+        optax.add_decayed_weights(hyperparameters.weight_decay),
+        optax.sgd(
+            warmup_linear(hyperparameters, workload.step_hint),
+            momentum=beta1(hyperparameters),
+            nesterov=nesterov,
+        ),
+    )
+
+
+class ScaleByNadamState(NamedTuple):
+    """count: steps taken, int32; mu, nu: running means of the gradient and of its square, like the parameters."""
+
+    count: jax.Array
+    mu: Any
+    nu: Any
+
+
+def scale_by_nadam(b1: float, b2: float, eps: float = 1e-8) -> optax.GradientTransformation:
+    """Adam with Nesterov momentum as the benchmark's NAdamW has it (Dozat 2016, without its momentum schedule).
+
+    The look-ahead first moment is divided by 1 - b1^t, where optax's own corrects its two terms separately.
+    """
+
+    def init(params):
+        return ScaleByNadamState(
+            jnp.zeros([], jnp.int32), jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params)
+        )
+
+    def update(grads, state, params=None):
+        del params
+        count = state.count + 1
+        mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, grads)
+        nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * jnp.square(g), state.nu, grads)
+        mu_correction, nu_correction = 1 - b1**count, 1 - b2**count
+
+        def scaled(m, v, g):
+            look_ahead = (b1 * m + (1 - b1) * g) / mu_correction
+            return look_ahead / (jnp.sqrt(v / nu_correction) + eps)
+
+        return jax.tree.map(scaled, mu, nu, grads), ScaleByNadamState(count, mu, nu)
+
+    return optax.GradientTransformation(init, update)

@@ -1,0 +1,155 @@
+"""Every baseline against its published equations in plain NumPy, over ten steps, in both frameworks in float64."""
+
+import importlib
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import torch
+
+from algoperf.spec import FRAMEWORKS
+from algoperf.submission import as_hyperparameters
+
+STEPS = 10
+WORKLOAD = SimpleNamespace(step_hint=10)
+
+# Parameters in PyTorch's layouts, and the order of the axes that makes JAX's of them.
+AXES = {"matrix": (1, 0), "vector": (0,), "convolution": (2, 3, 1, 0)}
+SHAPES = {"matrix": (3, 2), "vector": (4,), "convolution": (2, 3, 3, 3)}
+_RNG = np.random.default_rng(0)
+START = {name: _RNG.normal(size=shape) for name, shape in SHAPES.items()}
+GRADIENTS = [{name: _RNG.normal(size=shape) for name, shape in SHAPES.items()} for _ in range(STEPS)]
+
+WARMUP = {"learning_rate": 0.1, "one_minus_beta1": 0.1, "weight_decay": 0.3, "warmup_factor": 0.2}
+ADAM = {**WARMUP, "beta2": 0.95}
+SCHEDULE_FREE = {**ADAM, "r": 0.75}
+LINEAR = {**WARMUP, "decay_steps_factor": 0.9, "end_factor": 0.01}
+
+
+def warmup_cosine(t):
+    """The learning rate of step t = 1, 2, ..."""
+    step = t - 1
+    return 0.1 * (step / 2 if step < 2 else 0.5 * (1 + np.cos(np.pi * (step - 2) / 8)))
+
+
+def warmup_linear(t):
+    step = t - 1
+    return 0.1 * (step / 2 if step < 2 else 1 - 0.99 * min(1, (step - 2) / int(8 * 0.9)))
+
+
+def adamw(p, gradients):
+    """Kingma and Ba 2015; decoupled decay (Loshchilov and Hutter 2019) times the rate."""
+    m = v = 0.0
+    for t, g in enumerate(gradients, start=1):
+        m = 0.9 * m + 0.1 * g
+        v = 0.95 * v + 0.05 * g**2
+        p = p - warmup_cosine(t) * (m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.95**t)) + 1e-8) + 0.3 * p)
+    return p
+
+
+def nadamw(p, gradients):
+    """Dozat 2016 without its momentum schedule; decoupled decay times the rate."""
+    m = v = 0.0
+    for t, g in enumerate(gradients, start=1):
+        m = 0.9 * m + 0.1 * g
+        v = 0.95 * v + 0.05 * g**2
+        look_ahead = (0.9 * m + 0.1 * g) / (1 - 0.9**t)
+        p = p - warmup_cosine(t) * (look_ahead / (np.sqrt(v / (1 - 0.95**t)) + 1e-8) + 0.3 * p)
+    return p
+
+
+def momentum(p, gradients):
+    """Polyak 1964; weight decay is part of the gradient."""
+    m = 0.0
+    for t, g in enumerate(gradients, start=1):
+        m = 0.9 * m + (g + 0.3 * p)
+        p = p - warmup_linear(t) * m
+    return p
+
+
+def nesterov(p, gradients):
+    """Sutskever et al. 2013; weight decay is part of the gradient."""
+    m = 0.0
+    for t, g in enumerate(gradients, start=1):
+        decayed = g + 0.3 * p
+        m = 0.9 * m + decayed
+        p = p - warmup_linear(t) * (decayed + 0.9 * m)
+    return p
+
+
+def schedule_free_adamw(p, gradients):
+    """Defazio et al. 2024, algorithm 1: z is stepped, x is its average; the gradient and the decay are at y.
+
+    As its authors' package has it: Adam's correction of the second moment is no part of the weights of the average.
+    Returns y, where training goes on, and x, which is evaluated.
+    """
+    x = y = z = p
+    v = weights = 0.0
+    for t, g in enumerate(gradients, start=1):
+        rate = 0.1 * min(1, t / 2)
+        v = 0.95 * v + 0.05 * g**2
+        z = z - rate * (g / (np.sqrt(v / (1 - 0.95**t)) + 1e-8) + 0.3 * y)
+        weight = t**0.75 * rate**2
+        weights += weight
+        x = (1 - weight / weights) * x + weight / weights * z
+        y = 0.9 * x + 0.1 * z
+    return y, x
+
+
+def run_jax(submission, hyperparameters):
+    """What is trained and what is evaluated after the steps, in the canonical layouts."""
+    with jax.enable_x64(True):
+        transformation = submission.optimizer(hyperparameters, WORKLOAD)
+        params = to_jax(START)
+        state = transformation.init(params)
+        update = jax.jit(transformation.update)
+        for gradients in GRADIENTS:
+            updates, state = update(to_jax(gradients), state, params)
+            params = optax.apply_updates(params, updates)
+        evaluated = params if submission.average is None else submission.average.evaluated(state, params)
+        return from_jax(params), from_jax(evaluated)
+
+
+def to_jax(arrays):
+    return {name: jnp.asarray(np.transpose(array, AXES[name])) for name, array in arrays.items()}
+
+
+def from_jax(params):
+    return {name: np.transpose(params[name], np.argsort(axes)) for name, axes in AXES.items()}
+
+
+def run_pytorch(submission, hyperparameters):
+    model = torch.nn.ParameterDict({name: torch.tensor(array) for name, array in START.items()})
+    state = submission.init_optimizer_state(WORKLOAD, model, None, hyperparameters, None)
+    for gradients in GRADIENTS:
+        for name, parameter in model.items():
+            parameter.grad = torch.tensor(gradients[name])
+        for stepping in (*state["optimizers"], *state["schedulers"]):
+            if submission.average is not None and stepping in state["optimizers"]:
+                submission.average.trained(stepping)
+            stepping.step()
+    trained = {name: parameter.detach().numpy().copy() for name, parameter in model.items()}
+    submission.prepare_for_eval(WORKLOAD, model, None, None, None, None, state, [], STEPS, None)
+    return trained, {name: parameter.detach().numpy() for name, parameter in model.items()}
+
+
+RUN = {"jax": run_jax, "pytorch": run_pytorch}
+
+
+CASES = [(adamw, ADAM), (nadamw, ADAM), (momentum, LINEAR), (nesterov, LINEAR), (schedule_free_adamw, SCHEDULE_FREE)]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize(("equations", "point"), CASES, ids=[equations.__name__ for equations, _ in CASES])
+def test_ten_steps_follow_the_published_equations(framework, equations, point):
+    module = importlib.import_module(f"submissions.{equations.__name__}.{framework}")
+    trained, evaluated = RUN[framework](module.submission, as_hyperparameters(point))
+    for name, start in START.items():
+        expected = equations(start, [gradients[name] for gradients in GRADIENTS])
+        expected = expected if isinstance(expected, tuple) else (expected, expected)
+        # Some of the rates that optax computes are float32.
+        np.testing.assert_allclose(trained[name], expected[0], rtol=1e-5, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(evaluated[name], expected[1], rtol=1e-5, atol=1e-7, err_msg=name)
