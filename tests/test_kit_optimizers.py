@@ -17,10 +17,11 @@ STEPS = 10
 WORKLOAD = SimpleNamespace(step_hint=10)
 
 # Parameters in PyTorch's layouts, and the order of the axes that makes JAX's of them.
-AXES = {"matrix": (1, 0), "vector": (0,), "convolution": (2, 3, 1, 0)}
-SHAPES = {"matrix": (3, 2), "vector": (4,), "convolution": (2, 3, 3, 3)}
+AXES = {"matrix": (1, 0), "vector": (0,), "zeros": (0,), "convolution": (2, 3, 1, 0)}
+SHAPES = {"matrix": (3, 2), "vector": (4,), "zeros": (2,), "convolution": (2, 3, 3, 3)}
 _RNG = np.random.default_rng(0)
 START = {name: _RNG.normal(size=shape) for name, shape in SHAPES.items()}
+START["zeros"] *= 0
 GRADIENTS = [{name: _RNG.normal(size=shape) for name, shape in SHAPES.items()} for _ in range(STEPS)]
 
 WARMUP = {"learning_rate": 0.1, "one_minus_beta1": 0.1, "weight_decay": 0.3, "warmup_factor": 0.2}
@@ -58,6 +59,18 @@ def nadamw(p, gradients):
         v = 0.95 * v + 0.05 * g**2
         look_ahead = (0.9 * m + 0.1 * g) / (1 - 0.9**t)
         p = p - warmup_cosine(t) * (look_ahead / (np.sqrt(v / (1 - 0.95**t)) + 1e-8) + 0.3 * p)
+    return p
+
+
+def lamb(p, gradients):
+    """You et al. 2020, algorithm 2; a parameter or an update of no length is not scaled."""
+    m = v = 0.0
+    for t, g in enumerate(gradients, start=1):
+        m = 0.9 * m + 0.1 * g
+        v = 0.95 * v + 0.05 * g**2
+        update = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.95**t)) + 1e-8) + 0.3 * p
+        lengths = np.linalg.norm(p), np.linalg.norm(update)
+        p = p - warmup_cosine(t) * (lengths[0] / lengths[1] if all(lengths) else 1) * update
     return p
 
 
@@ -139,7 +152,14 @@ def run_pytorch(submission, hyperparameters):
 RUN = {"jax": run_jax, "pytorch": run_pytorch}
 
 
-CASES = [(adamw, ADAM), (nadamw, ADAM), (momentum, LINEAR), (nesterov, LINEAR), (schedule_free_adamw, SCHEDULE_FREE)]
+CASES = [
+    (adamw, ADAM),
+    (nadamw, ADAM),
+    (lamb, ADAM),
+    (momentum, LINEAR),
+    (nesterov, LINEAR),
+    (schedule_free_adamw, SCHEDULE_FREE),
+]
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
