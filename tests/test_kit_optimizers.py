@@ -17,8 +17,11 @@ STEPS = 10
 WORKLOAD = SimpleNamespace(step_hint=10)
 
 # Parameters in PyTorch's layouts, and the order of the axes that makes JAX's of them.
-AXES = {"matrix": (1, 0), "vector": (0,), "zeros": (0,), "convolution": (2, 3, 1, 0)}
-SHAPES = {"matrix": (3, 2), "vector": (4,), "zeros": (2,), "convolution": (2, 3, 3, 3)}
+SHAPES = {
+    **{"matrix": (3, 2), "vector": (4,), "zeros": (2,), "convolution": (2, 3, 3, 3)},
+    **{"large": (130, 128), "large_convolution": (128, 131, 1, 2)},
+}
+AXES = {name: {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}[len(shape)] for name, shape in SHAPES.items()}
 _RNG = np.random.default_rng(0)
 START = {name: _RNG.normal(size=shape) for name, shape in SHAPES.items()}
 START["zeros"] *= 0
@@ -71,6 +74,23 @@ def lamb(p, gradients):
         update = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.95**t)) + 1e-8) + 0.3 * p
         lengths = np.linalg.norm(p), np.linalg.norm(update)
         p = p - warmup_cosine(t) * (lengths[0] / lengths[1] if all(lengths) else 1) * update
+    return p
+
+
+def adafactor(p, gradients):
+    """Shazeer and Stern 2018, algorithms 4 and 5, with the decay, momentum and weight decay of Pax."""
+    axes = tuple(np.argsort(p.shape)[-2:])
+    is_factored = min(p.shape[axis] for axis in axes) >= 128 and p.ndim > 1
+    m = v = 0.0
+    for t, g in enumerate(gradients, start=1):
+        decay = 0.99 * (1 - 0.99 ** (t - 1)) / (1 - 0.99**t)
+        v = decay * v + (1 - decay) * (g**2 + 1e-30)  # its means are what is kept: the mean is linear
+        means = [v.mean(axis, keepdims=True) for axis in axes]
+        estimate = means[0] * means[1] / v.mean(axes, keepdims=True) if is_factored else v
+        update = g / np.sqrt(estimate)
+        update /= max(1, np.sqrt(np.mean(update**2)))
+        m = 0.9 * m + 0.1 * warmup_cosine(t) * update
+        p = p - m - warmup_cosine(t) * 0.3 * p
     return p
 
 

@@ -23,6 +23,27 @@ def sgd(hyperparameters: Any, workload: Workload, *, nesterov: bool) -> optax.Gr
     )
 
 
+def adafactor(
+    learning_rate: optax.Schedule, momentum: float, weight_decay: float
+) -> optax.GradientTransformationExtraArgs:
+    """Adafactor (Shazeer and Stern 2018) with a learning rate from outside and momentum, as the AlgoPerf paper had it.
+
+    `optax.adafactor` but for two things in which Pax, whose Adafactor the paper took, differs: the second moment decays
+    as Adam's corrected one does, at 0.99, and weight decay is multiplied by the learning rate. Pax kept the momentum in
+    eight bits, which is left out.
+    """
+    return optax.chain(
+        optax.scale_by_factored_rms(
+            decay_rate=0.99, decay_rate_fn=lambda step, b2: b2 * (1 - b2**step) / (1 - b2 ** (step + 1))
+        ),
+        optax.clip_by_block_rms(1.0),
+        optax.scale_by_learning_rate(learning_rate, flip_sign=False),
+        optax.ema(momentum, debias=False),
+        optax.add_decayed_weights(lambda step: weight_decay * learning_rate(step)),
+        optax.scale(-1.0),
+    )
+
+
 class ScaleByNadamState(NamedTuple):
     """count: steps taken, int32; mu, nu: running means of the gradient and of its square, like the parameters."""
 

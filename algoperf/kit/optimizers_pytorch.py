@@ -13,6 +13,8 @@ from algoperf.kit.schedules_pytorch import Schedule, warmup_linear
 from algoperf.workload import Workload
 
 _PIECE = 1 << 20  # numbers
+_LONG_ENOUGH = 128
+_ADAFACTOR_EPS = 1e-30
 
 # A parameter, its gradient, and the tensors of its state.
 Row = tuple[torch.Tensor, ...]
@@ -51,8 +53,7 @@ class RowOptimizer(torch.optim.Optimizer, abc.ABC):
             for param in params:
                 if not self.state[param]:
                     self.state[param] = self._fresh(param)
-            if params:
-                self._update(group, [(param, param.grad, *self.state[param].values()) for param in params])
+            self._update(group, [(param, param.grad, *self.state[param].values()) for param in params])
 
     @abc.abstractmethod
     def _fresh(self, param: nn.Parameter) -> dict[str, torch.Tensor]:
@@ -87,7 +88,7 @@ class NAdamW(_AdamMoments):
     """
 
     def _update(self, group: dict[str, Any], rows: list[Row]) -> None:
-        b1, b2 = group["betas"]
+        b1, _ = group["betas"]
         for params, grads, mu, nu in _in_pieces(rows):
             denominator = _adam_denominator(group, grads, mu, nu)
             look_ahead = torch._foreach_lerp(mu, grads, 1 - b1)
@@ -103,7 +104,7 @@ class Lamb(_AdamMoments):
 
     def _update(self, group: dict[str, Any], rows: list[Row]) -> None:
         b1, _ = group["betas"]
-        for params, grads, mu, nu in _whole(rows):
+        for params, grads, mu, nu in whole(rows):
             denominator = _adam_denominator(group, grads, mu, nu)
             updates = torch._foreach_div(mu, denominator)
             torch._foreach_div_(updates, 1 - b1 ** group["step"])
@@ -128,12 +129,76 @@ def _adam_denominator(
     return denominator
 
 
-def _whole(rows: list[Row]) -> Iterator[list[list[torch.Tensor]]]:
+class Adafactor(RowOptimizer):
+    """Adafactor (Shazeer and Stern 2018) with a learning rate from outside and momentum, as the AlgoPerf paper had it.
+
+    Where the two longest axes of a parameter have 128 or more entries each, the squares of its gradient are known by
+    their means along either axis. As in Pax, whose Adafactor the paper took: these decay as Adam's corrected second
+    moment does, at 0.99; an update is clipped to a root mean square of 1; the momentum is that of updates times the
+    learning rate. Pax kept the momentum in eight bits, which is left out.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float):
+        super().__init__(params, lr, weight_decay, momentum=momentum)
+
+    def _fresh(self, param: nn.Parameter) -> dict[str, torch.Tensor]:
+        state = {"momentum": torch.zeros_like(param)}
+        if (axes := _longest_axes(param)) is None:
+            return {**state, "squares": torch.zeros_like(param)}
+        first, second = (torch.zeros_like(param.mean(axis, keepdim=True)) for axis in axes)
+        return {**state, "first_means": first, "second_means": second}
+
+    def _update(self, group: dict[str, Any], rows: list[Row]) -> None:
+        decay = 0.99 * (1 - 0.99 ** (group["step"] - 1)) / (1 - 0.99 ** group["step"])
+        factored, plain = ([row for row in rows if len(row) == length] for length in (5, 4))
+        for params, grads, momenta, first, second in whole(factored):
+            updates = [_by_factors(*tensors, decay) for tensors in zip(grads, first, second, strict=True)]
+            self._apply(group, params, momenta, updates)
+        for params, grads, momenta, squares in whole(plain):
+            new = torch._foreach_mul(grads, grads)
+            torch._foreach_add_(new, _ADAFACTOR_EPS)
+            torch._foreach_lerp_(squares, new, 1 - decay)
+            self._apply(group, params, momenta, torch._foreach_div(grads, torch._foreach_sqrt(squares)))
+
+    def _apply(
+        self,
+        group: dict[str, Any],
+        params: list[torch.Tensor],
+        momenta: list[torch.Tensor],
+        updates: list[torch.Tensor],
+    ) -> None:
+        root_mean_squares = torch._foreach_div(
+            torch._foreach_norm(updates), [math.sqrt(update.numel()) for update in updates]
+        )
+        torch._foreach_div_(updates, torch._foreach_clamp_min(root_mean_squares, 1.0))
+        torch._foreach_mul_(momenta, group["momentum"])
+        torch._foreach_add_(momenta, updates, alpha=(1 - group["momentum"]) * group["lr"])
+        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_sub_(params, momenta)
+
+
+def _longest_axes(param: torch.Tensor) -> tuple[int, int] | None:
+    """The longest two, where both are long enough to factor."""
+    axes = sorted(range(param.ndim), key=param.shape.__getitem__)[-2:]
+    return tuple(axes) if len(axes) == 2 and param.shape[axes[0]] >= _LONG_ENOUGH else None
+
+
+def _by_factors(grad: torch.Tensor, first: torch.Tensor, second: torch.Tensor, decay: float) -> torch.Tensor:
+    """The gradient over the root of its squares' estimate, after updating their means along the longest two axes."""
+    axes = _longest_axes(grad)
+    squares = grad.square().add_(_ADAFACTOR_EPS)
+    for axis, means in zip(axes, (first, second), strict=True):
+        means.lerp_(squares.mean(axis, keepdim=True), 1 - decay)
+    return grad * torch.rsqrt(first / first.mean(axes[1], keepdim=True)) * torch.rsqrt(second)
+
+
+def whole(rows: list[Row]) -> Iterator[list[list[torch.Tensor]]]:
     """The rows' columns, as lists of tensors whose update is one sequence of operations.
 
     On a GPU that is all of them at once: few kernels. On a CPU it is one row, whose intermediate results are soon free.
     """
-    for batch in [rows] if rows[0][0].device.type != "cpu" else [[row] for row in rows]:
+    is_on_cpu = not rows or rows[0][0].device.type == "cpu"
+    for batch in [[row] for row in rows] if is_on_cpu else [rows]:
         yield [list(column) for column in zip(*batch, strict=True)]
 
 
@@ -143,7 +208,7 @@ def _in_pieces(rows: list[Row]) -> Iterator[list[list[torch.Tensor]]]:
     As large as an embedding table, intermediate results would be given new pages at each step, which takes as long
     again.
     """
-    for columns in _whole(rows):
+    for columns in whole(rows):
         if columns[0][0].device.type != "cpu" or not all(tensor.is_contiguous() for (tensor,) in columns):
             yield columns
             continue
