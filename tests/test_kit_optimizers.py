@@ -10,18 +10,37 @@ import optax
 import pytest
 import torch
 
-from algoperf.spec import FRAMEWORKS
+from algoperf.spec import FRAMEWORKS, ParameterType, ShapeTuple
 from algoperf.submission import as_hyperparameters
 
 STEPS = 10
-WORKLOAD = SimpleNamespace(step_hint=10)
 
 # Parameters in PyTorch's layouts, and the order of the axes that makes JAX's of them.
 SHAPES = {
     **{"matrix": (3, 2), "vector": (4,), "zeros": (2,), "convolution": (2, 3, 3, 3)},
-    **{"large": (130, 128), "large_convolution": (128, 131, 1, 2)},
+    **{"large": (130, 128), "large_convolution": (128, 131, 1, 2), "other_matrix": (3, 2), "probe": (1, 1, 2)},
 }
-AXES = {name: {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}[len(shape)] for name, shape in SHAPES.items()}
+AXES = {name: {1: (0,), 2: (1, 0), 3: (0, 1, 2), 4: (2, 3, 1, 0)}[len(shape)] for name, shape in SHAPES.items()}
+TYPES = {
+    **{"matrix": ParameterType.ATTENTION_Q, "other_matrix": ParameterType.WEIGHT, "probe": ParameterType.WEIGHT},
+    **{"large": ParameterType.EMBEDDING, "vector": ParameterType.BIAS, "zeros": ParameterType.LAYER_NORM_BIAS},
+    **{"convolution": ParameterType.CONV_WEIGHT, "large_convolution": ParameterType.CONV_WEIGHT},
+}
+OUTPUT = "large_convolution"
+HIDDEN = ((2, 3, 3, 3), (3, 2))  # the shapes of what Muon is for
+
+
+def workload(axes):
+    """What the optimizers ask of a workload; axes: the order of its framework's."""
+    shapes = {name: tuple(shape[axis] for axis in axes.get(name, range(len(shape)))) for name, shape in SHAPES.items()}
+    return SimpleNamespace(
+        step_hint=10,
+        model_params_types=TYPES,
+        param_shapes={name: ShapeTuple(shape) for name, shape in shapes.items()},
+        is_output_params=lambda key: key == OUTPUT,
+    )
+
+
 _RNG = np.random.default_rng(0)
 START = {name: _RNG.normal(size=shape) for name, shape in SHAPES.items()}
 START["zeros"] *= 0
@@ -30,6 +49,7 @@ GRADIENTS = [{name: _RNG.normal(size=shape) for name, shape in SHAPES.items()} f
 WARMUP = {"learning_rate": 0.1, "one_minus_beta1": 0.1, "weight_decay": 0.3, "warmup_factor": 0.2}
 ADAM = {**WARMUP, "beta2": 0.95}
 SCHEDULE_FREE = {**ADAM, "r": 0.75}
+MUON = {**ADAM, "muon_learning_rate": 0.2, "muon_momentum": 0.8}
 LINEAR = {**WARMUP, "decay_steps_factor": 0.9, "end_factor": 0.01}
 
 
@@ -94,6 +114,24 @@ def adafactor(p, gradients):
     return p
 
 
+def muon(p, gradients):
+    """Jordan et al. 2024 for hidden matrices, AdamW for the rest."""
+    if p.shape not in HIDDEN:
+        return adamw(p, gradients)
+    m = 0.0
+    for t, g in enumerate(gradients, start=1):
+        m = 0.8 * m + 0.2 * g
+        x = (0.2 * g + 0.8 * m).reshape(len(g), -1)
+        rows, columns = x.shape
+        x = x / (np.linalg.norm(x) + 1e-7)
+        for _ in range(5):
+            gram = x @ x.T
+            x = 3.4445 * x - 4.7750 * gram @ x + 2.0315 * gram @ gram @ x
+        update = max(1, rows / columns) ** 0.5 * x.reshape(p.shape)
+        p = p - 2 * warmup_cosine(t) * (update + 0.3 * p)
+    return p
+
+
 def momentum(p, gradients):
     """Polyak 1964; weight decay is part of the gradient."""
     m = 0.0
@@ -135,7 +173,7 @@ def schedule_free_adamw(p, gradients):
 def run_jax(submission, hyperparameters):
     """What is trained and what is evaluated after the steps, in the canonical layouts."""
     with jax.enable_x64(True):
-        transformation = submission.optimizer(hyperparameters, WORKLOAD)
+        transformation = submission.optimizer(hyperparameters, workload(AXES))
         params = to_jax(START)
         state = transformation.init(params)
         update = jax.jit(transformation.update)
@@ -156,7 +194,7 @@ def from_jax(params):
 
 def run_pytorch(submission, hyperparameters):
     model = torch.nn.ParameterDict({name: torch.tensor(array) for name, array in START.items()})
-    state = submission.init_optimizer_state(WORKLOAD, model, None, hyperparameters, None)
+    state = submission.init_optimizer_state(workload({}), model, None, hyperparameters, None)
     for gradients in GRADIENTS:
         for name, parameter in model.items():
             parameter.grad = torch.tensor(gradients[name])
@@ -165,7 +203,7 @@ def run_pytorch(submission, hyperparameters):
                 submission.average.trained(stepping)
             stepping.step()
     trained = {name: parameter.detach().numpy().copy() for name, parameter in model.items()}
-    submission.prepare_for_eval(WORKLOAD, model, None, None, None, None, state, [], STEPS, None)
+    submission.prepare_for_eval(None, model, None, None, None, None, state, [], STEPS, None)
     return trained, {name: parameter.detach().numpy() for name, parameter in model.items()}
 
 
@@ -173,12 +211,8 @@ RUN = {"jax": run_jax, "pytorch": run_pytorch}
 
 
 CASES = [
-    (adamw, ADAM),
-    (nadamw, ADAM),
-    (lamb, ADAM),
-    (momentum, LINEAR),
-    (nesterov, LINEAR),
-    (schedule_free_adamw, SCHEDULE_FREE),
+    *((adamw, ADAM), (nadamw, ADAM), (lamb, ADAM), (adafactor, ADAM), (momentum, LINEAR), (nesterov, LINEAR)),
+    *((muon, MUON), (schedule_free_adamw, SCHEDULE_FREE)),
 ]
 
 

@@ -85,7 +85,10 @@ def test_the_frameworks_agree(name, monkeypatch):
 
 
 # In JAX the state of every optimizer is a tree of arrays; that of schedule-free AdamW says where the parameters are.
-RESUMED = [("schedule_free_adamw", "jax"), *((name, "pytorch") for name in ("adafactor", "schedule_free_adamw"))]
+RESUMED = [
+    ("schedule_free_adamw", "jax"),
+    *((name, "pytorch") for name in ("adafactor", "muon", "sam", "schedule_free_adamw")),
+]
 
 
 @pytest.mark.parametrize(("name", "framework"), RESUMED)

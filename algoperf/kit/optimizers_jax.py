@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from algoperf.kit.hyperparameters import beta1
+from algoperf.kit.jax import ValueAndGrad
 from algoperf.kit.schedules_jax import warmup_linear
 from algoperf.workload import Workload
 
@@ -42,6 +43,17 @@ def adafactor(
         optax.add_decayed_weights(lambda step: weight_decay * learning_rate(step)),
         optax.scale(-1.0),
     )
+
+
+def sharpness_aware(value_and_grad: ValueAndGrad, params: Any, hyperparameters: Any) -> Any:
+    """SAM (Foret et al. 2021, equation 2): the gradient `rho` further along the normalised gradient.
+
+    The same batch and the same dropout both times. The loss and the running statistics are those at the parameters.
+    """
+    value, grads = value_and_grad(params)
+    scale = hyperparameters.rho / (optax.tree.norm(grads) + 1e-6)
+    _, grads = value_and_grad(jax.tree.map(lambda param, grad: param + scale * grad, params, grads))
+    return value, grads
 
 
 class ScaleByNadamState(NamedTuple):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from algoperf.kit.hyperparameters import beta1
+from algoperf.kit.pytorch import Backward
 from algoperf.kit.schedules_pytorch import Schedule, warmup_linear
 from algoperf.workload import Workload
 
@@ -32,6 +33,26 @@ def sgd(
         weight_decay=hyperparameters.weight_decay,
     )
     return optimizer, warmup_linear(hyperparameters, workload.step_hint)
+
+
+def sharpness_aware(backward: Backward, model: nn.Module, hyperparameters: Any) -> torch.Tensor:
+    """SAM (Foret et al. 2021, equation 2): the gradient `rho` further along the normalised gradient.
+
+    The same batch and the same dropout both times. The loss and the running statistics are those at the parameters.
+    """
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):  # what is drawn here is drawn again
+        loss = backward(True)
+    with torch.no_grad():
+        params = [param for param in model.parameters() if param.grad is not None]
+        steps = [param.grad for param in params]
+        torch._foreach_mul_(steps, hyperparameters.rho / (nn.utils.get_total_norm(steps) + 1e-6))
+        before = [param.clone() for param in params]
+        torch._foreach_add_(params, steps)
+    backward(False)
+    with torch.no_grad():
+        torch._foreach_copy_(params, before)
+    return loss
 
 
 class RowOptimizer(torch.optim.Optimizer, abc.ABC):
