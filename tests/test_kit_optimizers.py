@@ -10,22 +10,46 @@ import optax
 import pytest
 import torch
 
-from algoperf.spec import FRAMEWORKS
+from algoperf.spec import FRAMEWORKS, ParameterType, ShapeTuple
 from algoperf.submission import as_hyperparameters
 
 STEPS = 10
-WORKLOAD = SimpleNamespace(step_hint=10)
 
 # Parameters in PyTorch's layouts, and the order of the axes that makes JAX's of them.
-AXES = {"matrix": (1, 0), "vector": (0,), "convolution": (2, 3, 1, 0)}
-SHAPES = {"matrix": (3, 2), "vector": (4,), "convolution": (2, 3, 3, 3)}
+SHAPES = {
+    **{"matrix": (3, 2), "vector": (4,), "zeros": (2,), "convolution": (2, 3, 3, 3)},
+    **{"large": (130, 128), "large_convolution": (128, 131, 1, 2), "other_matrix": (3, 2), "probe": (1, 1, 2)},
+}
+AXES = {name: {1: (0,), 2: (1, 0), 3: (0, 1, 2), 4: (2, 3, 1, 0)}[len(shape)] for name, shape in SHAPES.items()}
+TYPES = {
+    **{"matrix": ParameterType.ATTENTION_Q, "other_matrix": ParameterType.WEIGHT, "probe": ParameterType.WEIGHT},
+    **{"large": ParameterType.EMBEDDING, "vector": ParameterType.BIAS, "zeros": ParameterType.LAYER_NORM_BIAS},
+    **{"convolution": ParameterType.CONV_WEIGHT, "large_convolution": ParameterType.CONV_WEIGHT},
+}
+OUTPUT = "large_convolution"
+HIDDEN = ((2, 3, 3, 3), (3, 2))  # the shapes of what Muon is for
+
+
+def workload(axes):
+    """What the optimizers ask of a workload; axes: the order of its framework's."""
+    shapes = {name: tuple(shape[axis] for axis in axes.get(name, range(len(shape)))) for name, shape in SHAPES.items()}
+    return SimpleNamespace(
+        step_hint=10,
+        model_params_types=TYPES,
+        param_shapes={name: ShapeTuple(shape) for name, shape in shapes.items()},
+        is_output_params=lambda key: key == OUTPUT,
+    )
+
+
 _RNG = np.random.default_rng(0)
 START = {name: _RNG.normal(size=shape) for name, shape in SHAPES.items()}
+START["zeros"] *= 0
 GRADIENTS = [{name: _RNG.normal(size=shape) for name, shape in SHAPES.items()} for _ in range(STEPS)]
 
 WARMUP = {"learning_rate": 0.1, "one_minus_beta1": 0.1, "weight_decay": 0.3, "warmup_factor": 0.2}
 ADAM = {**WARMUP, "beta2": 0.95}
 SCHEDULE_FREE = {**ADAM, "r": 0.75}
+MUON = {**ADAM, "muon_learning_rate": 0.2, "muon_momentum": 0.8}
 LINEAR = {**WARMUP, "decay_steps_factor": 0.9, "end_factor": 0.01}
 
 
@@ -58,6 +82,53 @@ def nadamw(p, gradients):
         v = 0.95 * v + 0.05 * g**2
         look_ahead = (0.9 * m + 0.1 * g) / (1 - 0.9**t)
         p = p - warmup_cosine(t) * (look_ahead / (np.sqrt(v / (1 - 0.95**t)) + 1e-8) + 0.3 * p)
+    return p
+
+
+def lamb(p, gradients):
+    """You et al. 2020, algorithm 2; a parameter or an update of no length is not scaled."""
+    m = v = 0.0
+    for t, g in enumerate(gradients, start=1):
+        m = 0.9 * m + 0.1 * g
+        v = 0.95 * v + 0.05 * g**2
+        update = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.95**t)) + 1e-8) + 0.3 * p
+        lengths = np.linalg.norm(p), np.linalg.norm(update)
+        p = p - warmup_cosine(t) * (lengths[0] / lengths[1] if all(lengths) else 1) * update
+    return p
+
+
+def adafactor(p, gradients):
+    """Shazeer and Stern 2018, algorithms 4 and 5, with the decay, momentum and weight decay of Pax."""
+    axes = tuple(np.argsort(p.shape)[-2:])
+    is_factored = min(p.shape[axis] for axis in axes) >= 128 and p.ndim > 1
+    m = v = 0.0
+    for t, g in enumerate(gradients, start=1):
+        decay = 0.99 * (1 - 0.99 ** (t - 1)) / (1 - 0.99**t)
+        v = decay * v + (1 - decay) * (g**2 + 1e-30)  # its means are what is kept: the mean is linear
+        means = [v.mean(axis, keepdims=True) for axis in axes]
+        estimate = means[0] * means[1] / v.mean(axes, keepdims=True) if is_factored else v
+        update = g / np.sqrt(estimate)
+        update /= max(1, np.sqrt(np.mean(update**2)))
+        m = 0.9 * m + 0.1 * warmup_cosine(t) * update
+        p = p - m - warmup_cosine(t) * 0.3 * p
+    return p
+
+
+def muon(p, gradients):
+    """Jordan et al. 2024 for hidden matrices, AdamW for the rest."""
+    if p.shape not in HIDDEN:
+        return adamw(p, gradients)
+    m = 0.0
+    for t, g in enumerate(gradients, start=1):
+        m = 0.8 * m + 0.2 * g
+        x = (0.2 * g + 0.8 * m).reshape(len(g), -1)
+        rows, columns = x.shape
+        x = x / (np.linalg.norm(x) + 1e-7)
+        for _ in range(5):
+            gram = x @ x.T
+            x = 3.4445 * x - 4.7750 * gram @ x + 2.0315 * gram @ gram @ x
+        update = max(1, rows / columns) ** 0.5 * x.reshape(p.shape)
+        p = p - 2 * warmup_cosine(t) * (update + 0.3 * p)
     return p
 
 
@@ -102,7 +173,7 @@ def schedule_free_adamw(p, gradients):
 def run_jax(submission, hyperparameters):
     """What is trained and what is evaluated after the steps, in the canonical layouts."""
     with jax.enable_x64(True):
-        transformation = submission.optimizer(hyperparameters, WORKLOAD)
+        transformation = submission.optimizer(hyperparameters, workload(AXES))
         params = to_jax(START)
         state = transformation.init(params)
         update = jax.jit(transformation.update)
@@ -123,7 +194,7 @@ def from_jax(params):
 
 def run_pytorch(submission, hyperparameters):
     model = torch.nn.ParameterDict({name: torch.tensor(array) for name, array in START.items()})
-    state = submission.init_optimizer_state(WORKLOAD, model, None, hyperparameters, None)
+    state = submission.init_optimizer_state(workload({}), model, None, hyperparameters, None)
     for gradients in GRADIENTS:
         for name, parameter in model.items():
             parameter.grad = torch.tensor(gradients[name])
@@ -132,14 +203,17 @@ def run_pytorch(submission, hyperparameters):
                 submission.average.trained(stepping)
             stepping.step()
     trained = {name: parameter.detach().numpy().copy() for name, parameter in model.items()}
-    submission.prepare_for_eval(WORKLOAD, model, None, None, None, None, state, [], STEPS, None)
+    submission.prepare_for_eval(None, model, None, None, None, None, state, [], STEPS, None)
     return trained, {name: parameter.detach().numpy() for name, parameter in model.items()}
 
 
 RUN = {"jax": run_jax, "pytorch": run_pytorch}
 
 
-CASES = [(adamw, ADAM), (nadamw, ADAM), (momentum, LINEAR), (nesterov, LINEAR), (schedule_free_adamw, SCHEDULE_FREE)]
+CASES = [
+    *((adamw, ADAM), (nadamw, ADAM), (lamb, ADAM), (adafactor, ADAM), (momentum, LINEAR), (nesterov, LINEAR)),
+    *((muon, MUON), (schedule_free_adamw, SCHEDULE_FREE)),
+]
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

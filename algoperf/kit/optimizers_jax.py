@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from algoperf.kit.hyperparameters import beta1
+from algoperf.kit.jax import ValueAndGrad
 from algoperf.kit.schedules_jax import warmup_linear
 from algoperf.workload import Workload
 
@@ -21,6 +22,38 @@ def sgd(hyperparameters: Any, workload: Workload, *, nesterov: bool) -> optax.Gr
             nesterov=nesterov,
         ),
     )
+
+
+def adafactor(
+    learning_rate: optax.Schedule, momentum: float, weight_decay: float
+) -> optax.GradientTransformationExtraArgs:
+    """Adafactor (Shazeer and Stern 2018) with a learning rate from outside and momentum, as the AlgoPerf paper had it.
+
+    `optax.adafactor` but for two things in which Pax, whose Adafactor the paper took, differs: the second moment decays
+    as Adam's corrected one does, at 0.99, and weight decay is multiplied by the learning rate. Pax kept the momentum in
+    eight bits, which is left out.
+    """
+    return optax.chain(
+        optax.scale_by_factored_rms(
+            decay_rate=0.99, decay_rate_fn=lambda step, b2: b2 * (1 - b2**step) / (1 - b2 ** (step + 1))
+        ),
+        optax.clip_by_block_rms(1.0),
+        optax.scale_by_learning_rate(learning_rate, flip_sign=False),
+        optax.ema(momentum, debias=False),
+        optax.add_decayed_weights(lambda step: weight_decay * learning_rate(step)),
+        optax.scale(-1.0),
+    )
+
+
+def sharpness_aware(value_and_grad: ValueAndGrad, params: Any, hyperparameters: Any) -> Any:
+    """SAM (Foret et al. 2021, equation 2): the gradient `rho` further along the normalised gradient.
+
+    The same batch and the same dropout both times. The loss and the running statistics are those at the parameters.
+    """
+    value, grads = value_and_grad(params)
+    scale = hyperparameters.rho / (optax.tree.norm(grads) + 1e-6)
+    _, grads = value_and_grad(jax.tree.map(lambda param, grad: param + scale * grad, params, grads))
+    return value, grads
 
 
 class ScaleByNadamState(NamedTuple):

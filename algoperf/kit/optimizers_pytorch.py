@@ -1,5 +1,6 @@
 """Published updates that PyTorch does not have, and what several baselines share; the twin of `optimizers_jax.py`."""
 
+import abc
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -8,10 +9,16 @@ import torch
 from torch import nn
 
 from algoperf.kit.hyperparameters import beta1
+from algoperf.kit.pytorch import Backward
 from algoperf.kit.schedules_pytorch import Schedule, warmup_linear
 from algoperf.workload import Workload
 
 _PIECE = 1 << 20  # numbers
+_LONG_ENOUGH = 128
+_ADAFACTOR_EPS = 1e-30
+
+# A parameter, its gradient, and the tensors of its state.
+Row = tuple[torch.Tensor, ...]
 
 
 def sgd(
@@ -28,11 +35,58 @@ def sgd(
     return optimizer, warmup_linear(hyperparameters, workload.step_hint)
 
 
-class NAdamW(torch.optim.Optimizer):
-    """Adam with Nesterov momentum and decoupled weight decay as the benchmark has it.
+def sharpness_aware(backward: Backward, model: nn.Module, hyperparameters: Any) -> torch.Tensor:
+    """SAM (Foret et al. 2021, equation 2): the gradient `rho` further along the normalised gradient.
 
-    Dozat 2016 without its momentum schedule, which `torch.optim.NAdam` has. Weight decay is multiplied by the rate.
+    The same batch and the same dropout both times. The loss and the running statistics are those at the parameters.
     """
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):  # what is drawn here is drawn again
+        loss = backward(True)
+    with torch.no_grad():
+        params = [param for param in model.parameters() if param.grad is not None]
+        steps = [param.grad for param in params]
+        torch._foreach_mul_(steps, hyperparameters.rho / (nn.utils.get_total_norm(steps) + 1e-6))
+        before = [param.clone() for param in params]
+        torch._foreach_add_(params, steps)
+    backward(False)
+    with torch.no_grad():
+        torch._foreach_copy_(params, before)
+    return loss
+
+
+class RowOptimizer(torch.optim.Optimizer, abc.ABC):
+    """An optimizer that says what state a parameter begins with and how many parameters are updated together.
+
+    Weight decay is decoupled and multiplied by the learning rate.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, weight_decay: float, **others: Any):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "step": 0, **others})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """One update of every parameter that has a gradient."""
+        del closure
+        for group in self.param_groups:
+            params = [param for param in group["params"] if param.grad is not None]
+            group["step"] += 1
+            for param in params:
+                if not self.state[param]:
+                    self.state[param] = self._fresh(param)
+            self._update(group, [(param, param.grad, *self.state[param].values()) for param in params])
+
+    @abc.abstractmethod
+    def _fresh(self, param: nn.Parameter) -> dict[str, torch.Tensor]:
+        """The state of a parameter before the first step."""
+
+    @abc.abstractmethod
+    def _update(self, group: dict[str, Any], rows: list[Row]) -> None:
+        """Updates parameters and states in place; the group's `step` counts from 1."""
+
+
+class _AdamMoments(RowOptimizer):
+    """Has the running means of the gradient and of its square, and betas and an epsilon as Adam has them."""
 
     def __init__(
         self,
@@ -42,60 +96,142 @@ class NAdamW(torch.optim.Optimizer):
         weight_decay: float,
         eps: float = 1e-8,
     ):
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "eps": eps})
+        super().__init__(params, lr, weight_decay, betas=betas, eps=eps)
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        """One update of every parameter that has a gradient."""
-        del closure
-        for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            for param in params:
-                if not self.state[param]:
-                    self.state[param] = {"step": 0, "mu": torch.zeros_like(param), "nu": torch.zeros_like(param)}
-                self.state[param]["step"] += 1
-            if params:
-                self._update(group, params)
+    def _fresh(self, param: nn.Parameter) -> dict[str, torch.Tensor]:
+        return {"mu": torch.zeros_like(param), "nu": torch.zeros_like(param)}
 
-    def _update(self, group: dict[str, Any], params: list[nn.Parameter]) -> None:
-        states = [self.state[param] for param in params]
-        rows = [(param, param.grad, state["mu"], state["nu"]) for param, state in zip(params, states, strict=True)]
-        for columns in _together(rows):
-            self._update_together(group, states[0]["step"], *columns)
 
-    def _update_together(
+class NAdamW(_AdamMoments):
+    """Adam with Nesterov momentum as the benchmark has it.
+
+    Dozat 2016 without its momentum schedule, which `torch.optim.NAdam` has.
+    """
+
+    def _update(self, group: dict[str, Any], rows: list[Row]) -> None:
+        b1, _ = group["betas"]
+        for params, grads, mu, nu in _in_pieces(rows):
+            denominator = _adam_denominator(group, grads, mu, nu)
+            look_ahead = torch._foreach_lerp(mu, grads, 1 - b1)
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_addcdiv_(params, look_ahead, denominator, -group["lr"] / (1 - b1 ** group["step"]))
+
+
+class Lamb(_AdamMoments):
+    """LAMB (You et al. 2020, algorithm 2): each parameter's AdamW update is made as long as the parameter is.
+
+    Where one of the two is zero, the update is left as long as it is.
+    """
+
+    def _update(self, group: dict[str, Any], rows: list[Row]) -> None:
+        b1, _ = group["betas"]
+        for params, grads, mu, nu in whole(rows):
+            denominator = _adam_denominator(group, grads, mu, nu)
+            updates = torch._foreach_div(mu, denominator)
+            torch._foreach_div_(updates, 1 - b1 ** group["step"])
+            torch._foreach_add_(updates, params, alpha=group["weight_decay"])
+            lengths, update_lengths = (torch.stack(torch._foreach_norm(tensors)) for tensors in (params, updates))
+            ratios = torch.where((lengths == 0) | (update_lengths == 0), 1.0, lengths / update_lengths)
+            torch._foreach_mul_(updates, ratios.unbind())
+            torch._foreach_sub_(params, updates, alpha=group["lr"])
+
+
+def _adam_denominator(
+    group: dict[str, Any], grads: list[torch.Tensor], mu: list[torch.Tensor], nu: list[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Updates the means; the root of the corrected second one, plus epsilon."""
+    b1, b2 = group["betas"]
+    torch._foreach_lerp_(mu, grads, 1 - b1)
+    torch._foreach_mul_(nu, b2)
+    torch._foreach_addcmul_(nu, grads, grads, 1 - b2)
+    denominator = torch._foreach_sqrt(nu)
+    torch._foreach_div_(denominator, math.sqrt(1 - b2 ** group["step"]))
+    torch._foreach_add_(denominator, group["eps"])
+    return denominator
+
+
+class Adafactor(RowOptimizer):
+    """Adafactor (Shazeer and Stern 2018) with a learning rate from outside and momentum, as the AlgoPerf paper had it.
+
+    Where the two longest axes of a parameter have 128 or more entries each, the squares of its gradient are known by
+    their means along either axis. As in Pax, whose Adafactor the paper took: these decay as Adam's corrected second
+    moment does, at 0.99; an update is clipped to a root mean square of 1; the momentum is that of updates times the
+    learning rate. Pax kept the momentum in eight bits, which is left out.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float):
+        super().__init__(params, lr, weight_decay, momentum=momentum)
+
+    def _fresh(self, param: nn.Parameter) -> dict[str, torch.Tensor]:
+        state = {"momentum": torch.zeros_like(param)}
+        if (axes := _longest_axes(param)) is None:
+            return {**state, "squares": torch.zeros_like(param)}
+        first, second = (torch.zeros_like(param.mean(axis, keepdim=True)) for axis in axes)
+        return {**state, "first_means": first, "second_means": second}
+
+    def _update(self, group: dict[str, Any], rows: list[Row]) -> None:
+        decay = 0.99 * (1 - 0.99 ** (group["step"] - 1)) / (1 - 0.99 ** group["step"])
+        factored, plain = ([row for row in rows if len(row) == length] for length in (5, 4))
+        for params, grads, momenta, first, second in whole(factored):
+            updates = [_by_factors(*tensors, decay) for tensors in zip(grads, first, second, strict=True)]
+            self._apply(group, params, momenta, updates)
+        for params, grads, momenta, squares in whole(plain):
+            new = torch._foreach_mul(grads, grads)
+            torch._foreach_add_(new, _ADAFACTOR_EPS)
+            torch._foreach_lerp_(squares, new, 1 - decay)
+            self._apply(group, params, momenta, torch._foreach_div(grads, torch._foreach_sqrt(squares)))
+
+    def _apply(
         self,
         group: dict[str, Any],
-        step: int,
         params: list[torch.Tensor],
-        grads: list[torch.Tensor],
-        mu: list[torch.Tensor],
-        nu: list[torch.Tensor],
+        momenta: list[torch.Tensor],
+        updates: list[torch.Tensor],
     ) -> None:
-        b1, b2 = group["betas"]
-        torch._foreach_lerp_(mu, grads, 1 - b1)
-        torch._foreach_mul_(nu, b2)
-        torch._foreach_addcmul_(nu, grads, grads, 1 - b2)
-        denominator = torch._foreach_sqrt(nu)
-        torch._foreach_div_(denominator, math.sqrt(1 - b2**step))
-        torch._foreach_add_(denominator, group["eps"])
-        look_ahead = torch._foreach_lerp(mu, grads, 1 - b1)
+        root_mean_squares = torch._foreach_div(
+            torch._foreach_norm(updates), [math.sqrt(update.numel()) for update in updates]
+        )
+        torch._foreach_div_(updates, torch._foreach_clamp_min(root_mean_squares, 1.0))
+        torch._foreach_mul_(momenta, group["momentum"])
+        torch._foreach_add_(momenta, updates, alpha=(1 - group["momentum"]) * group["lr"])
         torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_addcdiv_(params, look_ahead, denominator, -group["lr"] / (1 - b1**step))
+        torch._foreach_sub_(params, momenta)
 
 
-def _together(rows: list[tuple[torch.Tensor, ...]]) -> Iterator[list[list[torch.Tensor]]]:
+def _longest_axes(param: torch.Tensor) -> tuple[int, int] | None:
+    """The longest two, where both are long enough to factor."""
+    axes = sorted(range(param.ndim), key=param.shape.__getitem__)[-2:]
+    return tuple(axes) if len(axes) == 2 and param.shape[axes[0]] >= _LONG_ENOUGH else None
+
+
+def _by_factors(grad: torch.Tensor, first: torch.Tensor, second: torch.Tensor, decay: float) -> torch.Tensor:
+    """The gradient over the root of its squares' estimate, after updating their means along the longest two axes."""
+    axes = _longest_axes(grad)
+    squares = grad.square().add_(_ADAFACTOR_EPS)
+    for axis, means in zip(axes, (first, second), strict=True):
+        means.lerp_(squares.mean(axis, keepdim=True), 1 - decay)
+    return grad * torch.rsqrt(first / first.mean(axes[1], keepdim=True)) * torch.rsqrt(second)
+
+
+def whole(rows: list[Row]) -> Iterator[list[list[torch.Tensor]]]:
     """The rows' columns, as lists of tensors whose update is one sequence of operations.
 
-    On a GPU that is all of them at once: few kernels. On a CPU it is one piece of one row, whose intermediate results
-    are small: as large as an embedding table, they would be given new pages at each step, which takes as long again.
+    On a GPU that is all of them at once: few kernels. On a CPU it is one row, whose intermediate results are soon free.
     """
-    if rows[0][0].device.type != "cpu":
-        yield [list(column) for column in zip(*rows, strict=True)]
-        return
-    for row in rows:
-        if all(tensor.is_contiguous() for tensor in row):
-            for pieces in zip(*(tensor.view(-1).split(_PIECE) for tensor in row), strict=True):
-                yield [[piece] for piece in pieces]
-        else:
-            yield [[tensor] for tensor in row]
+    is_on_cpu = not rows or rows[0][0].device.type == "cpu"
+    for batch in [[row] for row in rows] if is_on_cpu else [rows]:
+        yield [list(column) for column in zip(*batch, strict=True)]
+
+
+def _in_pieces(rows: list[Row]) -> Iterator[list[list[torch.Tensor]]]:
+    """The same for an update that does not ask for a tensor as a whole: on a CPU it is one piece of a row.
+
+    As large as an embedding table, intermediate results would be given new pages at each step, which takes as long
+    again.
+    """
+    for columns in whole(rows):
+        if columns[0][0].device.type != "cpu" or not all(tensor.is_contiguous() for (tensor,) in columns):
+            yield columns
+            continue
+        for pieces in zip(*(tensor.view(-1).split(_PIECE) for (tensor,) in columns), strict=True):
+            yield [[piece] for piece in pieces]
