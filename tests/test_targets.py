@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -14,7 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algoperf import config, log, plan, rerun, submission, target_records, targets, trial
+from algoperf import config, log, plan, rerun, session, submission, target_records, targets, trial
 from algoperf.protocol import PROTOCOLS, TARGET_SETTING, load_protocol
 from algoperf.registry import load_spec, workload_names
 from algoperf.spec import InfrastructureError, Target, UsageError
@@ -200,6 +201,26 @@ def test_a_trial_goes_by_steps_and_has_no_target_to_stop_at(tmp_path, data_dir):
     maximised = trial.spec_of(dataclasses.replace(TRIAL, workload="ogbg"))
     assert not maximised.target.reached(1e300, "validation")
     assert trial.spec_of(dataclasses.replace(TRIAL, workload="finewebedu_lm")).target.test is None
+
+
+def test_a_killed_trial_goes_on_to_the_same_values_at_any_speed(tmp_path, data_dir):
+    def rows(out, seconds, killed_at=None):
+        """A clock that goes on by so many seconds whenever it is asked."""
+
+        def report(state):
+            if state.global_step == killed_at:
+                raise RuntimeError("killed")
+
+        found = dataclasses.replace(set_up(out, data_dir), max_steps=8, evaluated_every=3)
+        session.execute(found, report, now=itertools.count(step=seconds).__next__)
+        return target_records.read_run(out).evaluations
+
+    whole = rows(tmp_path / "whole", 1.0)
+    assert [evaluation.step for evaluation in whole] == [3, 6, 8]
+    with pytest.raises(RuntimeError, match="killed"):
+        rows(tmp_path / "killed", 1e-3, killed_at=6)
+    assert rows(tmp_path / "killed", 1e6) == whole
+    assert json.loads((tmp_path / "killed" / log.RESULT).read_text())["preemptions"] == 1
 
 
 @pytest.mark.parametrize(
