@@ -2,15 +2,19 @@
 
 import csv
 import dataclasses
+import importlib
 import itertools
 import json
 import math
 import re
 import shutil
 import statistics
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -265,6 +269,32 @@ def test_published_points_are_planned_by_workload():
     assert found["target_setting_jax", "external", "wmt"] == published("wmt")
 
 
+@pytest.mark.parametrize(
+    ("workload", "kind", "nesterov"),
+    [("wmt", "NAdamW", None), ("ogbg", "SGD", True), ("imagenet_resnet", "SGD", False)],
+)
+def test_a_published_point_is_run_by_its_algorithm_over_three_quarters_of_the_steps(workload, kind, nesterov):
+    (point,) = published(workload)
+    module = importlib.import_module("submissions.target_setting.pytorch")
+    hyperparameters = submission.as_hyperparameters(point)
+    whole = types.SimpleNamespace(step_hint=load_spec(workload).budget["v0.6"].step_hint)
+    optimizer, schedule = module.optimizer(torch.nn.Linear(1, 1), hyperparameters, whole)
+    group = optimizer.param_groups[0]
+    assert (type(optimizer).__name__, group.get("nesterov")) == (kind, nesterov)
+    assert (group["lr"], group["weight_decay"]) == (point["learning_rate"], point["weight_decay"])
+    assert group.get("momentum", point["beta1"]) == point["beta1"]
+    assert group.get("betas", (point["beta1"], None))[0] == point["beta1"]
+    end = int(0.75 * whole.step_hint)
+    assert schedule(point["warmup_steps"]) == 1
+    assert schedule(end) == pytest.approx(point.get("end_factor", 0.0))
+    if kind == "NAdamW":
+        assert schedule(end - 100) > schedule(end)
+    in_jax = importlib.import_module("submissions.target_setting.jax").optimizer(hyperparameters, whole)
+    parameters = {"w": np.ones(3, np.float32)}
+    updates, _ = in_jax.update(parameters, in_jax.init(parameters), parameters)
+    assert np.all(np.asarray(updates["w"]) == 0)  # the warm-up begins at a rate of 0
+
+
 # Records
 
 
@@ -426,7 +456,7 @@ def test_finished_target_setting_has_nothing_to_do_and_a_lost_repeat_alone_is_ru
     path.rename(folder / "aside")
     planned = counts(snakemake(*arguments, directory=folder))
     (folder / "aside").rename(path)
-    assert planned == {"trial_criteo1tb": 1, "target": 1, "targets": 1, "total": 3}
+    assert planned == {"trial_criteo1tb": 1, "target": 1, "target_table": 1, "targets": 1, "total": 4}
 
 
 def test_its_trials_are_known_to_status_and_rerun(experiment):
