@@ -19,7 +19,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algoperf import config, log, plan, rerun, session, submission, target_records, targets, trial
+from algoperf import cli, config, log, plan, rerun, session, submission, target_records, targets, trial
 from algoperf.protocol import PROTOCOLS, TARGET_SETTING, load_protocol
 from algoperf.registry import load_spec, workload_names
 from algoperf.spec import InfrastructureError, Target, UsageError
@@ -380,12 +380,33 @@ def test_what_is_missing_or_damaged_is_one_sentence(searched):
         target_records.read_record(searched / "other.json")
 
 
-@pytest.mark.xfail(strict=True, reason="the mini run is made on a quiet machine; with its records this mark goes")
-def test_every_mini_workload_has_a_record():
-    assert {path.parent.name for path in RECORDS} == {*PROTOCOLS["mini"].workloads}
+@pytest.mark.parametrize(
+    ("arguments", "code", "names"),
+    [
+        (
+            ["best", "wmt", "--protocol", "mini", "--submissions", "a_jax", "--points", "2"],
+            2,
+            "no trials of target set",
+        ),
+        (["set", "none.json", "--seeds", "2"], 1, "none.json cannot be read"),
+        (["set", "none.json", "--seeds", "0"], 2, "Invalid value for '--seeds'"),
+    ],
+)
+def test_a_wrong_command_is_one_sentence_and_writes_nothing(arguments, code, names, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["algoperf", "targets", *arguments, "--out", str(tmp_path / "out" / "x.json")])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == code
+    assert names in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 RECORDS = sorted(REPOSITORY.glob("workloads/*/mini_target.json"))
+
+
+@pytest.mark.xfail(strict=True, reason="the mini run is made on a quiet machine; with its records this mark goes")
+def test_every_mini_workload_has_a_record():
+    assert {path.parent.name for path in RECORDS} == {*PROTOCOLS["mini"].workloads}
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=[path.parent.name for path in RECORDS])
