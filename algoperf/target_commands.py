@@ -10,7 +10,7 @@ app = typer.Typer(
     help="Make targets from the trials of target setting; `snakemake targets` runs all of it.",
 )
 
-_WIDTH = 120  # columns of what is printed into a file
+_WIDTH = 140  # columns of what is printed into a file
 
 Results = Annotated[Path, typer.Option(help="The results folder.")]
 Out = Annotated[Path, typer.Option(help="The file to write.")]

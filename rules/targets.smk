@@ -50,7 +50,8 @@ rule targets:
         # The trials, too: one whose result is gone is run again even where the target is still there.
         [EXPERIMENT.target_search(workload) for workload in EXPERIMENT.workloads],
         lambda wildcards: [
-            EXPERIMENT.target_repeats(checkpoints.best_point.get(workload=workload).output[0])
+            result
             for workload in EXPERIMENT.workloads
+            for result in EXPERIMENT.target_repeats(checkpoints.best_point.get(workload=workload).output[0])
         ],
         rules.target_table.output,

@@ -19,12 +19,12 @@ def target_figure(records: Sequence[dict[str, Any]]) -> Figure:
     columns = min(_COLUMNS, len(records))
     rows = math.ceil(len(records) / columns)
     figure = Figure(figsize=(0.4 + 3.3 * columns, 0.7 + 2.5 * rows), facecolor="white", layout="constrained")
-    style = dict(fontsize=11, color=_INK, weight="bold")
-    figure.suptitle("Targets, and the seeds that made them", x=0.01, ha="left", **style)
-    grid = figure.subplots(rows, columns, squeeze=False).flat
+    figure.suptitle("Targets, and the seeds that made them", x=0.01, ha="left", fontsize=11, color=_INK, weight="bold")
+    figure.supxlabel("blue: at the target or better; dots: best values", x=0.99, ha="right", fontsize=8.5, color=_GREY)
+    grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, record in zip(grid, records, strict=False):
         _draw(axes, record)
-    for axes in list(grid)[len(records) :]:
+    for axes in grid[len(records) :]:
         axes.set_visible(False)
     return figure
 
@@ -37,7 +37,7 @@ def _draw(axes: Axes, record: dict[str, Any]) -> None:
         color = _REACHES if seed["reaches"] else _MISSES
         axes.plot(steps, values, color=color, linewidth=1.3, zorder=3 if seed["reaches"] else 2)
         if seed["validation"] is not None:
-            axes.plot(seed["step"], seed["validation"], "o", markersize=3.5, color=color, zorder=4)
+            axes.plot(seed["step"], seed["validation"], "o", markersize=3.5, color=color, zorder=4, clip_on=False)
     axes.axhline(target, color=_TARGET, linewidth=1.2, linestyle=(0, (5, 1.5)), zorder=1)
     axes.set_ylim(*_limits(record))
     axes.set_xlim(0, record["steps"])

@@ -19,6 +19,7 @@ LIGHT = {
     "start": "import algoperf.trial, algoperf.launch, algoperf.staging, algoperf.job, algoperf.journal, algoperf.ranks",
     "cluster": "import algoperf.doctor, algoperf.proposal, algoperf.survey, algoperf.rerun, algoperf.leftovers",
     "data": "from workloads.datasets import imagenet, criteo1tb, fashion_mnist, nyc_flights, prepare",
+    "targets": "import algoperf.target_commands, algoperf.target_records, scoring.target_plot",
     "core": "import algoperf.train, algoperf.session, algoperf.submission, algoperf.evaluate",
 }
 

@@ -49,7 +49,7 @@ def test_a_folder_is_the_official_layout():
 def test_a_command_line_that_names_what_is_not_there():
     with pytest.raises(UsageError, match=r"framework 'tensorflow'; the frameworks are jax, pytorch\."):
         plan.make_trial("mini", "external", "nadamw", "tensorflow", "criteo1tb", 0, 1)
-    with pytest.raises(UsageError, match=r"ruleset 'internal'; the rulesets are external, self\."):
+    with pytest.raises(UsageError, match=r"ruleset 'internal'; the rulesets are external, self, and target_setting"):
         plan.make_trial("mini", "internal", "nadamw", "jax", "criteo1tb", 0, 1)
 
 

@@ -35,7 +35,9 @@ def test_every_baseline_loads_and_has_its_points(name, framework):
     assert loaded.batch_size(load_spec("criteo1tb")) == 262_144
     assert loaded.batch_size(load_spec("imagenet_resnet_silu")) == 512
     assert loaded.batch_size(load_spec("imagenet_resnet_large_bn_init")) == 1_024
-    assert len(submission.hyperparameter_points(path, load_protocol("v0.6"), "external")) == 5
+    has_its_points = (path.parent / "points.json").exists()
+    found = submission.hyperparameter_points(path, load_protocol("v0.6"), "external", "criteo1tb")
+    assert len(found) == (1 if has_its_points else 5)
 
 
 def test_five_functions_in_a_file(folder):
@@ -92,7 +94,7 @@ def test_an_unknown_name_lists_the_known_ones():
 
 
 def points(folder, ruleset, protocol="mini"):
-    return submission.hyperparameter_points(folder / "submission.py", load_protocol(protocol), ruleset)
+    return submission.hyperparameter_points(folder / "submission.py", load_protocol(protocol), ruleset, "wmt")
 
 
 def test_external_tuning_needs_a_search_space(folder):
@@ -116,6 +118,15 @@ def test_self_tuning_has_one_point_or_brings_its_own(folder):
     (folder / "self_tuning.json").write_text("[1]")
     with pytest.raises(UsageError, match="dictionary"):
         points(folder, "self")
+
+
+def test_points_may_be_of_workloads(folder):
+    (folder / "search_space.json").write_text(json.dumps([{"lr": 1}]))
+    (folder / "points.json").write_text(json.dumps({"wmt": {"lr": 5}}))
+    assert points(folder, "external", "v0.6") == points(folder, "self") == [{"lr": 5}]
+    (folder / "points.json").write_text(json.dumps({"ogbg": {"lr": 5}, "fastmri": {"lr": 6}}))
+    with pytest.raises(UsageError, match=r"no point for wmt; it has points for ogbg, fastmri"):
+        points(folder, "external")
 
 
 def test_hyperparameters_have_attributes():

@@ -2,19 +2,24 @@
 
 import csv
 import dataclasses
+import importlib
+import itertools
 import json
 import math
 import re
 import shutil
 import statistics
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algoperf import config, log, plan, rerun, submission, target_records, targets, trial
+from algoperf import cli, config, log, plan, rerun, session, submission, target_records, targets, trial
 from algoperf.protocol import PROTOCOLS, TARGET_SETTING, load_protocol
 from algoperf.registry import load_spec, workload_names
 from algoperf.spec import InfrastructureError, Target, UsageError
@@ -202,6 +207,26 @@ def test_a_trial_goes_by_steps_and_has_no_target_to_stop_at(tmp_path, data_dir):
     assert trial.spec_of(dataclasses.replace(TRIAL, workload="finewebedu_lm")).target.test is None
 
 
+def test_a_killed_trial_goes_on_to_the_same_values_at_any_speed(tmp_path, data_dir):
+    def rows(out, seconds, killed_at=None):
+        """A clock that goes on by so many seconds whenever it is asked."""
+
+        def report(state):
+            if state.global_step == killed_at:
+                raise RuntimeError("killed")
+
+        found = dataclasses.replace(set_up(out, data_dir), max_steps=8, evaluated_every=3)
+        session.execute(found, report, now=itertools.count(step=seconds).__next__)
+        return target_records.read_run(out).evaluations
+
+    whole = rows(tmp_path / "whole", 1.0)
+    assert [evaluation.step for evaluation in whole] == [3, 6, 8]
+    with pytest.raises(RuntimeError, match="killed"):
+        rows(tmp_path / "killed", 1e-3, killed_at=6)
+    assert rows(tmp_path / "killed", 1e6) == whole
+    assert json.loads((tmp_path / "killed" / log.RESULT).read_text())["preemptions"] == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "names"), [({"trial": 5}, "its trials are 1 to 4"), ({"study": 6}, "its studies are 0 to 5")]
 )
@@ -242,6 +267,32 @@ def test_published_points_are_planned_by_workload():
     assert [(t.workload, t.trial) for t in plan.trials(planned)] == [("wmt", 1), ("ogbg", 1)]
     found = plan.points(planned, ["external"])
     assert found["target_setting_jax", "external", "wmt"] == published("wmt")
+
+
+@pytest.mark.parametrize(
+    ("workload", "kind", "nesterov"),
+    [("wmt", "NAdamW", None), ("ogbg", "SGD", True), ("imagenet_resnet", "SGD", False)],
+)
+def test_a_published_point_is_run_by_its_algorithm_over_three_quarters_of_the_steps(workload, kind, nesterov):
+    (point,) = published(workload)
+    module = importlib.import_module("submissions.target_setting.pytorch")
+    hyperparameters = submission.as_hyperparameters(point)
+    whole = types.SimpleNamespace(step_hint=load_spec(workload).budget["v0.6"].step_hint)
+    optimizer, schedule = module.optimizer(torch.nn.Linear(1, 1), hyperparameters, whole)
+    group = optimizer.param_groups[0]
+    assert (type(optimizer).__name__, group.get("nesterov")) == (kind, nesterov)
+    assert (group["lr"], group["weight_decay"]) == (point["learning_rate"], point["weight_decay"])
+    assert group.get("momentum", point["beta1"]) == point["beta1"]
+    assert group.get("betas", (point["beta1"], None))[0] == point["beta1"]
+    end = int(0.75 * whole.step_hint)
+    assert schedule(point["warmup_steps"]) == 1
+    assert schedule(end) == pytest.approx(point.get("end_factor", 0.0))
+    if kind == "NAdamW":
+        assert schedule(end - 100) > schedule(end)
+    in_jax = importlib.import_module("submissions.target_setting.jax").optimizer(hyperparameters, whole)
+    parameters = {"w": np.ones(3, np.float32)}
+    updates, _ = in_jax.update(parameters, in_jax.init(parameters), parameters)
+    assert np.all(np.asarray(updates["w"]) == 0)  # the warm-up begins at a rate of 0
 
 
 # Records
@@ -329,12 +380,33 @@ def test_what_is_missing_or_damaged_is_one_sentence(searched):
         target_records.read_record(searched / "other.json")
 
 
-@pytest.mark.xfail(strict=True, reason="the mini run is made on a quiet machine; with its records this mark goes")
-def test_every_mini_workload_has_a_record():
-    assert {path.parent.name for path in RECORDS} == {*PROTOCOLS["mini"].workloads}
+@pytest.mark.parametrize(
+    ("arguments", "code", "names"),
+    [
+        (
+            ["best", "wmt", "--protocol", "mini", "--submissions", "a_jax", "--points", "2"],
+            2,
+            "no trials of target set",
+        ),
+        (["set", "none.json", "--seeds", "2"], 1, "none.json cannot be read"),
+        (["set", "none.json", "--seeds", "0"], 2, "Invalid value for '--seeds'"),
+    ],
+)
+def test_a_wrong_command_is_one_sentence_and_writes_nothing(arguments, code, names, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["algoperf", "targets", *arguments, "--out", str(tmp_path / "out" / "x.json")])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == code
+    assert names in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 RECORDS = sorted(REPOSITORY.glob("workloads/*/mini_target.json"))
+
+
+@pytest.mark.xfail(strict=True, reason="the mini run is made on a quiet machine; with its records this mark goes")
+def test_every_mini_workload_has_a_record():
+    assert {path.parent.name for path in RECORDS} == {*PROTOCOLS["mini"].workloads}
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=[path.parent.name for path in RECORDS])
@@ -405,7 +477,7 @@ def test_finished_target_setting_has_nothing_to_do_and_a_lost_repeat_alone_is_ru
     path.rename(folder / "aside")
     planned = counts(snakemake(*arguments, directory=folder))
     (folder / "aside").rename(path)
-    assert planned == {"trial_criteo1tb": 1, "target": 1, "targets": 1, "total": 3}
+    assert planned == {"trial_criteo1tb": 1, "target": 1, "target_table": 1, "targets": 1, "total": 4}
 
 
 def test_its_trials_are_known_to_status_and_rerun(experiment):

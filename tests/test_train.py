@@ -4,6 +4,7 @@ The device, the workload and the submission here are stand-ins that cost a known
 trained in test_session.py.
 """
 
+import dataclasses
 import errno
 import math
 
@@ -169,6 +170,15 @@ def test_the_first_evaluation_comes_after_the_first_step_and_the_others_after_th
     trial = Trial()()
     assert trial.steps_of("evaluate") == [1, 11, 21, 31]
     assert trial.charged() == [1, 11, 21, 31]
+
+
+@pytest.mark.parametrize("host", [0.01, 1.0, 1_000.0])
+def test_evaluations_by_steps_come_at_the_same_steps_however_long_these_take(host):
+    trial = Trial(host=host, max_runtime=math.inf, max_steps=10)
+    trial.run = dataclasses.replace(trial.run, evaluated_every=4)
+    trial()
+    assert trial.steps_of("evaluate") == trial.steps_of("save") == [4, 8, 10]
+    assert trial.status == "budget_exhausted"
 
 
 def test_selecting_data_and_updating_are_charged():
