@@ -1,10 +1,12 @@
 """Distributed Shampoo as an optax transformation; the twin of `kit/shampoo_pytorch.py`.
 
-Gupta et al. 2018, arXiv 1802.09568; Anil et al. 2020, arXiv 2002.09018; Shi et al. 2023, arXiv 2309.06497. The numbers
-that no search space has are those of the AlgoPerf paper's baseline (Dahl et al. 2023, arXiv 2306.07179): blocks of
-1024, roots every 20 steps, preconditioning from step 101 on (from 0), a ridge of 1e-6 of the largest eigenvalue, steps
-as long as those of RMSProp on the normalised gradient, Nesterov momentum as a moving average. Its roots come from
-coupled Newton iterations; here, as in Shi et al., from eigendecompositions, which are more exact in float32.
+Gupta et al. 2018, arXiv 1802.09568; Anil et al. 2020, arXiv 2002.09018; Shi et al. 2023, arXiv 2309.06497. Constants
+are those of the AlgoPerf paper's baseline (Dahl et al. 2023, arXiv 2306.07179): blocks of 1024, roots every 20 steps,
+preconditioning from step 101 on (from 0), a ridge of 1e-6 of the largest eigenvalue, steps as long as those of RMSProp
+on the normalised gradient without correction of its bias, Nesterov momentum as a moving average. As Shi et al. and
+unlike that baseline: roots by eigendecomposition, statistics that begin at zero, one momentum for the steps before and
+after preconditioning begins, dimensions merged up to the size of a block, decoupled weight decay. Parameters with a
+dimension above 4096, such as tables of embeddings, are left out as by default in Anil et al.'s code; so are vectors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -120,8 +122,9 @@ def _joined(
     joined: dict[int, jax.Array] = {}
     for name, group in groups.items():
         for block, part in zip(group, stacks[name], strict=True):
-            whole = joined.get(block.parameter, jnp.zeros(block.merged))
-            joined[block.parameter] = jax.lax.dynamic_update_slice(whole, part, block.start)
+            if block.parameter not in joined:
+                joined[block.parameter] = jnp.zeros(block.merged)
+            joined[block.parameter] = jax.lax.dynamic_update_slice(joined[block.parameter], part, block.start)
     return {index: whole.reshape(leaves[index].shape) for index, whole in joined.items()}
 
 
