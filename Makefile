@@ -34,7 +34,7 @@ format: $(INSTALLED)  ## bring the code into that style
 	ruff format .
 	snakefmt Snakefile rules
 
-bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, data, scoring of LOGS
+bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimizers, data, scoring of LOGS
 	snakemake --profile profiles/local data
 	python benchmarks/startup.py
 	python benchmarks/planning.py
@@ -43,6 +43,7 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, data, s
 	python benchmarks/input_pipelines.py
 	python benchmarks/score_logs.py $(LOGS)
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py
+	OMP_WAIT_POLICY=PASSIVE python benchmarks/optimizers.py
 
 clean:  ## remove results and prepared data, not the environment
 	rm -rf results data .snakemake
