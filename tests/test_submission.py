@@ -75,10 +75,25 @@ def test_a_missing_function_is_named(folder, missing):
         submission.load(folder / "submission.py")
 
 
-@pytest.mark.parametrize(("source", "names"), [("1 +", "SyntaxError"), ("import no_such_module", "no_such_module")])
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("1 +", "SyntaxError"),
+        ("import no_such_module", r"imports 'no_such_module', which is neither installed .* requirements\.txt"),
+        ("import numpy.no_such_module", r"imports 'numpy\.no_such_module'"),
+        ("from numpy import no_such_name", "ImportError: cannot import name 'no_such_name'"),
+    ],
+)
 def test_what_cannot_be_imported_is_named(folder, source, names):
     (folder / "submission.py").write_text(source)
     with pytest.raises(UsageError, match=names):
+        submission.load(folder / "submission.py")
+
+
+def test_requirements_are_looked_at_before_the_file_is_imported(folder):
+    (folder / "requirements.txt").write_text("no-such-package\n")
+    (folder / "submission.py").write_text("raise ValueError")
+    with pytest.raises(UsageError, match=r"requires no-such-package \(not installed\): run `python -m pip"):
         submission.load(folder / "submission.py")
 
 
@@ -123,5 +138,57 @@ def test_hyperparameters_have_attributes():
     assert hyperparameters.learning_rate == 0.1
     assert hyperparameters._asdict() == {"learning_rate": 0.1, "beta2": 0.9}
     assert submission.as_hyperparameters({}) is None
-    with pytest.raises(UsageError, match="class"):
-        submission.as_hyperparameters({"class": 1})
+
+
+def test_hyperparameters_are_a_plain_named_tuple_which_notes_what_is_read():
+    read = set()
+    hyperparameters = submission.as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9, "name": "x"}, read)
+    assert type(hyperparameters).__bases__ == (tuple,)  # what JAX and PyTorch take for one
+    assert hyperparameters._fields == ("learning_rate", "beta2", "name")
+    assert read == set()
+    assert hyperparameters.learning_rate == 0.1
+    assert read == {"learning_rate"}
+    assert not hasattr(hyperparameters, "grad_clip")
+    assert getattr(hyperparameters, "grad_clip", None) is None
+    with pytest.raises(submission.MissingHyperparameterError, match="'grad_clip'") as error:
+        hyperparameters.grad_clip  # noqa: B018
+    assert error.value.name == "grad_clip"
+
+
+def begin(folder, point, init="return hyperparameters.lr", declared=""):
+    source = FUNCTIONS.replace("rng): return {}", f"rng):\n    {init}") + declared
+    (folder / "submission.py").write_text(source)
+    return submission.load(folder / "submission.py").begin(None, None, None, point, None)
+
+
+def test_a_hyperparameter_that_the_point_lacks_is_named(folder):
+    assert begin(folder, {"lr": 3}) == 3
+    with pytest.raises(UsageError, match=r"reads the hyperparameter 'lr', which its point lacks; the point has rate"):
+        begin(folder, {"rate": 3})
+    assert begin(folder, {"rate": 3}, 'return getattr(hyperparameters, "lr", 7)') == 7
+    with pytest.raises(AttributeError, match="no attribute 'lr'"):  # its own mistake
+        begin(folder, {"rate": 3}, "return model_params.lr")
+
+
+def test_a_hyperparameter_that_is_not_known_is_refused_where_the_submission_says_what_it_knows(folder):
+    assert begin(folder, {"lr": 3, "weight_dekay": 1}) == 3
+    declared = 'HYPERPARAMETERS = ("weight_decay",)\n'
+    assert begin(folder, {"lr": 3, "weight_decay": 1}, declared=declared) == 3
+    assert begin(folder, {"lr": 3}, declared=declared) == 3
+    with pytest.raises(UsageError, match="not know the hyperparameter 'weight_dekay' .* it reads lr, weight_decay:"):
+        begin(folder, {"lr": 3, "weight_dekay": 1}, declared=declared)
+    assert begin(folder, {}, "return hyperparameters", declared) is None
+    for wrong in ('"lr"', "(1, 2)", "3"):
+        with pytest.raises(UsageError, match="must be a tuple of names"):
+            begin(folder, {"lr": 3}, declared=f"HYPERPARAMETERS = {wrong}\n")
+
+
+def test_an_object_says_what_it_knows_too(folder):
+    source = FUNCTIONS.replace("rng): return {}", "rng): return hyperparameters.lr")
+    methods = "".join(f"    {line.replace('(', '(self, ', 1)}\n" for line in source.strip().splitlines())
+    source = f'class Mine:\n    HYPERPARAMETERS = ("dropout_rate",)\n{methods}submission = Mine()\n'
+    (folder / "submission.py").write_text(source)
+    loaded = submission.load(folder / "submission.py")
+    assert loaded.begin(None, None, None, {"lr": 3, "dropout_rate": 0.1}, None) == 3
+    with pytest.raises(UsageError, match="'dropout'"):
+        loaded.begin(None, None, None, {"lr": 3, "dropout": 0.1}, None)

@@ -6,6 +6,7 @@ trained in test_session.py.
 
 import errno
 import math
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +107,7 @@ class Trial:
         self.loss = lambda step: 1.0
         self.on_step = lambda step: None
         submission = Submission(
+            path=Path(__file__),
             get_batch_size=lambda name: 1,
             init_optimizer_state=None,
             update_params=self.update_params,
