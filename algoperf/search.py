@@ -84,31 +84,27 @@ def _finite(text: str) -> float:
 
 def _check_name(name: str, where: str) -> None:
     """Submissions read hyperparameters as attributes of a named tuple."""
-    if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-        raise UsageError(
-            f"{where} has the hyperparameter {name!r}, which cannot be the name of an attribute in Python."
-        )
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise UsageError(f"{where} has the hyperparameter {name!r}, which is not a name in Python.")
+    if name.startswith("_"):
+        raise UsageError(f"{where} has the hyperparameter {name!r}, which may not begin with an underscore.")
 
 
 def _check_dimension(where: str, dimension: Any) -> None:
     """A range of one value (min == max) is one: it fixes the hyperparameter, as one feasible point does."""
+    needed = "it must have 'feasible_points', or 'min', 'max' and 'scaling'"
     if not isinstance(dimension, dict):
-        raise UsageError(f"{where} is {dimension!r}; it must have 'feasible_points', or 'min', 'max' and 'scaling'.")
+        raise UsageError(f"{where} is {dimension!r}; {needed}.")
     allowed = ("feasible_points",) if "feasible_points" in dimension else ("min", "max", "scaling")
     if unknown := [key for key in dimension if key not in allowed]:
-        kind = "feasible points" if len(allowed) == 1 else "a range"
-        raise UsageError(
-            f"{where} has the unknown key {unknown[0]!r}; {kind} can have {', '.join(map(repr, allowed))}."
-        )
+        raise UsageError(f"{where} has the unknown key {unknown[0]!r}; it can have {', '.join(allowed)}.")
     if "feasible_points" in dimension:
         feasible = dimension["feasible_points"]
         if not isinstance(feasible, list) or not feasible:
             raise UsageError(f"{where} has 'feasible_points' {feasible!r}; they must be a list of at least one value.")
         return
     if missing := [key for key in ("min", "max") if key not in dimension]:
-        raise UsageError(
-            f"{where} has no {missing[0]!r}; it must have 'feasible_points', or 'min', 'max' and 'scaling'."
-        )
+        raise UsageError(f"{where} has no {missing[0]!r}; {needed}.")
     _check_range(where, dimension["min"], dimension["max"], dimension.get("scaling", "linear"))
 
 

@@ -58,5 +58,5 @@ def test_a_line_that_is_no_requirement_is_named(check):
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "requirements.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="requirements.txt cannot be read"):
+    with pytest.raises(UsageError, match=r"requirements\.txt cannot be read"):
         requirements.check(tmp_path / "submission.py")

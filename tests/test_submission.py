@@ -79,7 +79,7 @@ def test_a_missing_function_is_named(folder, missing):
     ("source", "names"),
     [
         ("1 +", "SyntaxError"),
-        ("import no_such_module", r"imports 'no_such_module', which is neither installed .* requirements\.txt"),
+        ("import no_such_module", r"imports 'no_such_module', which is neither installed .*requirements\.txt"),
         ("import numpy.no_such_module", r"imports 'numpy\.no_such_module'"),
         ("from numpy import no_such_name", "ImportError: cannot import name 'no_such_name'"),
     ],
@@ -175,7 +175,7 @@ def test_a_hyperparameter_that_is_not_known_is_refused_where_the_submission_says
     declared = 'HYPERPARAMETERS = ("weight_decay",)\n'
     assert begin(folder, {"lr": 3, "weight_decay": 1}, declared=declared) == 3
     assert begin(folder, {"lr": 3}, declared=declared) == 3
-    with pytest.raises(UsageError, match="not know the hyperparameter 'weight_dekay' .* it reads lr, weight_decay:"):
+    with pytest.raises(UsageError, match=r"not know the hyperparameter 'weight_dekay' .* it reads lr, weight_decay:"):
         begin(folder, {"lr": 3, "weight_dekay": 1}, declared=declared)
     assert begin(folder, {}, "return hyperparameters", declared) is None
     for wrong in ('"lr"', "(1, 2)", "3"):
