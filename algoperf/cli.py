@@ -205,6 +205,20 @@ def workloads(
 
 
 @app.command()
+def new_submission(
+    name: Annotated[str, typer.Argument(help="What it will be called: letters, digits and _.")],
+    framework: Annotated[str, typer.Option(help="jax or pytorch.")],
+    into: Annotated[Path, typer.Option(help="The folder that its folder is put into.")] = Path("submissions"),
+) -> None:
+    """Begin a submission: a folder with an algorithm that runs, written out to be changed, and how to try it."""
+    from algoperf import new_submission
+
+    folder = new_submission.create(name, framework, into)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    print(f"change `update` in {folder / framework}.py; {folder / 'README.md'} says how to try it")
+
+
+@app.command()
 def doctor(
     config: ConfigFile = Path("config/mini.yaml"),
     propose: Annotated[
