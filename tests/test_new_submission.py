@@ -1,7 +1,6 @@
 """The submission that a newcomer begins with: it is written whole, trains, goes on, and computes what it says."""
 
 import json
-import sys
 import tomllib
 
 import jax.numpy as jnp
@@ -10,7 +9,6 @@ import pytest
 import torch
 
 from algoperf import new_submission, session, submission
-from algoperf.cli import main
 from algoperf.protocol import load_protocol
 from algoperf.search import load_search_space, points
 from algoperf.spec import FRAMEWORKS, InfrastructureError, UsageError
@@ -99,19 +97,9 @@ def test_the_twins_differ_only_in_their_framework():
     assert [name for name in names("jax") if name not in own] == [name for name in names("pytorch") if name not in own]
 
 
-def command(monkeypatch, capsys, *arguments):
-    """`algoperf ...` in this process: its exit code, what it printed, and what it said went wrong."""
-    monkeypatch.setattr(sys, "argv", ["algoperf", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return (ended.value.code or 0, *capsys.readouterr())
-
-
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_the_command_writes_a_folder_and_says_what_to_do_next(framework, tmp_path, monkeypatch, capsys):
-    code, out, _ = command(
-        monkeypatch, capsys, "new-submission", "my_idea", "--framework", framework, "--into", tmp_path
-    )
+def test_the_command_writes_a_folder_and_says_what_to_do_next(framework, tmp_path, algoperf):
+    code, out, _ = algoperf("new-submission", "my_idea", "--framework", framework, "--into", tmp_path)
     folder = tmp_path / "my_idea"
     assert code == 0
     assert {path.name for path in folder.iterdir()} == {f"{framework}.py", "search_space.json", "README.md"}
@@ -136,13 +124,13 @@ def test_the_command_writes_a_folder_and_says_what_to_do_next(framework, tmp_pat
         ({"--into": "no/such"}, "there is no folder no/such"),
     ],
 )
-def test_bad_input_is_one_sentence_and_nothing_is_written(changed, says, tmp_path, monkeypatch, capsys):
+def test_bad_input_is_one_sentence_and_nothing_is_written(changed, says, tmp_path, algoperf):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "jax.py").write_text("mine")
     options = {"name": "idea", "--framework": "jax", "--into": tmp_path, **changed}
     name = options.pop("name")
     words = [word for pair in options.items() for word in pair]
-    code, _, error = command(monkeypatch, capsys, "new-submission", name, *words)
+    code, _, error = algoperf("new-submission", name, *words)
     assert (code, error.count("\n")) == (2, 1)
     assert says in error
     assert [path.name for path in tmp_path.rglob("*")] == ["there", "jax.py"]

@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
-from algoperf import submission
+from algoperf import new_submission, submission
 from algoperf.protocol import load_protocol
 from algoperf.registry import load_spec
 from algoperf.spec import FRAMEWORKS, UsageError
@@ -181,6 +182,74 @@ def test_a_hyperparameter_that_is_not_known_is_refused_where_the_submission_says
     for wrong in ('"lr"', "(1, 2)", "3"):
         with pytest.raises(UsageError, match="must be a tuple of names"):
             begin(folder, {"lr": 3}, declared=f"HYPERPARAMETERS = {wrong}\n")
+
+
+def trial(out, data_dir, framework, folder):
+    options = {"workload": "criteo1tb", "framework": framework, "submission": folder, "protocol": "mini"}
+    options |= {"ruleset": "external", "study": 0, "trial": 1, "data-dir": data_dir, "out": out}
+    return ["trial", *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def template(folder, framework, **changed):
+    """The template with other hyperparameters in its search space; None takes one away."""
+    folder.mkdir()
+    shutil.copyfile(new_submission.TEMPLATE / f"{framework}.py", folder / f"{framework}.py")
+    space = json.loads((new_submission.TEMPLATE / "search_space.json").read_text()) | changed
+    space = {name: dimension for name, dimension in space.items() if dimension is not None}
+    (folder / "search_space.json").write_text(json.dumps(space))
+    return folder
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"weight_dekay": {"feasible_points": [0.1]}}, "does not know the hyperparameter 'weight_dekay' of its point"),
+        ({"learning_rate": {"min": 2, "max": 1}}, "is an empty range: its min 2 is above its max 1"),
+        ({"learning_rate": {"min": 1, "max": 2, "scale": "log"}}, "unknown key 'scale'"),
+    ],
+)
+def test_a_trial_with_bad_hyperparameters_ends_with_code_2(changed, says, framework, tmp_path, data_dir, algoperf):
+    mine = template(tmp_path / "mine", framework, **changed)
+    code, _, error = algoperf(*trial(tmp_path / "new" / "out", data_dir, framework, mine))
+    assert (code, error.count("\n")) == (2, 1)
+    assert says in error
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_trial_of_the_kit_with_bad_hyperparameters_ends_with_code_2(framework, tmp_path, data_dir, algoperf):
+    """`dropout` for `dropout_rate`, which would be left out silently; and one that its optimizer cannot do without."""
+    source = submission.SUBMISSIONS / "nadamw"
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    shutil.copyfile(source / f"{framework}.py", mine / f"{framework}.py")
+    point = json.loads((source / "self_tuning.json").read_text())
+    slips = {
+        "does not know the hyperparameter 'dropout' of its point": {**point, "dropout": 0.1},
+        "reads the hyperparameter 'beta2', which its point lacks": {k: v for k, v in point.items() if k != "beta2"},
+    }
+    for says, slip in slips.items():
+        (mine / "search_space.json").write_text(json.dumps([slip]))
+        code, _, error = algoperf(*trial(tmp_path / "out", data_dir, framework, mine))
+        assert (code, error.count("\n")) == (2, 1)
+        assert says in error
+        assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_trial_whose_dependency_is_missing_ends_with_code_2(tmp_path, data_dir, algoperf):
+    mine = template(tmp_path / "mine", "pytorch")
+    source = (mine / "pytorch.py").read_text()
+    (mine / "pytorch.py").write_text(f"import no_such_module\n{source}")
+    for requirements, says in (
+        ("", "imports 'no_such_module', which is"),
+        ("no-such==1", "no-such==1 (not installed)"),
+    ):
+        (mine / "requirements.txt").write_text(requirements)
+        code, _, error = algoperf(*trial(tmp_path / "out", data_dir, "pytorch", mine))
+        assert (code, error.count("\n")) == (2, 1)
+        assert says in error
+        assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_an_object_says_what_it_knows_too(folder):
