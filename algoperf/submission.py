@@ -3,8 +3,8 @@
 A submission is a Python file with the five functions of the official API, or with one object `submission` that has
 them: `get_batch_size`, `init_optimizer_state`, `update_params`, `data_selection`, and `prepare_for_eval` (optional).
 
-It may say which hyperparameters it reads, in `HYPERPARAMETERS`: a tuple of their names, to which those are added that
-`init_optimizer_state` reads. Where it does, a point with any other is refused, before the trial has written anything.
+The file, the object or both may say which hyperparameters are read, in `HYPERPARAMETERS`: a tuple of names, to which
+those are added that `init_optimizer_state` reads. A point with any other is then refused, before anything is written.
 """
 
 import collections
@@ -128,17 +128,17 @@ def load(path: Path) -> Submission:
         prepare_for_eval=functions.get("prepare_for_eval"),
         get_eval_batch_size=functions.get("get_eval_batch_size"),
         takes_train_state="train_state" in inspect.signature(functions["update_params"]).parameters,
-        hyperparameters=_known_hyperparameters(api, path),
+        hyperparameters=_known_hyperparameters(module, api, path=path),
     )
 
 
-def _known_hyperparameters(api: Any, path: Path) -> frozenset[str] | None:
-    names = getattr(api, _HYPERPARAMETERS, None)
-    if names is None:
-        return None
-    if not isinstance(names, tuple | list | set | frozenset) or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"{_HYPERPARAMETERS} of the submission {path} is {names!r}; it must be a tuple of names.")
-    return frozenset(names)
+def _known_hyperparameters(*places: Any, path: Path) -> frozenset[str] | None:
+    """What the file and its object `submission` say, in one; None where neither says anything."""
+    said = [names for place in places if (names := getattr(place, _HYPERPARAMETERS, None)) is not None]
+    for names in said:
+        if not isinstance(names, tuple | list | set | frozenset) or not all(isinstance(name, str) for name in names):
+            raise UsageError(f"{_HYPERPARAMETERS} of the submission {path} is {names!r}; it must be a tuple of names.")
+    return frozenset().union(*said) if said else None
 
 
 def _import(path: Path) -> Any:

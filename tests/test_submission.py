@@ -261,3 +261,6 @@ def test_an_object_says_what_it_knows_too(folder):
     assert loaded.begin(None, None, None, {"lr": 3, "dropout_rate": 0.1}, None) == 3
     with pytest.raises(UsageError, match="'dropout'"):
         loaded.begin(None, None, None, {"lr": 3, "dropout": 0.1}, None)
+    (folder / "submission.py").write_text(source + 'HYPERPARAMETERS = ["rho"]\n')  # its file may add to it
+    point = {"lr": 3, "dropout_rate": 0.1, "rho": 0.05}
+    assert submission.load(folder / "submission.py").begin(None, None, None, point, None) == 3
