@@ -128,7 +128,10 @@ def score(
 
 
 @app.command()
-def plan(config: ConfigFile = Path("config/mini.yaml"), nodes: Annotated[int, typer.Option(min=1)] = 1) -> None:
+def plan(
+    config: ConfigFile = Path("config/mini.yaml"),
+    nodes: Annotated[int, typer.Option(min=1, help="How many nodes there are for the wall clock.")] = 1,
+) -> None:
     """What an experiment costs at most, before anything is submitted."""
     from rich.console import Console
     from rich.table import Table
