@@ -17,7 +17,10 @@ extensions = ["myst_parser"]
 myst_heading_anchors = 4  # links to headings, as a repository's pages have them
 myst_enable_extensions = ["colon_fence"]
 
+highlight_language = "bash"
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = project
 html_copy_source = False
 html_show_sourcelink = False

@@ -1,6 +1,7 @@
 """What the site takes from the code itself, as Markdown: it cannot be out of date."""
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,16 @@ def fill(page: str) -> str:
     return _MARK.sub(lambda mark: GENERATED[mark[1]](), page)
 
 
-def _table(heading: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> str:
-    lines = [heading, ("---",) * len(heading), *rows]
-    return "\n".join("| " + " | ".join(re.sub(r"([|<])", r"\\\1", cell) for cell in line) + " |" for line in lines)
+def _table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [heading, ("---",) * len(heading), *(tuple(map(_literal, row)) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _literal(text: str) -> str:
+    """Text that Markdown leaves as it is, outside of `code`; within, only the bar would end a cell."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"([<*_\[])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts).replace("|", "\\|")
 
 
 def config_keys() -> str:
@@ -81,14 +89,15 @@ def _section(name: str, command: Any) -> str:
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     words = [
-        name,
         *(_metavar(argument) if argument.required else f"[{_metavar(argument)}]" for argument in arguments),
-        *(f"{option.opts[-1]} {_metavar(option)}" for option in options if option.required),
+        *(_spelled(option) for option in options if option.required),
         *(["[OPTIONS]"] if any(not option.required for option in options) else []),
     ]
+    usage = textwrap.wrap(f"{name} {' '.join(words)}", 90, subsequent_indent="    ", break_on_hyphens=False)
     rows = [(f"`{_spelled(parameter)}`", _default(parameter), parameter.help or "") for parameter in command.params]
     help_text = re.sub(r"\n\s*", "\n", command.help.strip())
-    parts = [f"## {name}", help_text, f"```\n{' '.join(words)}\n```", _table(("", "where left out", ""), rows)]
+    heading = ("option", "where left out", "what it says")
+    parts = [f"## {name}", help_text, "```\n" + " \\\n".join(usage) + "\n```", _table(heading, rows)]
     return "\n\n".join(parts)
 
 
@@ -140,7 +149,7 @@ def other_pages() -> str:
     """The pages of this folder that the index does not name, so that a new one is not lost."""
     index = (DOCS / "index.md").read_text().splitlines()
     others = [path.stem for path in sorted(DOCS.glob("*.md")) if path.stem not in index and path.stem != "index"]
-    return "\n".join(["```{toctree}", ":caption: More", "", *others, "```"]) if others else ""
+    return "\n".join(["```{toctree}", ":caption: More", ":maxdepth: 1", "", *others, "```"]) if others else ""
 
 
 GENERATED = {
