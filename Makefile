@@ -7,7 +7,7 @@ RESULTS := results/mini/scores
 LOGS ?= results/mini/external
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: score test packages lint format bench clean help
+.PHONY: score test packages lint format docs bench clean help
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -34,6 +34,10 @@ format: $(INSTALLED)  ## bring the code into that style
 	ruff format .
 	snakefmt Snakefile rules
 
+docs: $(INSTALLED)  ## build the site of docs/ in build/docs, without a warning
+	sphinx-build -W --keep-going -q -b html docs build/docs
+	@echo "documentation: build/docs/index.html"
+
 bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimizers, data, scoring of LOGS
 	snakemake --profile profiles/local data
 	python benchmarks/startup.py
@@ -45,10 +49,10 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimiz
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/optimizers.py
 
-clean:  ## remove results and prepared data, not the environment
-	rm -rf results data .snakemake
+clean:  ## remove results, prepared data and the built site, not the environment
+	rm -rf results data build .snakemake
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,slurm,dev]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,slurm,dev,docs]'
 	touch $@

@@ -130,7 +130,10 @@ def score(
 
 
 @app.command()
-def plan(config: ConfigFile = Path("config/mini.yaml"), nodes: Annotated[int, typer.Option(min=1)] = 1) -> None:
+def plan(
+    config: ConfigFile = Path("config/mini.yaml"),
+    nodes: Annotated[int, typer.Option(min=1, help="How many nodes there are for the wall clock.")] = 1,
+) -> None:
     """What an experiment costs at most, before anything is submitted."""
     from rich.console import Console
     from rich.table import Table
@@ -206,6 +209,20 @@ def workloads(
         catalogue.print_table(chosen)
     else:
         catalogue.print_entry(chosen[0])
+
+
+@app.command()
+def new_submission(
+    name: Annotated[str, typer.Argument(help="What it will be called: letters, digits and _.")],
+    framework: Annotated[str, typer.Option(help="jax or pytorch.")],
+    into: Annotated[Path, typer.Option(help="The folder that its folder is put into.")] = Path("submissions"),
+) -> None:
+    """Begin a submission: a folder with an algorithm that runs, written out to be changed, and how to try it."""
+    from algoperf import new_submission
+
+    folder = new_submission.create(name, framework, into)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    print(f"change `update` in {folder / framework}.py; {folder / 'README.md'} says how to try it")
 
 
 @app.command()

@@ -21,7 +21,7 @@ FINISHED = f"{CHECKPOINTS}/finished.json"
 
 
 class Journal:
-    """The files of one trial. saved: the checkpoint from which it goes on, None at its beginning."""
+    """The files of one trial, none before its first write. saved: the checkpoint from which it goes on, if any."""
 
     def __init__(self, out: Path, lock: FolderLock, saved: Mapping[str, Any] | None):
         self._out, self._lock = out, lock
@@ -29,13 +29,14 @@ class Journal:
         self._rows_written = len(evaluations)
         self._evaluations = log.Table(out / log.EVALUATIONS, evaluations)
         measurements = out / "measurements.csv"
-        self.metrics_logger = log.MetricsLogger(
-            log.Table(measurements, _rows_until(measurements, 0 if saved is None else saved["global_step"]))
+        self._measurements = log.Table(
+            measurements, _rows_until(measurements, 0 if saved is None else saved["global_step"])
         )
+        self.metrics_logger = log.MetricsLogger(self._measurements)
 
     def write_metadata(self, session: int, hyperparameters: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         """session: how often the trial was interrupted before."""
-        self._lock.verify()
+        self._begin()
         log.write_json(self._out / "hparams.json", hyperparameters)
         log.write_json(self._out / f"meta_data_{session}.json", metadata)
 
@@ -48,9 +49,14 @@ class Journal:
         checkpoint.save(self._out / CHECKPOINTS, state.global_step, content)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        self._lock.verify()
+        self._begin()
         self.metrics_logger.flush()
         write_result(self._out, result)
+
+    def _begin(self) -> None:
+        self._lock.verify()
+        self._evaluations.begin()
+        self._measurements.begin()
 
 
 def write_result(out: Path, result: Mapping[str, Any]) -> None:

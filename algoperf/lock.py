@@ -65,6 +65,7 @@ class FolderLock:
 
     def __init__(self, folder: Path):
         self._folder = folder
+        self._made: list[Path] = []
         self._holder = Holder(
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -82,6 +83,7 @@ class FolderLock:
     def take(self) -> Self:
         """Raises InfrastructureError where a live holder has it, and where nothing can be written there."""
         try:
+            self._made = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
             self._folder.mkdir(parents=True, exist_ok=True)
             self._take()
         except OSError as error:
@@ -102,8 +104,13 @@ class FolderLock:
             mine.unlink(missing_ok=True)
 
     def release(self) -> None:
-        if read(self._folder) == self._holder:
-            (self._folder / LOCK).unlink()
+        """Folders that were made for the lock, and into which nothing was written, go with it."""
+        if read(self._folder) != self._holder:
+            return
+        (self._folder / LOCK).unlink()
+        with contextlib.suppress(OSError):  # the first that is not empty is the last that is looked at
+            for folder in self._made:
+                folder.rmdir()
 
     def verify(self) -> None:
         """Call it before each write. Raises InfrastructureError where another has succeeded this holder."""

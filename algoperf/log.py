@@ -24,12 +24,17 @@ class Table:
 
     def __init__(self, path: Path, rows: Sequence[Mapping[str, Any]] = ()):
         """Begins with `rows`: those of the checkpoint from which a trial goes on, whatever the file held beyond it."""
-        self._path = path
-        self._columns: list[str] = []
-        self._rewrite(rows)
+        self._path, self._first_rows = path, rows
+        self._columns: list[str] | None = None
+
+    def begin(self) -> None:
+        """Writes the file; before, and before the first `append`, nothing is written."""
+        if self._columns is None:
+            self._rewrite(self._first_rows)
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Adds rows and flushes them to the disk."""
+        self.begin()
         if any(column not in self._columns for row in rows for column in row):
             self._rewrite([*self._read(), *rows])
             return

@@ -7,6 +7,7 @@ set in the sequence's own order, which makes trial k the same point on every mac
 
 import functools
 import json
+import keyword
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,39 +25,99 @@ Point = dict[str, Any]
 
 def load_search_space(path: Path) -> dict[str, dict[str, Any]] | list[Point]:
     """A search space from JSON: a dictionary to sample from, or a list of points. Raises UsageError if malformed."""
-    try:
-        space = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"the search space {path} does not exist.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the search space {path} is not JSON: {error}.") from None
+    space = read_json(path, f"the search space {path}")
     if isinstance(space, list):
         if not space or not all(isinstance(point, dict) and point for point in space):
             raise UsageError(f"the search space {path} is a list, so each entry must be a point, like {{'lr': 0.1}}.")
+        for name in dict.fromkeys(name for point in space for name in point):
+            _check_name(name, f"the search space {path}")
         return space
     if not isinstance(space, dict) or not space:
         raise UsageError(f"the search space {path} must be a dictionary of ranges or a list of points.")
     for name, dimension in space.items():
+        _check_name(name, f"the search space {path}")
         _check_dimension(f"{name!r} in the search space {path}", dimension)
     return space
 
 
+def load_point(path: Path) -> Point:
+    """One point from JSON, which may be empty. Raises UsageError if malformed."""
+    point = read_json(path, f"the point {path}")
+    if not isinstance(point, dict):
+        raise UsageError(f"the point {path} must be a dictionary of hyperparameters, like {{'lr': 0.1}}.")
+    for name in point:
+        _check_name(name, f"the point {path}")
+    return point
+
+
+def read_json(path: Path, where: str) -> Any:
+    """What a JSON file holds.
+
+    Raises UsageError where it cannot be read, names a key twice (Python would keep the last one), or has a number that
+    is not finite, which JSON has not (Python would read NaN).
+    """
+    try:
+        return json.loads(
+            path.read_bytes(), object_pairs_hook=_unique_keys, parse_float=_finite, parse_constant=_finite
+        )
+    except FileNotFoundError:
+        raise UsageError(f"{where} does not exist.") from None
+    except OSError as error:
+        raise UsageError(f"{where} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where} is not JSON: {error}.") from None
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is in it twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is not a finite number")
+    return number
+
+
+def _check_name(name: str, where: str) -> None:
+    """Submissions read hyperparameters as attributes of a named tuple."""
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise UsageError(f"{where} has the hyperparameter {name!r}, which is not a name in Python.")
+    if name.startswith("_"):
+        raise UsageError(f"{where} has the hyperparameter {name!r}, which may not begin with an underscore.")
+
+
 def _check_dimension(where: str, dimension: Any) -> None:
+    """A range of one value (min == max) is one: it fixes the hyperparameter, as one feasible point does."""
+    needed = "it must have 'feasible_points', or 'min', 'max' and 'scaling'"
     if not isinstance(dimension, dict):
-        raise UsageError(f"{where} must have 'feasible_points', or 'min', 'max' and 'scaling'.")
+        raise UsageError(f"{where} is {dimension!r}; {needed}.")
+    allowed = ("feasible_points",) if "feasible_points" in dimension else ("min", "max", "scaling")
+    if unknown := [key for key in dimension if key not in allowed]:
+        raise UsageError(f"{where} has the unknown key {unknown[0]!r}; it can have {', '.join(allowed)}.")
     if "feasible_points" in dimension:
-        points = dimension["feasible_points"]
-        if not isinstance(points, list) or not points or set(dimension) != {"feasible_points"}:
-            raise UsageError(f"{where} must have a list of at least one value as its only entry 'feasible_points'.")
+        feasible = dimension["feasible_points"]
+        if not isinstance(feasible, list) or not feasible:
+            raise UsageError(f"{where} has 'feasible_points' {feasible!r}; they must be a list of at least one value.")
         return
-    if not {"min", "max"} <= set(dimension) <= {"min", "max", "scaling"}:
-        raise UsageError(f"{where} must have 'feasible_points', or 'min', 'max' and 'scaling'.")
-    low, high, scaling = dimension["min"], dimension["max"], dimension.get("scaling", "linear")
+    if missing := [key for key in ("min", "max") if key not in dimension]:
+        raise UsageError(f"{where} has no {missing[0]!r}; {needed}.")
+    _check_range(where, dimension["min"], dimension["max"], dimension.get("scaling", "linear"))
+
+
+def _check_range(where: str, low: Any, high: Any, scaling: Any) -> None:
     if scaling not in ("linear", "log"):
         raise UsageError(f"{where} has scaling {scaling!r}; it can be 'linear' or 'log'.")
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in (low, high))
-    if not numbers or low > high or (scaling == "log" and low <= 0):
-        raise UsageError(f"{where} must have numbers with min <= max (and min > 0 where scaling is log).")
+    for key, value in (("min", low), ("max", high)):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UsageError(f"{where} has {key} {value!r}, which is not a number.")
+    if low > high:
+        raise UsageError(f"{where} is an empty range: its min {low} is above its max {high}.")
+    if scaling == "log" and low <= 0:
+        raise UsageError(f"{where} has min {low}; where scaling is log it must be above 0.")
 
 
 def points(space: Mapping[str, dict[str, Any]] | list[Point], num_points: int) -> list[Point]:

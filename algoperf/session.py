@@ -132,9 +132,7 @@ class _Session:
         )
         params, model_state = backend.place(workload.init_model_fn(model_rng))
         with submission_code(backend):
-            optimizer_state = setup.submission.init_optimizer_state(
-                workload, params, model_state, hyperparameters, optimizer_rng
-            )
+            optimizer_state = setup.submission.begin(workload, params, model_state, setup.point, optimizer_rng)
         self.state = State(params, backend.place(optimizer_state), model_state, preemptions=self.preemptions)
         self._write_metadata()
         if self._saved is not None:

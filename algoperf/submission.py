@@ -2,19 +2,21 @@
 
 A submission is a Python file with the five functions of the official API, or with one object `submission` that has
 them: `get_batch_size`, `init_optimizer_state`, `update_params`, `data_selection`, and `prepare_for_eval` (optional).
+
+The file, the object or both may say which hyperparameters are read, in `HYPERPARAMETERS`: a tuple of names, to which
+those are added that `init_optimizer_state` reads. A point with any other is then refused, before anything is written.
 """
 
 import collections
 import dataclasses
 import importlib.util
 import inspect
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from algoperf import search
+from algoperf import requirements, search
 from algoperf.protocol import TARGET_SETTING, Protocol, Ruleset
 from algoperf.spec import FRAMEWORKS, Framework, UsageError, WorkloadSpec
 
@@ -23,12 +25,22 @@ _REQUIRED = ("get_batch_size", "init_optimizer_state", "update_params", "data_se
 _SEARCH_SPACES = ("search_space.json", "tuning_search_space.json")
 _SELF_TUNING = "self_tuning.json"
 _POINTS_OF_WORKLOADS = "points.json"
+_HYPERPARAMETERS = "HYPERPARAMETERS"
+
+
+class MissingHyperparameterError(AttributeError):
+    """A submission reads a hyperparameter that its point lacks; `name` is which."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Submission:
-    """The functions of a submission; `takes_train_state` says whose signature has the official `train_state`."""
+    """The functions of a submission, and what else is known of it.
 
+    takes_train_state: whether the signature of `update_params` has the official `train_state`. hyperparameters: the
+    names that it says it reads, beyond those that `init_optimizer_state` reads; None where it says nothing.
+    """
+
+    path: Path
     get_batch_size: Callable[[str], int]
     init_optimizer_state: Callable[..., Any]
     update_params: Callable[..., Any]
@@ -36,6 +48,7 @@ class Submission:
     prepare_for_eval: Callable[..., Any] | None
     get_eval_batch_size: Callable[[str], int] | None
     takes_train_state: bool
+    hyperparameters: frozenset[str] | None = None
 
     def batch_size(self, spec: WorkloadSpec) -> int:
         """The global batch size; a variant that the submission does not know has its base workload's.
@@ -47,6 +60,29 @@ class Submission:
         except (ValueError, KeyError):
             size = self.get_batch_size(spec.base)
         return max(1, size // spec.batch_divisor)
+
+    def begin(self, workload: Any, params: Any, model_state: Any, point: search.Point, rng: Any) -> Any:
+        """The optimizer state at the beginning of a trial of one hyperparameter point.
+
+        Raises UsageError where the submission reads a hyperparameter that the point lacks, and where the point has one
+        that the submission, as it says, does not read.
+        """
+        read: set[str] = set()
+        hyperparameters = as_hyperparameters(point, read)
+        try:
+            state = self.init_optimizer_state(workload, params, model_state, hyperparameters, rng)
+        except MissingHyperparameterError as error:
+            raise UsageError(
+                f"the submission {self.path} reads the hyperparameter {error.name!r}, which its point lacks; the point "
+                f"has {', '.join(point)}: add {error.name!r} to the search space, or to {_SELF_TUNING}."
+            ) from error
+        known = read | (self.hyperparameters or set())
+        if self.hyperparameters is not None and (unknown := [name for name in point if name not in known]):
+            raise UsageError(
+                f"the submission {self.path} does not know the hyperparameter {unknown[0]!r} of its point; it reads "
+                f"{', '.join(sorted(known))}: correct the search space, or {_SELF_TUNING}."
+            )
+        return state
 
 
 def find(name_or_path: str, framework: Framework) -> Path:
@@ -77,18 +113,33 @@ def short_name(name_or_path: str) -> str:
 
 
 def load(path: Path) -> Submission:
-    """Imports a submission's file. Raises UsageError where it cannot be imported or lacks a function."""
+    """Imports a submission's file.
+
+    Raises UsageError where its requirements are not installed, it cannot be imported, or it lacks a function.
+    """
+    requirements.check(path)
     module = _import(path)
     api = vars(module).get("submission", module)
     functions = {name: function for name, function in inspect.getmembers(api, callable) if not name.startswith("_")}
     if missing := [name for name in _REQUIRED if name not in functions]:
         raise UsageError(f"the submission {path} has no {missing[0]}; it needs {', '.join(_REQUIRED)}.")
     return Submission(
+        path=path,
         **{name: functions[name] for name in _REQUIRED},
         prepare_for_eval=functions.get("prepare_for_eval"),
         get_eval_batch_size=functions.get("get_eval_batch_size"),
         takes_train_state="train_state" in inspect.signature(functions["update_params"]).parameters,
+        hyperparameters=_known_hyperparameters(module, api, path=path),
     )
+
+
+def _known_hyperparameters(*places: Any, path: Path) -> frozenset[str] | None:
+    """What the file and its object `submission` say, in one; None where neither says anything."""
+    said = [names for place in places if (names := getattr(place, _HYPERPARAMETERS, None)) is not None]
+    for names in said:
+        if not isinstance(names, tuple | list | set | frozenset) or not all(isinstance(name, str) for name in names):
+            raise UsageError(f"{_HYPERPARAMETERS} of the submission {path} is {names!r}; it must be a tuple of names.")
+    return frozenset().union(*said) if said else None
 
 
 def _import(path: Path) -> Any:
@@ -100,6 +151,11 @@ def _import(path: Path) -> Any:
     sys.path.append(str(path.parent.resolve()))  # last, or else a submission's jax.py would stand for JAX
     try:
         module_spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the submission {path} imports {error.name!r}, which is neither installed nor beside it; install the "
+            f"package that has it, and name it in {path.parent / requirements.FILE}."
+        ) from error
     except Exception as error:
         raise UsageError(f"the submission {path} cannot be imported: {type(error).__name__}: {error}.") from error
     return module
@@ -121,7 +177,7 @@ def hyperparameter_points(path: Path, protocol: Protocol, ruleset: Ruleset, work
     space = next((folder / name for name in names if (folder / name).exists()), None)
     if ruleset == "self":
         if (folder / _SELF_TUNING).exists():
-            return [_json_object(folder / _SELF_TUNING)]
+            return [search.load_point(folder / _SELF_TUNING)]
         if space is not None:
             raise UsageError(f"{folder} has a search space but no {_SELF_TUNING}: run it under external tuning only.")
         return [{}]
@@ -134,27 +190,31 @@ def _point_of(workload: str, path: Path, ruleset: Ruleset) -> search.Point:
     """A workload's own point."""
     if ruleset == TARGET_SETTING:
         raise UsageError(f"{path} has points that target setting has found; run them under external tuning.")
-    points = _json_object(path)
+    points = search.read_json(path, f"the points {path}")
     if workload not in points:
         raise UsageError(f"{path} has no point for {workload}; it has points for {', '.join(points)}.")
     return points[workload]
 
 
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        point = json.loads(path.read_text())
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}.") from None
-    if not isinstance(point, dict):
-        raise UsageError(f"{path} must be a dictionary of hyperparameters.")
-    return point
+def as_hyperparameters(point: Mapping[str, Any], read: set[str] | None = None) -> Any:
+    """A point with attributes, as submissions read it; None for a submission that brings its own hyperparameters.
 
-
-def as_hyperparameters(point: Mapping[str, Any]) -> Any:
-    """A point with attributes, as submissions read it; None for a submission that brings its own hyperparameters."""
+    read: gets the names that are read as attributes. Reading one that the point lacks is a MissingHyperparameterError.
+    """
     if not point:
         return None
-    try:
-        return collections.namedtuple("Hyperparameters", point)(**point)
-    except ValueError as error:
-        raise UsageError(f"a hyperparameter cannot be called so: {error}.") from None
+    kind = collections.namedtuple("Hyperparameters", point)
+    kind.__getattr__ = _missing
+    if read is not None:
+
+        def recorded(hyperparameters: Any, name: str) -> Any:
+            if name in point:
+                read.add(name)
+            return tuple.__getattribute__(hyperparameters, name)
+
+        kind.__getattribute__ = recorded
+    return kind(**point)
+
+
+def _missing(hyperparameters: Any, name: str) -> Any:
+    raise MissingHyperparameterError(f"the point has no hyperparameter {name!r}", name=name, obj=hyperparameters)

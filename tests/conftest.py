@@ -2,11 +2,13 @@
 
 import fcntl
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from algoperf.cli import main
 from workloads.datasets.prepare import prepare_dataset
 
 pytest_plugins = ["tests.slurm_cluster"]
@@ -24,6 +26,19 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
         # Several processes share the cores: PyTorch's threads would burn them while they wait.
         "OMP_WAIT_POLICY": "PASSIVE",
     }
+
+
+@pytest.fixture
+def algoperf(monkeypatch, capsys):
+    """`algoperf ...` in this process, as a call: its exit code, what it printed, and what it said went wrong."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["algoperf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -75,10 +75,20 @@ def test_a_trial_goes_on_with_the_rows_of_its_checkpoint(out, held):
     with (out / "eval_measurements.csv").open("a") as file:
         file.write("40,0.025\n60,half a r")
     after = Journal(out, held, saved)
+    after.write_metadata(1, {}, {})
     assert steps(out / "eval_measurements.csv") == [1, 20]
     assert steps(out / "measurements.csv") == [0, 10, 19]  # step 20 is trained again
     write(after, state(1, 20, 40))
     assert steps(out / "eval_measurements.csv") == [1, 20, 40]
+
+
+def test_nothing_is_written_before_the_trial_has_begun(out, held):
+    there = files(out)
+    kept = Journal(out, held, None)
+    kept.metrics_logger.append_scalar_metrics({"loss": 0.5}, 0)
+    assert files(out) == there
+    kept.write_result(RESULT)
+    assert {"eval_measurements.csv", "measurements.csv", "result.json"} <= {path.name for path in out.iterdir()}
 
 
 def test_the_metadata_of_each_session_have_a_file(out, held):

@@ -54,8 +54,16 @@ def test_a_lock_names_its_holder_and_leaves_nothing_behind(tmp_path):
         assert lock.is_alive(holder)
         assert str(holder) == f"process {os.getpid()} on {holder.host}"
         assert [path.name for path in folder.iterdir()] == [LOCK]
-    assert list(folder.iterdir()) == []
     assert lock.read(folder) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_or_has_something_stays(tmp_path):
+    with FolderLock(tmp_path):
+        pass
+    with FolderLock(tmp_path / "new" / "trial_1"):
+        (tmp_path / "new" / "found.txt").touch()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["found.txt"]
 
 
 def test_a_live_holder_is_named_and_not_succeeded(tmp_path, other):

@@ -33,6 +33,14 @@ def test_a_table_begins_with_the_rows_of_the_checkpoint(tmp_path):
     assert path.read_text() == "a\n1\n9\n"
 
 
+def test_nothing_is_written_before_a_table_begins(tmp_path):
+    table = Table(tmp_path / "t.csv", [{"a": 1}])
+    assert list(tmp_path.iterdir()) == []
+    table.begin()
+    table.begin()
+    assert (tmp_path / "t.csv").read_text() == "a\n1\n"
+
+
 def test_names_with_commas_and_quotes_survive(tmp_path):
     Table(tmp_path / "t.csv").append([{'a,"b"': 1}])
     assert read(tmp_path / "t.csv") == [{'a,"b"': "1"}]
@@ -49,7 +57,9 @@ class Unread:
 
 
 def test_metrics_wait_until_the_clock_has_stopped(tmp_path):
-    logger = MetricsLogger(Table(tmp_path / "measurements.csv"))
+    table = Table(tmp_path / "measurements.csv")
+    logger = MetricsLogger(table)
+    table.begin()
     value = Unread()
     logger.append_scalar_metrics({"loss": value}, 3)
     assert not value.looked_at
@@ -61,7 +71,9 @@ def test_metrics_wait_until_the_clock_has_stopped(tmp_path):
 
 
 def test_a_muted_logger_takes_nothing(tmp_path):
-    logger = MetricsLogger(Table(tmp_path / "measurements.csv"))
+    table = Table(tmp_path / "measurements.csv")
+    table.begin()
+    logger = MetricsLogger(table)
     logger.muted = True
     logger.append_scalar_metrics({"loss": 1.0}, 0)
     logger.muted = False

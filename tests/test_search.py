@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algoperf.search import halton, load_search_space, points
+from algoperf.search import halton, load_point, load_search_space, points
 from algoperf.spec import UsageError
 from algoperf.submission import SUBMISSIONS
 
@@ -75,13 +75,26 @@ def test_a_list_of_points_is_taken_in_order():
         ('[{"lr": 0.1}, 3]', "each entry must be a point"),
         ('{"lr": 3}', "'lr'"),
         ('{"lr": {"min": 1}}', "'lr'"),
-        ('{"lr": {"min": 2, "max": 1}}', "min <= max"),
-        ('{"lr": {"min": 0, "max": 1, "scaling": "log"}}', "min > 0"),
+        ('{"lr": {"min": 2, "max": 1}}', "empty range: its min 2 is above its max 1"),
+        ('{"lr": {"min": 0, "max": 1, "scaling": "log"}}', "log it must be above 0"),
+        ('{"lr": {"max": 1}}', "no 'min'"),
         ('{"lr": {"min": 0, "max": 1, "scaling": "cubic"}}', "'cubic'"),
-        ('{"lr": {"min": "a", "max": 1}}', "numbers"),
-        ('{"lr": {"min": 0, "max": 1, "step": 1}}', "'lr'"),
+        ('{"lr": {"min": "a", "max": 1}}', "min 'a', which is not a number"),
+        ('{"lr": {"min": 0, "max": true}}', "max True, which is not a number"),
+        ('{"lr": {"min": 0, "max": 1, "step": 1}}', "unknown key 'step'; it can have min, max, scaling"),
         ('{"lr": {"feasible_points": []}}', "at least one value"),
-        ('{"lr": {"feasible_points": [1], "min": 0}}', "only entry"),
+        ('{"lr": {"feasible_points": 0.1}}', "at least one value"),
+        ('{"lr": {"feasible_points": [1], "min": 0}}', "unknown key 'min'; it can have feasible_points"),
+        ('{"lr": {"min": 0, "max": 1}, "lr": {"min": 1, "max": 2}}', "'lr' is in it twice"),
+        ('{"lr": {"min": 0, "min": 1, "max": 1}}', "'min' is in it twice"),
+        ('{"lr": {"min": NaN, "max": 1}}', "NaN is not a finite number"),
+        ('{"lr": {"min": 0, "max": Infinity}}', "Infinity is not a finite number"),
+        ('{"lr": {"feasible_points": [1, -Infinity]}}', "-Infinity is not a finite number"),
+        ('[{"lr": 1e999}]', "1e999 is not a finite number"),
+        ('{"learning rate": {"min": 0, "max": 1}}', "'learning rate', which is not a name"),
+        ('[{"lr": 1}, {"lambda": 1}]', "'lambda', which is not a name"),
+        ('[{"_lr": 1}]', "'_lr', which may not begin with an underscore"),
+        ("[" * 100_000, "not JSON"),
     ],
 )
 def test_a_malformed_space_is_named(tmp_path, content, names):
@@ -96,3 +109,22 @@ def test_a_malformed_space_is_named(tmp_path, content, names):
 def test_a_missing_space_is_named(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         load_search_space(tmp_path / "none.json")
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        load_search_space(tmp_path)
+
+
+def test_a_range_of_one_value_is_that_value(tmp_path):
+    path = tmp_path / "search_space.json"
+    path.write_text('{"lr": {"min": 0.1, "max": 0.1, "scaling": "log"}, "beta": {"min": 2, "max": 2}}')
+    assert points(load_search_space(path), 3) == [{"lr": 0.1, "beta": 2}] * 3
+
+
+def test_one_point_may_be_empty_and_is_checked(tmp_path):
+    path = tmp_path / "self_tuning.json"
+    for content, point in (("{}", {}), ('{"lr": 0.1, "name": "x"}', {"lr": 0.1, "name": "x"})):
+        path.write_text(content)
+        assert load_point(path) == point
+    for content, names in (("[1]", "dictionary"), ('{"lr": NaN}', "NaN"), ('{"a b": 1}', "'a b'"), ("{", "not JSON")):
+        path.write_text(content)
+        with pytest.raises(UsageError, match=names):
+            load_point(path)

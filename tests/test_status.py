@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / TRIAL.folder
     folder.mkdir(parents=True)
     log.write_json(folder / "meta_data_0.json", {})
-    log.Table(folder / log.EVALUATIONS, ROWS)
+    log.Table(folder / log.EVALUATIONS, ROWS).begin()
     return folder
 
 

@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
-from algoperf import submission
+from algoperf import new_submission, submission
 from algoperf.protocol import load_protocol
 from algoperf.registry import load_spec
 from algoperf.spec import FRAMEWORKS, UsageError
@@ -77,10 +78,25 @@ def test_a_missing_function_is_named(folder, missing):
         submission.load(folder / "submission.py")
 
 
-@pytest.mark.parametrize(("source", "names"), [("1 +", "SyntaxError"), ("import no_such_module", "no_such_module")])
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("1 +", "SyntaxError"),
+        ("import no_such_module", r"imports 'no_such_module', which is neither installed .*requirements\.txt"),
+        ("import numpy.no_such_module", r"imports 'numpy\.no_such_module'"),
+        ("from numpy import no_such_name", "ImportError: cannot import name 'no_such_name'"),
+    ],
+)
 def test_what_cannot_be_imported_is_named(folder, source, names):
     (folder / "submission.py").write_text(source)
     with pytest.raises(UsageError, match=names):
+        submission.load(folder / "submission.py")
+
+
+def test_requirements_are_looked_at_before_the_file_is_imported(folder):
+    (folder / "requirements.txt").write_text("no-such-package\n")
+    (folder / "submission.py").write_text("raise ValueError")
+    with pytest.raises(UsageError, match=r"requires no-such-package \(not installed\): run `python -m pip"):
         submission.load(folder / "submission.py")
 
 
@@ -134,5 +150,128 @@ def test_hyperparameters_have_attributes():
     assert hyperparameters.learning_rate == 0.1
     assert hyperparameters._asdict() == {"learning_rate": 0.1, "beta2": 0.9}
     assert submission.as_hyperparameters({}) is None
-    with pytest.raises(UsageError, match="class"):
-        submission.as_hyperparameters({"class": 1})
+
+
+def test_hyperparameters_are_a_plain_named_tuple_which_notes_what_is_read():
+    read = set()
+    hyperparameters = submission.as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9, "name": "x"}, read)
+    assert type(hyperparameters).__bases__ == (tuple,)  # what JAX and PyTorch take for one
+    assert hyperparameters._fields == ("learning_rate", "beta2", "name")
+    assert read == set()
+    assert hyperparameters.learning_rate == 0.1
+    assert read == {"learning_rate"}
+    assert not hasattr(hyperparameters, "grad_clip")
+    assert getattr(hyperparameters, "grad_clip", None) is None
+    with pytest.raises(submission.MissingHyperparameterError, match="'grad_clip'") as error:
+        hyperparameters.grad_clip  # noqa: B018
+    assert error.value.name == "grad_clip"
+
+
+def begin(folder, point, init="return hyperparameters.lr", declared=""):
+    source = FUNCTIONS.replace("rng): return {}", f"rng):\n    {init}") + declared
+    (folder / "submission.py").write_text(source)
+    return submission.load(folder / "submission.py").begin(None, None, None, point, None)
+
+
+def test_a_hyperparameter_that_the_point_lacks_is_named(folder):
+    assert begin(folder, {"lr": 3}) == 3
+    with pytest.raises(UsageError, match=r"reads the hyperparameter 'lr', which its point lacks; the point has rate"):
+        begin(folder, {"rate": 3})
+    assert begin(folder, {"rate": 3}, 'return getattr(hyperparameters, "lr", 7)') == 7
+    with pytest.raises(AttributeError, match="no attribute 'lr'"):  # its own mistake
+        begin(folder, {"rate": 3}, "return model_params.lr")
+
+
+def test_a_hyperparameter_that_is_not_known_is_refused_where_the_submission_says_what_it_knows(folder):
+    assert begin(folder, {"lr": 3, "weight_dekay": 1}) == 3
+    declared = 'HYPERPARAMETERS = ("weight_decay",)\n'
+    assert begin(folder, {"lr": 3, "weight_decay": 1}, declared=declared) == 3
+    assert begin(folder, {"lr": 3}, declared=declared) == 3
+    with pytest.raises(UsageError, match=r"not know the hyperparameter 'weight_dekay' .* it reads lr, weight_decay:"):
+        begin(folder, {"lr": 3, "weight_dekay": 1}, declared=declared)
+    assert begin(folder, {}, "return hyperparameters", declared) is None
+    for wrong in ('"lr"', "(1, 2)", "3"):
+        with pytest.raises(UsageError, match="must be a tuple of names"):
+            begin(folder, {"lr": 3}, declared=f"HYPERPARAMETERS = {wrong}\n")
+
+
+def trial(out, data_dir, framework, folder):
+    options = {"workload": "criteo1tb", "framework": framework, "submission": folder, "protocol": "mini"}
+    options |= {"ruleset": "external", "study": 0, "trial": 1, "data-dir": data_dir, "out": out}
+    return ["trial", *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def template(folder, framework, **changed):
+    """The template with other hyperparameters in its search space; None takes one away."""
+    folder.mkdir()
+    shutil.copyfile(new_submission.TEMPLATE / f"{framework}.py", folder / f"{framework}.py")
+    space = json.loads((new_submission.TEMPLATE / "search_space.json").read_text()) | changed
+    space = {name: dimension for name, dimension in space.items() if dimension is not None}
+    (folder / "search_space.json").write_text(json.dumps(space))
+    return folder
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"weight_dekay": {"feasible_points": [0.1]}}, "does not know the hyperparameter 'weight_dekay' of its point"),
+        ({"learning_rate": {"min": 2, "max": 1}}, "is an empty range: its min 2 is above its max 1"),
+        ({"learning_rate": {"min": 1, "max": 2, "scale": "log"}}, "unknown key 'scale'"),
+    ],
+)
+def test_a_trial_with_bad_hyperparameters_ends_with_code_2(changed, says, framework, tmp_path, data_dir, algoperf):
+    mine = template(tmp_path / "mine", framework, **changed)
+    code, _, error = algoperf(*trial(tmp_path / "new" / "out", data_dir, framework, mine))
+    assert (code, error.count("\n")) == (2, 1)
+    assert says in error
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_trial_of_the_kit_with_bad_hyperparameters_ends_with_code_2(framework, tmp_path, data_dir, algoperf):
+    """`dropout` for `dropout_rate`, which would be left out silently; and one that its optimizer cannot do without."""
+    source = submission.SUBMISSIONS / "nadamw"
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    shutil.copyfile(source / f"{framework}.py", mine / f"{framework}.py")
+    point = json.loads((source / "self_tuning.json").read_text())
+    slips = {
+        "does not know the hyperparameter 'dropout' of its point": {**point, "dropout": 0.1},
+        "reads the hyperparameter 'beta2', which its point lacks": {k: v for k, v in point.items() if k != "beta2"},
+    }
+    for says, slip in slips.items():
+        (mine / "search_space.json").write_text(json.dumps([slip]))
+        code, _, error = algoperf(*trial(tmp_path / "out", data_dir, framework, mine))
+        assert (code, error.count("\n")) == (2, 1)
+        assert says in error
+        assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_trial_whose_dependency_is_missing_ends_with_code_2(tmp_path, data_dir, algoperf):
+    mine = template(tmp_path / "mine", "pytorch")
+    source = (mine / "pytorch.py").read_text()
+    (mine / "pytorch.py").write_text(f"import no_such_module\n{source}")
+    for requirements, says in (
+        ("", "imports 'no_such_module', which is"),
+        ("no-such==1", "no-such==1 (not installed)"),
+    ):
+        (mine / "requirements.txt").write_text(requirements)
+        code, _, error = algoperf(*trial(tmp_path / "out", data_dir, "pytorch", mine))
+        assert (code, error.count("\n")) == (2, 1)
+        assert says in error
+        assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_an_object_says_what_it_knows_too(folder):
+    source = FUNCTIONS.replace("rng): return {}", "rng): return hyperparameters.lr")
+    methods = "".join(f"    {line.replace('(', '(self, ', 1)}\n" for line in source.strip().splitlines())
+    source = f'class Mine:\n    HYPERPARAMETERS = ("dropout_rate",)\n{methods}submission = Mine()\n'
+    (folder / "submission.py").write_text(source)
+    loaded = submission.load(folder / "submission.py")
+    assert loaded.begin(None, None, None, {"lr": 3, "dropout_rate": 0.1}, None) == 3
+    with pytest.raises(UsageError, match="'dropout'"):
+        loaded.begin(None, None, None, {"lr": 3, "dropout": 0.1}, None)
+    (folder / "submission.py").write_text(source + 'HYPERPARAMETERS = ["rho"]\n')  # its file may add to it
+    point = {"lr": 3, "dropout_rate": 0.1, "rho": 0.05}
+    assert submission.load(folder / "submission.py").begin(None, None, None, point, None) == 3

@@ -7,6 +7,7 @@ trained in test_session.py.
 import dataclasses
 import errno
 import math
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +108,7 @@ class Trial:
         self.loss = lambda step: 1.0
         self.on_step = lambda step: None
         submission = Submission(
+            path=Path(__file__),
             get_batch_size=lambda name: 1,
             init_optimizer_state=None,
             update_params=self.update_params,

@@ -5,8 +5,7 @@ from typing import Any
 
 def beta1(hyperparameters: Any) -> float:
     """`beta1`, or 1 - `one_minus_beta1`, which is searched on a log scale."""
-    point = hyperparameters._asdict()
-    return point["beta1"] if "beta1" in point else 1 - point["one_minus_beta1"]
+    return hyperparameters.beta1 if "beta1" in hyperparameters._fields else 1 - hyperparameters.one_minus_beta1
 
 
 def betas(hyperparameters: Any) -> tuple[float, float]:
@@ -16,5 +15,6 @@ def betas(hyperparameters: Any) -> tuple[float, float]:
 
 def warmup_steps(hyperparameters: Any, step_hint: int) -> int:
     """`warmup_steps`, as the target-setting points have it, or `warmup_factor` of all steps."""
-    point = hyperparameters._asdict()
-    return point["warmup_steps"] if "warmup_steps" in point else int(point["warmup_factor"] * step_hint)
+    if "warmup_steps" in hyperparameters._fields:
+        return hyperparameters.warmup_steps
+    return int(hyperparameters.warmup_factor * step_hint)

@@ -21,7 +21,7 @@ def optimizer(hyperparameters, workload):
         optax.scale_by_learning_rate(learning_rate),
     )
     # Its steps count from 1, and the weight is the square of this.
-    root_r = hyperparameters._asdict().get("r", 0.0) / 2
+    root_r = getattr(hyperparameters, "r", 0.0) / 2
     return optax.contrib.schedule_free(adamw, lambda step: learning_rate(step - 1) * step**root_r, b1)
 
 

@@ -17,7 +17,7 @@ def optimizer(model, hyperparameters, workload):
         lr=hyperparameters.learning_rate,
         betas=betas(hyperparameters),
         weight_decay=hyperparameters.weight_decay,
-        r=hyperparameters._asdict().get("r", 0.0),
+        r=getattr(hyperparameters, "r", 0.0),
     )
     return adamw, warmup_constant(hyperparameters, workload.step_hint)
 
