@@ -106,9 +106,7 @@ class Referee:
             if value != self._settings.get(name):
                 self.flag("settings", f"{name} was {self._settings.get(name)} and is {value}.")
         for where in self._backend.not_exported(optimizer_state, "optimizer_state"):
-            self.flag(
-                "checkpoint", f"a checkpoint does not keep {where}: an interrupted trial goes on with a fresh one."
-            )
+            self.flag("checkpoint", f"a checkpoint does not keep {where}: an interrupted trial gets a new one.")
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:

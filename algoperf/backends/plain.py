@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
-_CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial)
+CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial)
 
 _REPOSITORY = Path(__file__).parents[2]
 # Objects of classes from these folders are no submission's own.
@@ -23,7 +23,7 @@ _LIBRARIES = (
 
 def is_code(value: Any) -> bool:
     """Whether it is a function, a class or a module: those come anew from the submission."""
-    return isinstance(value, _CODE) or (callable(value) and not is_brought_along(value))
+    return isinstance(value, CODE) or callable(value)
 
 
 def is_of_benchmark(value: Any) -> bool:
@@ -33,7 +33,7 @@ def is_of_benchmark(value: Any) -> bool:
 
 def is_brought_along(value: Any) -> bool:
     """Whether it is an object with attributes whose class the submission has defined, or a SimpleNamespace."""
-    return not isinstance(value, _CODE) and hasattr(value, "__dict__") and _is_of_submission(type(value))
+    return not isinstance(value, CODE) and hasattr(value, "__dict__") and _is_of_submission(type(value))
 
 
 @functools.cache

@@ -120,7 +120,7 @@ class PytorchBackend:
         return Restoration(self.device).of(template, exported)
 
     def not_exported(self, tree: Any, name: str) -> list[str]:
-        export = Export()
+        export = Export(with_arrays=False)
         export.of(tree, name)
         return export.left_out
 

@@ -43,19 +43,20 @@ def bare(model: nn.Module) -> nn.Module:
 class Export:
     """One export. See `Backend.export`; objects without a `state_dict` are exported attribute by attribute.
 
-    left_out: where there was something that is neither saved nor a function.
+    with_arrays: False where only `left_out` is wanted: where there was something neither saved nor a function.
     """
 
-    def __init__(self):
+    def __init__(self, with_arrays: bool = True):
         self.left_out: list[str] = []
+        self._with_arrays = with_arrays
         self._open: list[Any] = []  # what is being exported; what comes up again inside of itself is not
 
-    def of(self, value: Any, where: str) -> Any:
+    def of(self, value: Any, where: str) -> Any:  # noqa: PLR0911 (one return for each kind of state)
         if isinstance(value, plain.GENERATORS):
             return plain.export_generator(value)
         match value:
             case torch.Tensor():
-                return _from_tensor(value)
+                return _from_tensor(value) if self._with_arrays else None
             case torch.Generator():
                 return _from_tensor(value.get_state())
             case np.ndarray() | np.generic():
@@ -98,7 +99,7 @@ class Restoration:
         self._device = device
         self._memory: set[int] = set()  # what has been restored already
 
-    def of(self, template: Any, exported: Any) -> Any:  # noqa: PLR0911 (a line for each kind of state)
+    def of(self, template: Any, exported: Any) -> Any:  # noqa: PLR0912 (one branch for each kind of state)
         if isinstance(template, plain.GENERATORS):
             return plain.restore_generator(template, exported)
         match template:
@@ -178,7 +179,7 @@ class Restoration:
         return self._as_saved(exported)
 
     def _as_saved(self, value: Any) -> Any:
-        """A value for which there is no template. Raises CheckpointError for an object: there is none to put it into."""
+        """A value for which there is no template. Raises CheckpointError for an object, which needs one."""
         if isinstance(value, np.ndarray) or _is_array(value):
             return _to_tensor(value, self._device)
         match value:
@@ -202,15 +203,11 @@ def _inner(value: Any) -> dict[str, torch.optim.Optimizer]:
 
 def _has_state(value: Any) -> bool:
     """Whether there is something in `value` to save; functions and the like come anew from the submission."""
-    if plain.is_code(value):
+    if isinstance(value, plain.CODE):
         return False
     known = (bool, int, float, str, np.ndarray, np.generic, torch.Tensor, torch.Generator)
-    return (
-        value is None
-        or isinstance(value, (*known, Mapping, list, tuple, _Stateful))
-        or isinstance(value, plain.GENERATORS)
-        or plain.is_brought_along(value)
-    )
+    known = (*known, Mapping, list, tuple, _Stateful, *plain.GENERATORS)
+    return value is None or isinstance(value, known) or plain.is_brought_along(value)
 
 
 def _memory(tensor: torch.Tensor) -> int:

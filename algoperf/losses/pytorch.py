@@ -5,6 +5,8 @@ API: `summed` (scalar), `n_valid_examples` (scalar) and `per_example`, masked. A
 the first of its axes.
 """
 
+import functools
+
 import torch
 from torch.nn import functional
 
