@@ -21,7 +21,8 @@ _OWN = ("algoperf.", "workloads.")
 _THREAD_EVENTS = ("_thread.start_new_thread", "_thread.start_joinable_thread")
 _PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.spawn")
 _ENVIRONMENT_EVENTS = ("os.putenv", "os.unsetenv")
-# Threads that come from these packages serve whoever asked for it, compilation above all; they do not train.
+_HEARD = {*_THREAD_EVENTS, *_PROCESS_EVENTS, *_ENVIRONMENT_EVENTS}
+# What these packages do by themselves serves whoever asked for it, compilation above all; it does not train.
 _LIBRARIES = ("torch", "jax", "tqdm")
 
 # A share of an evaluation's time, and seconds, of processor time that is more than waking up now and then.
@@ -96,13 +97,11 @@ class Heard:
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             self._hear_file(arguments[0])
-        elif event in _ENVIRONMENT_EVENTS:
-            self.note("environment", f"the submission changed the environment variable {os.fsdecode(arguments[0])}.")
-        elif event in _THREAD_EVENTS or event in _PROCESS_EVENTS:
-            starter = _starter()
-            if starter.startswith(_LIBRARIES):
-                return
-            if event in _PROCESS_EVENTS:
+        elif event in _HEARD and not (starter := _starter()).startswith(_LIBRARIES):
+            if event in _ENVIRONMENT_EVENTS:
+                name = os.fsdecode(arguments[0])
+                self.note("environment", f"the submission changed the environment variable {name}.")
+            elif event in _PROCESS_EVENTS:
                 if self.others_processes is None:
                     self.others_processes = {child.pid for child in psutil.Process().children(recursive=True)}
             elif isinstance(thread := getattr(arguments[0], "__self__", None), threading.Thread):

@@ -21,7 +21,8 @@ _WRAPPERS = {DistributedDataParallel: "module", torch._dynamo.OptimizedModule: "
 _CPU = torch.device("cpu")
 
 # Names of an exported value's parts; a submission's own keys do not begin like this.
-_STATE, _INNER, _BITS, _DTYPE, _NUMPY = "__state__", "__inner__", "__bits__", "__dtype__", "__numpy__"
+_STATE, _GRADIENTS, _INNER = "__state__", "__gradients__", "__inner__"
+_BITS, _DTYPE, _NUMPY = "__bits__", "__dtype__", "__numpy__"
 
 
 @runtime_checkable
@@ -62,7 +63,7 @@ class Export:
             case np.ndarray() | np.generic():
                 return {_NUMPY: np.asarray(value)}
             case nn.Module():
-                return self._each(bare(value).state_dict(), where)
+                return self._of_module(bare(value), where)
             case _Stateful():
                 return {_STATE: self._each(value.state_dict(), where), _INNER: self._each(_inner(value), where)}
             case Mapping():
@@ -71,6 +72,11 @@ class Export:
                 items = [(f"{where}[{number}]", item) for number, item in enumerate(value)]
                 return [self.of(item, name) if self._is_saved(item, name) else None for name, item in items]
         return self._each(vars(value), where) if plain.is_brought_along(value) else value
+
+    def _of_module(self, module: nn.Module, where: str) -> dict[str, Any]:
+        """With its gradients, which a submission may gather over several steps."""
+        gradients = {name: param.grad for name, param in module.named_parameters() if param.grad is not None}
+        return {_STATE: self._each(module.state_dict(), where), _GRADIENTS: self._each(gradients, where)}
 
     def _each(self, items: Mapping, where: str) -> dict[Any, Any]:
         if any(items is outer for outer in self._open):
@@ -137,7 +143,10 @@ class Restoration:
         return [old if new is None else self.of(old, new) for old, new in zip(known, exported, strict=True)]
 
     def _into_module(self, module: nn.Module, exported: Mapping) -> None:
-        module.load_state_dict(self._loaded(module.state_dict(), exported))
+        module.load_state_dict(self._loaded(module.state_dict(), exported[_STATE]))
+        for name, param in module.named_parameters():
+            gradient = exported[_GRADIENTS].get(name)
+            param.grad = None if gradient is None else _to_tensor(gradient, param.device)
         self._memory.update(map(_memory, (*module.parameters(), *module.buffers())))
 
     def _into_tensor(self, template: torch.Tensor, exported: Any) -> torch.Tensor:
