@@ -105,6 +105,32 @@ def _recorded_by_the_first(out: Path) -> dict[str, Any] | None:
     return result
 
 
+def begin(setup: Setup) -> tuple[Run, State]:
+    """A trial before its first step; `workload.metrics_logger` is set already. Raises SubmissionError."""
+    backend, workload = setup.backend, setup.workload
+    hyperparameters = submission.as_hyperparameters(setup.point)
+    backend.seed(setup.seed)
+    _, optimizer_rng, model_rng, rng = backend.split(backend.prng_key(setup.seed), 4)
+    run = Run(
+        workload=workload,
+        submission=setup.submission,
+        backend=backend,
+        evaluate=Evaluator(workload, backend, setup.eval_batch_size),
+        hyperparameters=hyperparameters,
+        rng=rng,
+        referee=setup.referee,
+        max_runtime=setup.max_runtime,
+        max_steps=setup.max_steps,
+    )
+    params, model_state = backend.place(workload.init_model_fn(model_rng))
+    setup.referee.begin(workload, params, lambda: eval_batch_size(setup.submission, workload.spec))
+    with submission_code(run):
+        optimizer_state = setup.submission.init_optimizer_state(
+            workload, params, model_state, hyperparameters, optimizer_rng
+        )
+    return run, State(params, backend.place(optimizer_state), model_state)
+
+
 class _Session:
     """One process's share of a trial: the whole of it, or what comes after a preemption."""
 
@@ -126,29 +152,8 @@ class _Session:
         return InputQueue(source, setup.batch_size, setup.seed, backend.place_batch, position, backend.shard)
 
     def train(self, report: Report, watch: Watch) -> Status:
-        setup = self._setup
-        backend, workload = setup.backend, setup.workload
-        hyperparameters = submission.as_hyperparameters(setup.point)
-        backend.seed(setup.seed)
-        _, optimizer_rng, model_rng, rng = backend.split(backend.prng_key(setup.seed), 4)
-        run = Run(
-            workload=workload,
-            submission=setup.submission,
-            backend=backend,
-            evaluate=Evaluator(workload, backend, setup.eval_batch_size),
-            hyperparameters=hyperparameters,
-            rng=rng,
-            referee=setup.referee,
-            max_runtime=setup.max_runtime,
-            max_steps=setup.max_steps,
-        )
-        params, model_state = backend.place(workload.init_model_fn(model_rng))
-        setup.referee.begin(workload, params, lambda: eval_batch_size(setup.submission, workload.spec))
-        with submission_code(run):
-            optimizer_state = setup.submission.init_optimizer_state(
-                workload, params, model_state, hyperparameters, optimizer_rng
-            )
-        self.state = State(params, backend.place(optimizer_state), model_state, preemptions=self.preemptions)
+        run, self.state = begin(self._setup)
+        self.state.preemptions = self.preemptions
         self._write_metadata()
         if self._saved is not None:
             self._restore(run)
@@ -197,7 +202,7 @@ class _Session:
             "random_state": random_state,
         }
         try:
-            content["state"] = backend.export(_tree(state))
+            content["state"] = backend.export(tree_of(state))
             content["flags"] = [dataclasses.asdict(flag) for flag in referee.flags]
         except InfrastructureError:
             raise
@@ -230,9 +235,9 @@ class _Session:
                 train_step(run, state, Clock(self._now), queue)
                 if is_prepared:
                     prepare_for_evaluation(run, state)
-        backend.synchronize(*_tree(state))
+        backend.synchronize(*tree_of(state))
         self._metrics_logger.muted = self.journal is None
-        state.params, state.optimizer_state, state.model_state = backend.restore(_tree(state), saved["state"])
+        state.params, state.optimizer_state, state.model_state = backend.restore(tree_of(state), saved["state"])
         state.global_step = saved["global_step"]
         state.evaluations = saved["evaluations"]
         state.evaluations_not_finite = saved["evaluations_not_finite"]
@@ -265,7 +270,7 @@ class _Session:
         return result
 
 
-def _tree(state: State) -> tuple[Any, Any, Any]:
+def tree_of(state: State) -> tuple[Any, Any, Any]:
     """What of the state is the framework's; the parameters first, which the optimizer's state may share."""
     return state.params, state.optimizer_state, state.model_state
 

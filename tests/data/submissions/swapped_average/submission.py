@@ -15,7 +15,7 @@ from algoperf import spec
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
     average = copy.deepcopy(model_params).requires_grad_(False)
     return {
-        "optimizer": torch.optim.SGD(model_params.parameters(), lr=0.01, momentum=0.9),
+        "optimizer": torch.optim.SGD(model_params.parameters(), lr=0.003, momentum=0.9),
         "model": model_params,
         "average": average,
         "generators": (torch.Generator(), np.random.default_rng(rng[0]), np.random.RandomState(3), random.Random(4)),
