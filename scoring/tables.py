@@ -176,15 +176,15 @@ def _worst(name: str, values: Iterable[float | str | None]) -> str:
     """The worst of the numbers, or all texts."""
     known = [value for value in values if value is not None]
     if numbers := [value for value in known if not isinstance(value, str)]:
-        return f"{(min if name.startswith('slowest') else max)(numbers):.6g}"
+        return f"{(min if name.startswith('slowest') else max)(numbers):.4g}"
     return ", ".join(sorted(set(map(str, known))))
 
 
 def _software(trials: Iterable[Trial]) -> CsvTable:
-    """What the trials ran with, and how many of each framework did."""
-    counts: Counter[tuple[str, str, str]] = Counter()
+    """What the trials ran with, and how many did."""
+    counts: Counter[tuple[str, str]] = Counter()
     for trial in trials:
         named = {"commit": trial.record.commit, **trial.record.software}
-        counts.update((name, version, trial.framework) for name, version in named.items() if version is not None)
+        counts.update((name, version) for name, version in named.items() if version is not None)
     rows = [(*key, count) for key, count in sorted(counts.items())]
-    return CsvTable("software.csv", "scoring.record.read_record", ("what", "version", "framework", "trials"), rows)
+    return CsvTable("software.csv", "scoring.record.read_record", ("what", "version", "trials"), rows)

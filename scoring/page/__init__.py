@@ -1,4 +1,4 @@
-"""`report.html`: the scoring on one page that needs nothing but itself, and can be read without its script and in print."""
+"""`report.html`: the scoring on one page that needs nothing but itself, to be read without its script, too."""
 
 import base64
 import hashlib
@@ -45,9 +45,7 @@ def page(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]], tab
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{text(title).replace('<wbr>', '')}</title>\n<style>\n{_palette()}{style}</style>\n</head>\n<body>\n"
-        f"{_head(context)}\n<nav>{links}</nav>\n<main>\n"
-        + "\n".join(sections.values())
-        + f"\n</main>\n{_foot(context)}\n"
+        f"{_head(context)}\n<nav>{links}</nav>\n<main>\n" + "\n".join(sections.values()) + f"\n</main>\n{_foot()}\n"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
@@ -74,7 +72,7 @@ def _head(context: Context) -> str:
     )
 
 
-def _foot(context: Context) -> str:
+def _foot() -> str:
     return (
         "<footer><p>Made by <code>algoperf score</code>. The rules: Dahl et al. 2023, <i>Benchmarking Neural Network "
         "Training Algorithms</i>, arXiv 2306.07179, section 4. All tables lie as csv beside this file, and are in it: "

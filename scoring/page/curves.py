@@ -21,7 +21,7 @@ def section(context: Context) -> str:
         for place, workload in enumerate(data["workloads"])
         if workload["trials"]
     )
-    body = f"""<noscript><p class="missing">The curves are drawn by this page's script, which is switched off.</p></noscript>
+    body = f"""<noscript><p class="missing">This page's script, which is off, draws the curves.</p></noscript>
 <div id="curves-view" hidden>
 <div class="controls">
 <label>Workload <select id="curves-workload">{options}</select></label>
@@ -35,6 +35,7 @@ def section(context: Context) -> str:
 </div>
 <svg id="curves-plot" viewBox="0 0 980 440" role="img" aria-label="Training curves"></svg>
 <p id="curves-says" class="says" aria-live="polite"></p>
+<p class="lead">Trials by submission and study: ✓ reached the target; coloured ones are drawn above.</p>
 <div id="curves-trials" class="scroll" tabindex="0"></div>
 </div>
 {embedded("curves-data", data)}"""
@@ -44,8 +45,8 @@ def section(context: Context) -> str:
         _LEAD,
         body,
         [context.tables["trials"]],
-        note=f"a curve is its trial's <code>eval_measurements.csv</code>, of which about {MAX_POINTS} evaluations are "
-        "drawn, the first, the hit and the last among them, by <code>scoring.curves.thinned</code>",
+        note=f"a curve is its trial's <code>eval_measurements.csv</code>, of which about {MAX_POINTS} evaluations "
+        "are drawn, the first, the hit and the last among them, by <code>scoring.curves.thinned</code>",
     )
 
 

@@ -1,7 +1,10 @@
 """Rank, score, how many workloads count, and why the others are lost."""
 
-from scoring.page.markup import Context, cell, name_cell, row, table, text
+from collections.abc import Iterable, Mapping
+
+from scoring.page.markup import Context, cell, name_cell, row, style_of, table, text
 from scoring.page.markup import section as as_section
+from scoring.score import Cell
 
 
 def section(context: Context) -> str:
@@ -27,18 +30,18 @@ def section(context: Context) -> str:
     return as_section(
         "leaderboard",
         "Leaderboard",
-        "The score is the mean height of a submission's performance profile: 1 for the fastest on every workload, 0 for "
-        "one that loses all. Choose a submission to follow it through the page.",
+        "The score is the mean height of a submission's performance profile: 1 for the fastest on every workload, 0 "
+        "for one that loses all. Choose a submission to follow it through the page.",
         table(header, rows, style="leaderboard"),
         [context.tables["scores"], context.tables["reasons"]],
     )
 
 
 def _bar(place: int, score: float) -> str:
-    return f'<div class="track"><div class="fill c{place % 7}" style="width:{100 * score:.2f}%"></div></div>'
+    return f'<div class="track"><div class="fill {style_of(place)}" style="width:{100 * score:.2f}%"></div></div>'
 
 
-def _lost(cells, names) -> str:
+def _lost(cells: Mapping[str, Cell], names: Iterable[str]) -> str:
     return " ".join(
         f'<span class="chip" title="{text(cells[name].reason)}">{text(name)} <i>{text(cells[name].lost)}</i></span>'
         for name in names

@@ -1,4 +1,4 @@
-"""The pieces of a page. Every text is escaped here and nowhere else: a section never writes markup from what logs say."""
+"""The pieces of a page. Texts are escaped here and nowhere else: no section makes markup of what logs say."""
 
 import base64
 import dataclasses
@@ -118,8 +118,9 @@ def embedded(name: str, content: Any) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Charged seconds as a table shows them."""
-    return f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:.1f} s" if seconds >= 10 else f"{seconds:.2f} s"
+    """Charged seconds as a table shows them; the unit stays with its number where a line breaks."""
+    digits = 0 if seconds >= 100 else 1 if seconds >= 10 else 2
+    return f"{seconds:,.{digits}f}\N{NO-BREAK SPACE}s"
 
 
 def finite(number: float, digits: int = 6) -> float | None:

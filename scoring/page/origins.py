@@ -7,7 +7,7 @@ from algoperf.registry import load_spec
 from scoring.page.markup import EACH_TRIAL, Context, cell, row, table, text
 from scoring.page.markup import section as as_section
 
-_MOST_ROWS = 12  # of a table that is shown at once
+_MOST_ROWS = 14  # of a table that is shown at once
 _NUMBER = re.compile(r"[0-9][0-9,.]*")
 
 
@@ -52,12 +52,8 @@ def software_section(context: Context) -> str:
         facts["seeds"] = f"{len(seeds):,} different ones in {sum(seeds.values()):,} trials" + (
             f", {repeated:,} trials repeat one" if repeated else ""
         )
-    settings = table(
-        ("", ""), [row([cell(name, tag="th"), cell(value)]) for name, value in facts.items()], style="facts"
-    )
-    rows = [
-        row(cell(word, "number" if column == 3 else "") for column, word in enumerate(words)) for words in made.rows
-    ]
+    settings = [row([cell(name, tag="th"), cell(value)]) for name, value in facts.items()]
+    rows = [row([cell(what), cell(version), cell(f"{count:,}", "number")]) for what, version, count in made.rows]
     versions = (
         _folded(table(made.header, rows), len(rows), "versions")
         if rows
@@ -68,7 +64,7 @@ def software_section(context: Context) -> str:
         "Protocol, versions and seeds",
         "What was asked, and what the trials ran with. Each trial's seed, commit and hyperparameters stand in "
         "<code>trials.csv</code>.",
-        settings + versions,
+        table(("", ""), settings, style="facts") + versions,
         [made],
         EACH_TRIAL,
     )

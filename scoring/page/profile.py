@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scoring.page.markup import Context, attribute, embedded, finite, name_cell, style_of
+from scoring.page.markup import Context, attribute, cell, embedded, finite, name_cell, row, style_of
 from scoring.page.markup import section as as_section
 from scoring.plots import shortened, spread
 from scoring.score import MAX_RATIO, Scores, jumps, profile
@@ -23,7 +23,7 @@ class _Frame:
     height: int
     left: int = 34
     top: int = 14
-    bottom: int = 40
+    bottom: int = 56
     labels: int = 0
 
     @property
@@ -43,16 +43,16 @@ class _Frame:
 
 def section(context: Context) -> str:
     scores = context.result.scores
-    wide = _Frame(width=980, height=max(380, _LABEL * len(scores.standings) + 70), labels=270)
+    wide = _Frame(width=980, height=max(340, _LABEL * len(scores.standings) + 80), labels=270)
     narrow = _Frame(width=380, height=300)
     legend = "".join(
-        f"<tr data-row='{place}'>{name_cell(place, standing.submission)}<td class='number'>{standing.score:.3f}</td></tr>"
+        row([name_cell(place, standing.submission), cell(f"{standing.score:.3f}", "number")], place)
         for place, standing in enumerate(scores.standings)
     )
     data = {
         "submissions": context.submissions,
         "workloads": scores.protocol.workloads,
-        "ratios": [[finite(ratio) for ratio in row] for row in scores.ratios()],
+        "ratios": [[finite(ratio) for ratio in ratios] for ratios in scores.ratios()],
         "lost": [[standing.cells[name].lost for name in scores.protocol.workloads] for standing in scores.standings],
     }
     body = (
@@ -64,8 +64,8 @@ def section(context: Context) -> str:
         "profile",
         "Performance profile",
         "For each submission, how many workloads it brings to their target within a multiple τ of the fastest "
-        "submission's time. Higher and further left is better; the score is a curve's mean height. Curves that coincide "
-        "are drawn side by side.",
+        "submission's time. Higher and further left is better; the score is a curve's mean height. Curves that "
+        "coincide are drawn side by side.",
         body,
         [context.tables["profile"], context.tables["scores"]],
     )
@@ -80,12 +80,13 @@ def _picture(scores: Scores, frame: _Frame) -> str:
     shifts = [-((count - 1) / 2 - place) * dodge for place in range(count)]
     lines = "".join(
         f'<g class="curve {style_of(place)}{" first" if place == 0 else ""}" data-s="{place}" '
-        f'transform="translate(0 {shifts[place]:.2f})"><path class="line" d="{_path(frame, steps, curves[place])}"/></g>'
+        f'transform="translate(0 {shifts[place]:.2f})">'
+        f'<path class="line" d="{_path(frame, steps, curves[place])}"/></g>'
         for place in reversed(range(count))
     )
     return (
-        f'<svg viewBox="0 0 {frame.width} {frame.height}" role="img" data-left="{frame.left}" data-right="{frame.right}" '
-        f'data-top="{frame.top}" data-floor="{frame.floor}" aria-label="Performance profile of {count} submissions">'
+        f'<svg viewBox="0 0 {frame.width} {frame.height}" role="img" data-left="{frame.left}" '
+        f'data-right="{frame.right}" data-top="{frame.top}" data-floor="{frame.floor}" aria-label="Performance profile of {count} submissions">'
         f"{_axes(frame, len(scores.protocol.workloads))}{lines}"
         f"{_labels(scores, frame, curves[:, -1], shifts) if frame.labels else ''}"
         f'<line class="cross" x1="0" x2="0" y1="{frame.top}" y2="{frame.floor}" visibility="hidden"/></svg>'
@@ -108,11 +109,11 @@ def _axes(frame: _Frame, num_workloads: int) -> str:
         for number in range(0, num_workloads + 1, every)
     )
     columns = "".join(
-        f'<text class="tick" x="{frame.x(tau):.1f}" y="{frame.floor + 22}" text-anchor="middle">{tau:g}×</text>'
+        f'<text class="tick" x="{frame.x(tau):.1f}" y="{frame.floor + 28}" text-anchor="middle">{tau:g}x</text>'
         for tau in _TAUS
     )
     title = (
-        f'<text class="tick" x="{(frame.left + frame.right) / 2:.1f}" y="{frame.height - 3}" text-anchor="middle">'
+        f'<text class="tick" x="{(frame.left + frame.right) / 2:.1f}" y="{frame.height - 6}" text-anchor="middle">'
         "τ: time to target, as a multiple of the fastest</text>"
     )
     return f'<g class="axes">{rows}{columns}{title}</g>'
@@ -131,6 +132,7 @@ def _labels(scores: Scores, frame: _Frame, ends: np.ndarray, shifts: Sequence[fl
             f'<path class="line" d="M{frame.right} {start:.1f}L{frame.right + 16} {y:.1f}h10"/>'
             f'<text x="{frame.right + 32}" y="{y + 4.5:.1f}">{attribute(shortened(standing.submission))}'
             f"<title>{attribute(standing.submission)}</title></text>"
-            f'<text class="number" x="{frame.width - 4}" y="{y + 4.5:.1f}" text-anchor="end">{standing.score:.3f}</text></g>'
+            f'<text class="number" x="{frame.width - 4}" y="{y + 4.5:.1f}" text-anchor="end">'
+            f"{standing.score:.3f}</text></g>"
         )
     return texts

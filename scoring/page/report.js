@@ -179,7 +179,7 @@ function curvesView(data) {
       const name = element("th", { scope: "row", class: "name" }, submission);
       return element("tr", { class: styleOf(place), "data-row": place }, name, ...cells);
     });
-    matrix.replaceChildren(element("table", {}, element("caption", {}, CAPTION), element("tbody", {}, ...rows)));
+    matrix.replaceChildren(element("table", {}, element("tbody", {}, ...rows)));
     paint();
   }
 
@@ -224,7 +224,7 @@ function curvesView(data) {
       n: column(trial.n, 1),
     }));
     const width = Math.max(320, plot.clientWidth || 980), height = width < 600 ? 320 : 440;
-    const frame = { left: 58, right: width - 12, top: 14, floor: height - 40 };
+    const frame = { left: 58, right: width - 12, top: 30, floor: height - 40 };
     const [low, high] = range(curves.flatMap((curve) => curve.y));
     const end = 1.02 * Math.max(...curves.flatMap((curve) => curve.x.filter(Number.isFinite)), 1e-9);
     const x = (value) => frame.left + ((frame.right - frame.left) * value) / end;
@@ -252,7 +252,7 @@ function curvesView(data) {
     }
     const below = { class: "tick", x: frame.right, y: frame.floor + 35, "text-anchor": "end" };
     parts.push(drawn("text", below, axis === "t" ? "charged time, s" : "steps"));
-    parts.push(drawn("text", { class: "tick", x: frame.left, y: frame.floor + 35 }, `validation ${workload.metric}`));
+    parts.push(drawn("text", { class: "tick", x: 0, y: 14 }, `validation ${workload.metric}`));
     const target = y(workload.target), above = target - 6 < frame.top + 10 ? target + 15 : target - 6;
     parts.push(drawn("line", { class: "target", x1: frame.left, x2: frame.right, y1: target, y2: target }));
     const name = { class: "target-name", x: frame.right - 4, y: above, "text-anchor": "end" };
@@ -272,11 +272,12 @@ function curvesView(data) {
       points.push(at);
     });
     group.append(drawn("path", { class: "line", d: path }));
+    const own = points.filter((point) => point.curve === curve);
+    if (own.length <= 20) group.append(...own.map((point) => drawn("circle", { cx: point.x, cy: point.y, r: 2 })));
     if (trial.h !== null) {
       const away = (point) => Math.abs(curve.t[point.index] - trial.h);
-      const own = points.filter((point) => point.curve === curve);
       const hit = own.reduce((best, point) => (away(point) < away(best) ? point : best), own[0]);
-      if (hit) group.append(drawn("circle", { cx: hit.x, cy: hit.y, r: 4 }));
+      if (hit) group.append(drawn("circle", { cx: hit.x, cy: hit.y, r: 4.5 }));
     }
     return group;
   }
@@ -317,6 +318,5 @@ function curvesView(data) {
   reset();
 }
 
-const CAPTION = "Trials by submission and study: ✓ reached the target; coloured ones are drawn above.";
 const curvesData = embedded("curves-data");
 if (curvesData) curvesView(curvesData);

@@ -20,9 +20,9 @@ def section(context: Context) -> str:
     return as_section(
         "studies",
         "Studies, and the trials that won them",
-        "A dot is the time of one study, a bar their median, the right edge the budget. Numbers at the right: the trial "
-        "that set each study's time, in the order of the studies; – where none reached the target, · where none is "
-        "readable.",
+        "A dot is the time of one study, a bar their median, the right edge the budget. Numbers at the right: the "
+        "trial that set each study's time, in the order of the studies; - where none reached the target, · where none "
+        "is readable.",
         f'<div class="panels">{panels}</div>',
         [context.tables["studies"]],
     )
@@ -44,7 +44,8 @@ def _panel(context: Context, name: str) -> str:
         f'<figure><figcaption>{text(name)}</figcaption><svg viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="Times of the studies of {attribute(name)}">{grid}'
         f'<text class="tick" x="{_LEFT}" y="10" text-anchor="middle">0</text>'
-        f'<text class="tick" x="{_LEFT + _WIDTH}" y="10" text-anchor="middle">{duration(budget)}</text>{rows}</svg></figure>'
+        f'<text class="tick" x="{_LEFT + _WIDTH}" y="10" text-anchor="middle">{duration(budget)}</text>'
+        f"{rows}</svg></figure>"
     )
 
 
@@ -77,5 +78,5 @@ def _row(place: int, submission: str, studies: Sequence[Study], budget: float) -
 def _winners(studies: Sequence[Study]) -> str:
     """The number of the trial that won each study."""
     return " ".join(
-        study.best.trial.removeprefix("trial_") if study.best else "–" if study.readable else "·" for study in studies
+        study.best.trial.removeprefix("trial_") if study.best else "-" if study.readable else "·" for study in studies
     )

@@ -38,22 +38,22 @@ def held_out_section(context: Context) -> str:
 
 def budget_section(context: Context) -> str:
     protocol = context.result.scores.protocol
-    names = (*protocol.workloads, *protocol.held_out)
-    rows = [
-        row(
-            [name_cell(place, standing.submission), *(_share(context, standing.cells[name], name) for name in names)],
-            place,
-        )
-        for place, standing in enumerate(context.result.scores.standings)
-    ]
     return as_section(
         "budget",
         "Fraction of the budget used",
         "The charged time until the target was reached, as a part of what the protocol allows; before any rule takes "
         "the workload away.",
-        table(("", *names), rows, ("", *(duration(budget_of(context.result, name)) for name in names)), "matrix"),
+        "\n".join(_shares(context, names) for names in (protocol.workloads, protocol.held_out) if names),
         [context.tables["budget"]],
     )
+
+
+def _shares(context: Context, names: Sequence[str]) -> str:
+    rows = []
+    for place, standing in enumerate(context.result.scores.standings):
+        shares = (_share(context, standing.cells[name], name) for name in names)
+        rows.append(row([name_cell(place, standing.submission), *shares], place))
+    return table(("", *names), rows, ("", *(duration(budget_of(context.result, name)) for name in names)), "matrix")
 
 
 def _times(context: Context, names: Sequence[str]) -> str:
