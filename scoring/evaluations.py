@@ -11,6 +11,7 @@ from typing import NamedTuple
 from algoperf.spec import Target
 
 TIME_COLUMNS = ("score", "accumulated_submission_time")  # the same charged seconds; the first is the official name
+STEP_COLUMN = "global_step"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -26,13 +27,14 @@ class Evaluations:
     """rows: evaluations that could be read. hit_time: charged seconds of the earliest hit, inf where there is none.
 
     hit_row: index of the first row that hits; hit_row_time: its charged seconds. The two times differ only where the
-    time column goes backwards.
+    time column goes backwards. hit_step: that row's global step, NaN where there is none, inf where nothing hits.
     """
 
     rows: int = 0
     hit_time: float = math.inf
     hit_row: int | None = None
     hit_row_time: float = math.inf
+    hit_step: float = math.inf
     damage: tuple[Damage, ...] = ()
 
 
@@ -44,19 +46,20 @@ def read_evaluations(data: bytes, target: Target) -> Evaluations:
     """Never raises: a file that cannot be used has no rows, and its damage says why."""
     damage: list[Damage] = []
     try:
-        times, values = _times_and_values(data, f"validation/{target.metric}", damage)
+        table = _table(data, f"validation/{target.metric}", damage)
     except _UnusableError as error:
         return unreadable(str(error), damage)
     hits = [
         (row, seconds)
-        for row, (seconds, value) in enumerate(zip(times, values, strict=True))
+        for row, (seconds, value) in enumerate(zip(table.times, table.values, strict=True))
         if target.reached(value, "validation") and math.isfinite(value) and 0 < seconds < math.inf
     ]
-    found = Evaluations(rows=len(times), damage=tuple(damage))
+    found = Evaluations(rows=len(table.times), damage=tuple(damage))
     if not hits:
         return found
     row, seconds = hits[0]
-    return dataclasses.replace(found, hit_time=min(time for _, time in hits), hit_row=row, hit_row_time=seconds)
+    earliest = min(time for _, time in hits)
+    return dataclasses.replace(found, hit_time=earliest, hit_row=row, hit_row_time=seconds, hit_step=table.step(row))
 
 
 def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
@@ -64,8 +67,20 @@ def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
     return Evaluations(damage=(*before, Damage(what, "the trial is left out")))
 
 
-def _times_and_values(data: bytes, metric: str, damage: list[Damage]) -> tuple[list[float], list[float]]:
-    """Charged seconds and `metric` of each evaluation; what is wrong with them is added to `damage`."""
+class _Table(NamedTuple):
+    """Of each evaluation: charged seconds, the target's metric, and the step as it is written; None: no such column."""
+
+    times: list[float]
+    values: list[float]
+    steps: list[str] | None
+
+    def step(self, row: int) -> float:
+        step = None if self.steps is None else _number(self.steps[row])
+        return math.nan if step is None or not math.isfinite(step) else step
+
+
+def _table(data: bytes, metric: str, damage: list[Damage]) -> _Table:
+    """What is wrong with the columns is added to `damage`."""
     if data.startswith(_LFS_POINTER):
         raise _UnusableError("a Git-LFS pointer instead of the csv")
     text = data.decode("utf-8-sig", errors="replace")
@@ -85,7 +100,11 @@ def _times_and_values(data: bytes, metric: str, damage: list[Damage]) -> tuple[l
     _check_times(times, time, damage)
     if len(rows) == 1:
         damage.append(Damage("a single evaluation", "used as it is"))
-    return times, values
+    steps = None
+    if STEP_COLUMN in header:
+        column = header.index(STEP_COLUMN)
+        steps = [row[column] for row in rows]
+    return _Table(times, values, steps)
 
 
 def _lines(text: str) -> list[list[str]]:

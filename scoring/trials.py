@@ -11,9 +11,9 @@ class Trial:
     """One trial. Times are charged seconds, inf where the trial never hit.
 
     path: from the root of the logs. rows: evaluations that could be read; a trial with none is not readable, and takes
-    no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time: the first row that hits, and its time.
-    status, hardware: what our own `result.json` says, the latter as words that are equal for equal machines
-    (`8 x Tesla V100-SXM2-16GB, 16 GiB`); None in logs that have none.
+    no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time, hit_step: the first row that hits, its
+    time and its global step (NaN where no step is logged). status, hardware: what our own `result.json` says, the
+    latter as words that are equal for equal machines (`8 x Tesla V100-SXM2-16GB, 16 GiB`); None in logs that have none.
     """
 
     submission: str
@@ -26,6 +26,7 @@ class Trial:
     hit_time: float = math.inf
     hit_row: int | None = None
     hit_row_time: float = math.inf
+    hit_step: float = math.inf
     status: str | None = None
     hardware: str | None = None
 

@@ -12,7 +12,8 @@ from scoring.trials import Logs, Trial, in_order
 
 PUBLISHED: dict[str, tuple[str, Ruleset]] = {"v0.5-external": ("v0.5", "external")}  # name -> protocol, ruleset
 _FOLDER = Path(__file__).parent
-_COLUMNS = ("submission", "study", "workload", "framework", "trial", "rows", "hit_time", "hit_row", "hit_row_time")
+_IDENTITY = ("submission", "study", "workload", "framework", "trial")
+_HIT = ("hit_time", "hit_row", "hit_row_time", "hit_step")
 
 
 def read_published(name: str, protocol: Protocol, ruleset: Ruleset) -> Logs:
@@ -39,26 +40,23 @@ def write_published(logs: Logs, protocol: Protocol, path: Path) -> None:
     scored = (*protocol.workloads, *protocol.held_out)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer.writerow((*_IDENTITY, "rows", *_HIT))
     for trial in in_order(logs.trials):
         if trial.readable and trial.workload in scored:
-            hit = ("", "", "") if trial.hit_row is None else (trial.hit_time, trial.hit_row, trial.hit_row_time)
-            identity = (trial.submission, trial.study, trial.workload, trial.framework, trial.trial)
-            writer.writerow((*identity, trial.rows, *hit))
+            identity = (getattr(trial, name) for name in _IDENTITY)
+            hit = (trial.hit_time, trial.hit_row, trial.hit_row_time, f"{trial.hit_step:.0f}")
+            writer.writerow((*identity, trial.rows, *(hit if trial.hit_row is not None else [""] * len(_HIT))))
     write_atomically(path, text.getvalue().encode("utf-8"))
 
 
 def _trial(source: str, row: dict[str, str]) -> Trial:
     folder = f"{row['submission']}/{row['study']}/{row['workload']}_{row['framework']}/{row['trial']}"
     return Trial(
-        submission=row["submission"],
-        study=row["study"],
-        workload=row["workload"],
-        framework=row["framework"],
-        trial=row["trial"],
+        **{name: row[name] for name in _IDENTITY},
         path=f"{source}/{folder}",
         rows=int(row["rows"]),
         hit_time=float(row["hit_time"] or math.inf),
         hit_row=int(row["hit_row"]) if row["hit_row"] else None,
         hit_row_time=float(row["hit_row_time"] or math.inf),
+        hit_step=float(row["hit_step"] or math.inf),
     )
