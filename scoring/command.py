@@ -7,8 +7,9 @@ from pathlib import Path
 from algoperf.protocol import RULESETS, Protocol, Ruleset, load_protocol
 from algoperf.spec import UsageError
 from scoring.checks import by_hardware
+from scoring.files import printable
 from scoring.published import PUBLISHED
-from scoring.read import PUBLISHED_PREFIX, printable, read_logs
+from scoring.read import PUBLISHED_PREFIX, read_logs
 from scoring.report import write_report
 from scoring.result import Result
 from scoring.score import READINGS, Reading, score_trials

@@ -18,12 +18,15 @@ from scoring.score import MAX_RATIO, Cell, Reading, Scores, Standing, Table, sco
 from scoring.trials import Trial
 
 Kind: TypeAlias = Literal["submission", "study", "workload"]
-_WORTH_SAYING = 0.01  # of the score: a ratio whose change makes less is not named
+_WORTH_SAYING = 0.05  # of the point that a workload gives: a ratio that moves by less is not named
 
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One submission whose rank changes. rank_before: among those that are not left out. why: the cause in words."""
+    """One submission whose rank changes, or that regains or loses a workload.
+
+    rank_before: among those that are not left out. why: the cause in words.
+    """
 
     submission: str
     rank_before: int
@@ -37,7 +40,7 @@ class Change:
 class LeftOut:
     """One leaderboard without something. name: of a study `<submission>/<study>`. first: who is first without it.
 
-    changes: best rank first; empty where every rank stays.
+    changes: best rank first; empty where no rank and no workload changes hands.
     """
 
     kind: Kind
@@ -116,30 +119,36 @@ def _left_out(kind: Kind, name: str, before: Scores, after: Scores) -> LeftOut:
     for standing in after.standings:
         was = old[standing.submission]
         rank_before = 1 + sum(other.score > was.score for other in old.values())
-        if standing.rank != rank_before:
-            causes = [*_own_causes(was, standing, after.protocol.workloads), *_passings(was, standing, old, after)]
-            change = Change(was.submission, rank_before, standing.rank, was.score, standing.score, "; ".join(causes))
-            changes.append(change)
+        turned = list(_turned(was, standing, after.protocol))
+        if turned or standing.rank != rank_before:
+            why = "; ".join((*turned, *_moved(was, standing), *_passings(was, standing, old, after)))
+            changes.append(Change(was.submission, rank_before, standing.rank, was.score, standing.score, why))
     first = tuple(standing.submission for standing in after.standings if standing.rank == 1)
     return LeftOut(kind, name, first, tuple(changes))
 
 
-def _own_causes(was: Standing, now: Standing, workloads: tuple[str, ...]) -> Iterator[str]:
-    """What became of a submission's own workloads: those left out, regained and lost, and ratios that moved."""
-    ratios = []
-    for name, cell in was.cells.items():
-        if name not in now.cells:
-            yield f"without {name} ({cell.reason if cell.lost else f'{cell.ratio:.2f}x the fastest'})"
-        elif name in workloads:
-            after = now.cells[name]
-            if cell.lost and not after.lost:
-                yield f"{name} regained (was {cell.reason})"
-            elif after.lost and not cell.lost:
-                yield f"{name} lost ({after.reason})"
-            elif abs(_points(after) - _points(cell)) > _WORTH_SAYING * len(workloads):
-                ratios.append((name, cell, after))
-    for name, cell, after in sorted(ratios, key=lambda moved: -abs(_points(moved[2]) - _points(moved[1]))):
-        yield f"{name} {after.ratio:.2f}x the fastest (was {cell.ratio:.2f}x)"
+def _turned(was: Standing, now: Standing, protocol: Protocol) -> Iterator[str]:
+    """The scored workloads that a submission regains or loses, each by which rule."""
+    for name in protocol.workloads:
+        before, after = was.cells[name], now.cells[name]
+        if before.lost and not after.lost:
+            yield f"{name} regained (was {before.reason})"
+        elif after.lost and not before.lost:
+            yield f"{name} lost ({after.reason})"
+
+
+def _moved(was: Standing, now: Standing) -> Iterator[str]:
+    """The workload that is left out, as it was; then other ratios that moved, the one that matters most first."""
+    for name, before in was.cells.items():
+        if name not in now.cells and name == base_of(name):
+            yield f"without {name} ({before.reason if before.lost else f'{before.ratio:.2f}x the fastest'})"
+    both = [(name, was.cells[name], after) for name, after in now.cells.items() if name == base_of(name)]
+    moved = [
+        (abs(_points(after) - _points(before)), f"{name} {after.ratio:.2f}x the fastest (was {before.ratio:.2f}x)")
+        for name, before, after in both
+        if not (before.lost or after.lost)
+    ]
+    yield from (words for size, words in sorted(moved, reverse=True) if size > _WORTH_SAYING)
 
 
 def _points(cell: Cell) -> float:

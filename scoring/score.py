@@ -103,7 +103,7 @@ class Table:
 
 
 def preference(trial: Trial, reading: Reading) -> float:
-    """Rule 2: the trial with the smallest counts for its study; inf: no hit. Ties go by directory order."""
+    """Rule 2: the trial with the smallest counts for its study; inf: no hit."""
     if reading == "as-documented":
         return trial.hit_time
     return math.inf if trial.hit_row is None else trial.hit_row
@@ -114,13 +114,14 @@ def counted_time(trial: Trial, reading: Reading) -> float:
     return trial.hit_time if reading == "as-documented" else trial.hit_row_time
 
 
+def winner(trials: Iterable[Trial], reading: Reading) -> Trial:
+    """Rule 2: the trial that a study counts by, of its readable trials in directory order; the first of equals."""
+    return min(trials, key=lambda trial: preference(trial, reading))
+
+
 def study_time(trials: Iterable[Trial], reading: Reading) -> float:
     """Rule 2: seconds of one study on one workload, from its readable trials in directory order; inf: no hit."""
-    return counted_time(_best(trials, reading), reading)
-
-
-def _best(trials: Iterable[Trial], reading: Reading) -> Trial:
-    return min(trials, key=lambda trial: preference(trial, reading))
+    return counted_time(winner(trials, reading), reading)
 
 
 def median(values: ArrayLike, axis: int = -1) -> np.ndarray:
@@ -206,7 +207,7 @@ def tabulate(trials: Iterable[Trial], protocol: Protocol, reading: Reading) -> T
         statuses[submission, workload][study] = tuple(trial.status for trial in members)
         if readable := [trial for trial in members if trial.readable]:
             place = submissions.index(submission), studies[submission][study], workloads.index(workload)
-            best = _best(readable, reading)
+            best = winner(readable, reading)
             times[place], steps[place] = counted_time(best, reading), best.hit_step
     return Table(
         submissions=tuple(submissions),

@@ -16,7 +16,9 @@ from algoperf.protocol import load_protocol
 from algoperf.registry import load_spec
 from algoperf.spec import UsageError
 from scoring.evaluations import read_evaluations
-from scoring.read import hardware_kind, printable, read_logs
+from scoring.files import printable
+from scoring.read import read_logs
+from scoring.record import hardware_kind
 from scoring.trials import Logs, Trial, natural
 
 V05 = load_protocol("v0.5")

@@ -20,6 +20,7 @@ from algoperf.spec import UsageError
 from scoring.command import score_logs
 from scoring.leaderboard import leaderboard
 from scoring.plots import profile_figure
+from scoring.record import Record
 from scoring.report import write_report
 from scoring.result import Result
 from scoring.score import score_trials
@@ -154,7 +155,7 @@ HOSTILE = "<script>alert('[bold]$x$')</script>&amp;,\"[/red]"
 def hostile() -> Result:
     protocol = load_protocol("v0.6")
     trials = [
-        Trial(HOSTILE, "study_0", "wmt", "jax", "trial_1", HOSTILE, 9, status=HOSTILE),
+        Trial(HOSTILE, "study_0", "wmt", "jax", "trial_1", HOSTILE, 9, record=Record(status=HOSTILE)),
         Trial("friend", "study_0", "wmt", "jax", "trial_1", "", 9, 100.0, 3, 100.0),
     ]
     logs = Logs(tuple(trials), (Finding(HOSTILE, HOSTILE, HOSTILE),))
