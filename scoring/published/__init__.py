@@ -1,8 +1,10 @@
 """Published leaderboards, one row per trial: enough to rank an own submission among theirs (README.md: origin)."""
 
 import csv
+import dataclasses
 import io
 import math
+import re
 from pathlib import Path
 
 from algoperf.files import write_atomically
@@ -10,7 +12,24 @@ from algoperf.protocol import Protocol, Ruleset
 from algoperf.spec import UsageError
 from scoring.trials import Logs, Trial, in_order
 
-PUBLISHED: dict[str, tuple[str, Ruleset]] = {"v0.5-external": ("v0.5", "external")}  # name -> protocol, ruleset
+
+@dataclasses.dataclass(frozen=True)
+class Leaderboard:
+    """hardware: what its submissions ran on, as published: the logs name none. kind: a pattern of our names for it."""
+
+    protocol: str
+    ruleset: Ruleset
+    hardware: str
+    kind: str
+
+    def ran_on(self, kind: str) -> bool:
+        """Whether this kind of hardware, as `result.json` has it in words, is that of the leaderboard."""
+        return re.match(self.kind, kind) is not None
+
+
+PUBLISHED: dict[str, Leaderboard] = {
+    "v0.5-external": Leaderboard("v0.5", "external", hardware="8 x NVIDIA V100", kind=r"8 x .*\bV100\b")
+}
 _FOLDER = Path(__file__).parent
 _IDENTITY = ("submission", "study", "workload", "framework", "trial")
 _HIT = ("hit_time", "hit_row", "hit_row_time", "hit_step")
@@ -20,9 +39,10 @@ def read_published(name: str, protocol: Protocol, ruleset: Ruleset) -> Logs:
     """The trials of a published leaderboard. Raises UsageError where there is none, or none of this protocol."""
     if name not in PUBLISHED:
         raise UsageError(f"there is no published leaderboard {name!r}; there are {', '.join(PUBLISHED)}.")
-    if PUBLISHED[name] != (protocol.name, ruleset):
+    of = PUBLISHED[name]
+    if (of.protocol, of.ruleset) != (protocol.name, ruleset):
         raise UsageError(
-            f"published:{name} is of protocol {PUBLISHED[name][0]}, ruleset {PUBLISHED[name][1]}, "
+            f"published:{name} is of protocol {of.protocol}, ruleset {of.ruleset}, "
             f"and cannot be ranked under protocol {protocol.name}, ruleset {ruleset}."
         )
     text = (_FOLDER / f"{name}.csv").read_text("utf-8")
