@@ -57,13 +57,13 @@ def profile_figure(scores: Scores, title: str, caveat: str = "") -> Figure:
             **_line(place, count),
         )
     ends = (curves[:, -1] + _MARGIN) / (1 + 2 * _MARGIN) + np.array(shifts) / height
-    for place, label in enumerate(_spread(ends, _LABEL_HEIGHT / height)):
+    for place, label in enumerate(spread(ends, _LABEL_HEIGHT / height)):
         standing = scores.standings[place]
         leader = dict(transform=axes.transAxes, clip_on=False, **_line(place, count))
         axes.plot([1, 1.035, 1.06], [ends[place], label, label], **leader)
         style = dict(transform=axes.transAxes, va="center", fontsize=9.5, color=_INK, parse_math=False)
         weight = "bold" if standing.rank == 1 else "normal"
-        axes.text(1.07, label, _shortened(standing.submission), weight=weight, **style)
+        axes.text(1.07, label, shortened(standing.submission), weight=weight, **style)
         axes.text(1.6, label, f"{standing.score:.3f}", ha="right", weight=weight, **style)
     style = dict(transform=axes.transAxes, fontsize=9, color=_GREY)
     axes.text(1.6, 1 + 0.12 / height, "score = mean height", ha="right", **style)
@@ -121,7 +121,7 @@ def _line(place: int, count: int) -> dict[str, Any]:
     )
 
 
-def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
+def spread(heights: np.ndarray, gap: float) -> np.ndarray:
     """The heights (best place first), moved so that labels at them are `gap` apart and inside the axes."""
     order = np.lexsort((np.arange(len(heights)), -heights))
     spread = heights.copy()
@@ -136,6 +136,6 @@ def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
     return spread
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
     """Without its middle where it is long: names of one family differ at their ends."""
     return name if len(name) <= _LONGEST_NAME else f"{name[:14]}…{name[14 + 1 - _LONGEST_NAME :]}"
