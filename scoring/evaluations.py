@@ -27,13 +27,15 @@ class Evaluations:
     """rows: evaluations that could be read. hit_time: charged seconds of the earliest hit, inf where there is none.
 
     hit_row: index of the first row that hits; hit_row_time: its charged seconds. The two times differ only where the
-    time column goes backwards. curve: the rows themselves.
+    time column goes backwards. hit_step: that row's global step, NaN where none is logged, inf where nothing hits.
+    curve: the rows themselves.
     """
 
     rows: int = 0
     hit_time: float = math.inf
     hit_row: int | None = None
     hit_row_time: float = math.inf
+    hit_step: float = math.inf
     damage: tuple[Damage, ...] = ()
     curve: Curve = dataclasses.field(default_factory=Curve)
 
@@ -58,7 +60,9 @@ def read_evaluations(data: bytes, target: Target) -> Evaluations:
     if not hits:
         return found
     row, seconds = hits[0]
-    return dataclasses.replace(found, hit_time=min(time for _, time in hits), hit_row=row, hit_row_time=seconds)
+    earliest = min(time for _, time in hits)
+    step = curve.steps[row] if curve.steps else math.nan
+    return dataclasses.replace(found, hit_time=earliest, hit_row=row, hit_row_time=seconds, hit_step=step)
 
 
 def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
@@ -69,7 +73,7 @@ def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
 def _curve(data: bytes, metric: str, damage: list[Damage]) -> Curve:
     """Charged seconds, steps and `metric` of each evaluation; what is wrong with them is added to `damage`.
 
-    Steps are only for show: where they are damaged, nothing is lost but a point of a picture.
+    Not so of the steps: no score is made of them, and many logs have none.
     """
     if data.startswith(_LFS_POINTER):
         raise _UnusableError("a Git-LFS pointer instead of the csv")

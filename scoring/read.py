@@ -153,6 +153,7 @@ class _TreeReader:
             hit_time=found.hit_time,
             hit_row=found.hit_row,
             hit_row_time=found.hit_row_time,
+            hit_step=found.hit_step,
             curve=found.curve,
             record=record,
         )

@@ -14,8 +14,9 @@ class Trial:
     """One trial. Times are charged seconds, inf where the trial never hit.
 
     path: from the root of the logs. rows: evaluations that could be read; a trial with none is not readable, and takes
-    no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time: the first row that hits, and its time.
-    curve: its evaluations. record: what the other files of its folder say.
+    no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time, hit_step: the first row that hits, its
+    time and its global step (NaN where no step is logged). curve: its evaluations. record: what the other files of its
+    folder say.
     """
 
     submission: str
@@ -28,6 +29,7 @@ class Trial:
     hit_time: float = math.inf
     hit_row: int | None = None
     hit_row_time: float = math.inf
+    hit_step: float = math.inf
     curve: Curve = dataclasses.field(default_factory=Curve, repr=False)
     record: Record = dataclasses.field(default_factory=Record, repr=False)
 
