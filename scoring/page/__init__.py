@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
-from scoring.page import curves, leaderboard, origins, profile, spread, times
+from scoring.page import certainty, curves, leaderboard, origins, profile, speedups, spread, times
 from scoring.page.markup import Context, text
 from scoring.plots import LINE_STYLES, PALETTE
 from scoring.result import Result
@@ -22,6 +22,9 @@ _SECTIONS = {
     "profile": ("Profile", profile.section),
     "times": ("Times", times.section),
     "held-out": ("Held-out", times.held_out_section),
+    "ranks": ("Ranks", certainty.ranks_section),
+    "left-out": ("Left out", certainty.left_out_section),
+    "speedups": ("Speed-ups", speedups.section),
     "budget": ("Budget", times.budget_section),
     "studies": ("Studies", spread.section),
     "curves": ("Curves", curves.section),

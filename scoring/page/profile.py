@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from scoring.page.markup import Context, attribute, cell, embedded, finite, name
 from scoring.page.markup import section as as_section
 from scoring.plots import shortened, spread
 from scoring.score import MAX_RATIO, Scores, jumps, profile
+from scoring.uncertainty import Bands
 
 _TAUS = (1, 1.5, 2, 2.5, 3, 3.5, 4)
 _LABEL = 19  # pixels between the names at the curves' ends
@@ -56,8 +57,8 @@ def section(context: Context) -> str:
         "lost": [[standing.cells[name].lost for name in scores.protocol.workloads] for standing in scores.standings],
     }
     body = (
-        f'<figure class="profile wide">{_picture(scores, wide)}</figure>\n'
-        f'<figure class="profile narrow">{_picture(scores, narrow)}<table class="legend">{legend}</table></figure>\n'
+        f'<figure class="profile wide">{_picture(context, wide)}</figure>\n'
+        f'<figure class="profile narrow">{_picture(context, narrow)}<table class="legend">{legend}</table></figure>\n'
         f'<p id="profile-says" class="says" aria-live="polite"></p>{embedded("profile-data", data)}'
     )
     return as_section(
@@ -65,13 +66,14 @@ def section(context: Context) -> str:
         "Performance profile",
         "For each submission, how many workloads it brings to their target within a multiple τ of the fastest "
         "submission's time. Higher and further left is better; the score is a curve's mean height. Curves that "
-        "coincide are drawn side by side.",
+        "coincide are drawn side by side. The band is the first one's interval; one that is chosen shows its own.",
         body,
         [context.tables["profile"], context.tables["scores"]],
     )
 
 
-def _picture(scores: Scores, frame: _Frame) -> str:
+def _picture(context: Context, frame: _Frame) -> str:
+    scores, bands = context.result.scores, context.result.uncertainties[0].bands
     count = len(scores.standings)
     ratios = scores.ratios()
     steps = jumps(ratios)
@@ -81,24 +83,38 @@ def _picture(scores: Scores, frame: _Frame) -> str:
     lines = "".join(
         f'<g class="curve {style_of(place)}{" first" if place == 0 else ""}" data-s="{place}" '
         f'transform="translate(0 {shifts[place]:.2f})">'
-        f'<path class="line" d="{_path(frame, steps, curves[place])}"/></g>'
+        f'{_band(frame, bands, place)}<path class="line" d="{_path(_corners(frame, steps, curves[place]))}"/></g>'
         for place in reversed(range(count))
     )
     return (
         f'<svg viewBox="0 0 {frame.width} {frame.height}" role="img" data-left="{frame.left}" '
-        f'data-right="{frame.right}" data-top="{frame.top}" data-floor="{frame.floor}" aria-label="Performance profile of {count} submissions">'
+        f'data-right="{frame.right}" data-top="{frame.top}" data-floor="{frame.floor}" '
+        f'aria-label="Performance profile of {count} submissions">'
         f"{_axes(frame, len(scores.protocol.workloads))}{lines}"
         f"{_labels(scores, frame, curves[:, -1], shifts) if frame.labels else ''}"
         f'<line class="cross" x1="0" x2="0" y1="{frame.top}" y2="{frame.floor}" visibility="hidden"/></svg>'
     )
 
 
-def _path(frame: _Frame, steps: Sequence[float], heights: Sequence[float]) -> str:
-    path = f"M{frame.x(1):.1f} {frame.y(heights[0]):.1f}"
+def _corners(frame: _Frame, steps: Sequence[float], heights: Sequence[float]) -> list[tuple[float, float]]:
+    """Of a step curve, from its left to its right end. heights: from each of the steps on."""
+    corners = [(frame.x(1), frame.y(heights[0]))]
     for before, height, tau in zip(heights, heights[1:], steps[1:], strict=False):
         if height != before:
-            path += f"H{frame.x(tau):.1f}V{frame.y(height):.1f}"
-    return f"{path}H{frame.x(MAX_RATIO):.1f}"
+            corners += [(frame.x(tau), frame.y(before)), (frame.x(tau), frame.y(height))]
+    return [*corners, (frame.x(MAX_RATIO), frame.y(heights[-1]))]
+
+
+def _path(corners: Iterable[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in corners)
+
+
+def _band(frame: _Frame, bands: Bands, place: int) -> str:
+    """The band around a submission's curve; nothing where it has none."""
+    if place >= len(bands.low) or np.isnan(bands.low[place]).any():
+        return ""
+    above, below = (_corners(frame, bands.tau, side[place]) for side in (bands.high, bands.low))
+    return f'<path class="band" d="{_path([*above, *reversed(below)])}Z"/>'
 
 
 def _axes(frame: _Frame, num_workloads: int) -> str:
