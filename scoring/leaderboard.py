@@ -28,9 +28,7 @@ def leaderboard(result: Result) -> Table:
     caption = f"{below}{over_studies.note}"
     table = Table(title=title, title_justify="left", caption=Text(caption), caption_justify="left")
     table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column(
-        "submission", overflow="fold", min_width=_width(spread.submission for spread in over_studies.spreads)
-    )
+    table.add_column("submission", overflow="fold", min_width=min(longest, _LONGEST_NAME))
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("workloads", justify="right", no_wrap=True)
     table.add_column("lost", overflow="fold")
