@@ -15,11 +15,10 @@ from algoperf.spec import FRAMEWORKS, Target, UsageError
 from scoring.checks import check_table, one_framework_each
 from scoring.evaluations import read_evaluations, unreadable
 from scoring.files import printable, read_file
-from scoring.published import read_published
+from scoring.published import PUBLISHED_PREFIX, read_published
 from scoring.record import read_record
 from scoring.trials import Finding, Logs, Trial, in_order, natural
 
-PUBLISHED_PREFIX = "published:"
 _IGNORED = "ignored"
 _TRIAL = re.compile("trial_[0-9]+")
 

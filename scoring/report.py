@@ -1,4 +1,4 @@
-"""The files of a scoring: tables as csv (see `tables.py`), the profile as pictures, and one page that shows them all.
+"""The files of a scoring: tables as csv (`tables.py`, `analysis.py`), the profile as pictures, one page of all.
 
 caveats.txt: why these are not scores like any others, a line each; empty where nothing is to be said. leaderboard.txt:
 what the terminal showed.
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from algoperf.files import write_atomically
 from algoperf.spec import UsageError
+from scoring.analysis import analysis_tables
 from scoring.leaderboard import leaderboard_text
 from scoring.page import page
 from scoring.plots import as_png, as_svg, profile_figure
@@ -33,7 +34,7 @@ def write_report(result: Result, out: Path) -> None:
 def report_files(result: Result) -> dict[str, bytes]:
     """File name -> content; the same result gives the same bytes."""
     found = studies(result.logs.trials, result.scores.reading)
-    made = tables(result, found)
+    made = {**tables(result, found), **analysis_tables(result)}
     figure = profile_figure(result.scores, result.title, result.caveat)
     return {
         **{table.name: table.csv() for table in made.values()},

@@ -15,7 +15,7 @@ would hide the luck of the search. It answers what another search of as many poi
 point that was not tried, and its best is as good or worse than what was found: scores tend to be lower in the draws.
 
 Intervals and bands are percentiles of the draws: Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 13.
-A submission with one study has nothing to resample over: it gets no interval, and its study is held as it is.
+A submission with one study has nothing to resample over: it gets no interval, and each draw has that study.
 """
 
 import dataclasses
@@ -55,8 +55,8 @@ class Spread:
     """One submission over the draws.
 
     studies: how many it has. score: of the logs as they are. low, high: of the interval; sd: of the scores of the
-    draws; all NaN where there is nothing to resample over. p_rank: probability of rank 1, 2, ...; equal scores share a
-    rank, so that those of one rank may sum to more than 1 over the submissions.
+    draws; NaN where there is nothing to resample over. p_rank: probability of rank 1, 2, ..., NaN where nothing was
+    drawn; equal scores share a rank, so that those of one rank may sum to more than 1 over the submissions.
     """
 
     submission: str
@@ -83,9 +83,9 @@ class Bands:
 
 @dataclasses.dataclass(frozen=True)
 class Uncertainty:
-    """spreads, and the rows of bands, are in the order of the standings; empty where there is nothing to resample over.
+    """spreads, and the rows of bands, are in the order of the standings.
 
-    note: one sentence on what was drawn, or why nothing was.
+    draws: 0 where no submission has two studies. note: one sentence on what was drawn, or why nothing was.
     """
 
     resampled: Resampled
@@ -112,41 +112,36 @@ def resample(
     table = tabulate(trials, protocol, reading)
     standings = score_table(table, protocol, reading).standings
     rows = [table.submissions.index(standing.submission) for standing in standings]
-    counts = [len(table.studies[row]) for row in rows]
-    note = _note(resampled, draws, {s.submission: count for s, count in zip(standings, counts, strict=True)})
-    if max(counts, default=0) <= 1:
-        nothing = np.empty((0, len(TAU)))
-        return Uncertainty(resampled, 0, seed, (), Bands(TAU, nothing, nothing, nothing), note)
-    generator = np.random.default_rng(seed)
-    drawn = _draw_studies(generator, table, draws)
-    places = np.arange(len(table.submissions))[:, None]
-    if resampled == "studies":
-        times = table.times[places, drawn]
-    else:
-        of_draws = _draw_trials(generator, _Runs.of(trials, table, reading), draws)
-        times = np.take_along_axis(of_draws, drawn[..., None], axis=2)
-    ratios = settle(median(times, axis=2), protocol).ratios[:, rows]
+    counts = np.array([len(table.studies[row]) for row in rows])
+    draws = draws if (counts > 1).any() else 0
+    ratios = settle(median(_times(trials, table, reading, resampled, draws, seed), axis=2), protocol).ratios[:, rows]
     own = settle(median(table.times, axis=1), protocol).ratios[rows]
-    varies = np.array(counts) > 1
     return Uncertainty(
         resampled=resampled,
         draws=draws,
         seed=seed,
-        spreads=_spreads(standings, counts, varies, integrate(ratios, reading)),
-        bands=Bands(TAU, profile(own, TAU), *_interval(profile(ratios, TAU), varies)),
-        note=note,
+        spreads=_spreads(standings, counts, integrate(ratios, reading)),
+        bands=Bands(TAU, profile(own, TAU), *_interval(profile(ratios, TAU), counts > 1)),
+        note=_note(resampled, draws, [standings[row].submission for row in np.flatnonzero(counts <= 1)]),
     )
 
 
-def _draw_studies(generator: np.random.Generator, table: Table, draws: int) -> np.ndarray:
-    """(draws, submissions, studies): which study stands in each place; places past a submission's own stay padding."""
-    return _draw(generator, [len(studies) for studies in table.studies], draws)
+def _times(
+    trials: Sequence[Trial], table: Table, reading: Reading, resampled: Resampled, draws: int, seed: int
+) -> np.ndarray:
+    """(draws, submissions, studies, workloads): the table's times, drawn."""
+    generator = np.random.default_rng(seed)
+    drawn = _draw(generator, [len(studies) for studies in table.studies], draws)
+    if resampled == "studies":
+        return table.times[np.arange(len(table.submissions))[:, None], drawn]
+    of_draws = _draw_trials(generator, _Runs.of(trials, table, reading), draws)
+    return np.take_along_axis(of_draws, drawn[..., None], axis=2)
 
 
 def _draw(generator: np.random.Generator, counts: Sequence[int], draws: int) -> np.ndarray:
     """(draws, len(counts), max(counts)): of each row, `count` indices below `count`, with replacement."""
     counts = np.array(counts)[:, None]
-    places = np.arange(counts.max())
+    places = np.arange(counts.max(initial=0))
     uniform = generator.random((draws, len(counts), len(places)))
     return np.where(places < counts, (uniform * counts).astype(np.int64), places)
 
@@ -180,7 +175,7 @@ class _Runs:
             {name: place for place, name in enumerate(sorted(names[submission], key=natural))}
             for submission in table.submissions
         ]
-        depth = max(map(len, numbers))
+        depth = max(map(len, numbers), default=0)
         num_rows, num_studies, num_columns = table.times.shape
         order = np.full((num_rows, num_studies, depth, num_columns), depth)
         times = np.full((num_rows, num_studies, depth + 1, num_columns), np.nan)
@@ -204,16 +199,18 @@ def _draw_trials(generator: np.random.Generator, runs: _Runs, draws: int) -> np.
     return runs.times[rows, studies, best, columns]
 
 
-def _spreads(
-    standings: Sequence[Standing], counts: Sequence[int], varies: np.ndarray, scores: np.ndarray
-) -> tuple[Spread, ...]:
-    """scores: (draws, submissions)."""
-    num = scores.shape[-1]
+def _spreads(standings: Sequence[Standing], counts: np.ndarray, scores: np.ndarray) -> tuple[Spread, ...]:
+    """counts: studies of each submission. scores: (draws, submissions)."""
+    draws, num = scores.shape
     ranks = 1 + np.count_nonzero(scores[:, None, :] > scores[:, :, None], axis=-1)
-    p_rank = (ranks[..., None] == np.arange(1, num + 1)).mean(axis=0)
-    low, high = _interval(scores, varies).tolist()
-    sd = np.where(varies, scores.std(axis=0, ddof=1), np.nan).tolist()
-    columns = zip(standings, counts, low, high, sd, p_rank.tolist(), strict=True)
+    p_rank = np.full((num, num), np.nan)
+    if draws:
+        p_rank = (ranks[..., None] == np.arange(1, num + 1)).mean(axis=0)
+    low, high = _interval(scores, counts > 1)
+    sd = np.full(num, np.nan)
+    if draws > 1:
+        sd[counts > 1] = scores[:, counts > 1].std(axis=0, ddof=1)
+    columns = zip(standings, *(values.tolist() for values in (counts, low, high, sd, p_rank)), strict=True)
     return tuple(
         Spread(standing.submission, count, standing.score, below, above, deviation, tuple(probabilities))
         for standing, count, below, above, deviation, probabilities in columns
@@ -222,14 +219,14 @@ def _spreads(
 
 def _interval(values: np.ndarray, varies: np.ndarray) -> np.ndarray:
     """(2, submissions, ...): ends of the percentile interval of (draws, submissions, ...)."""
-    ends = np.quantile(values, _ENDS, axis=0)
-    ends[:, ~varies] = np.nan
+    ends = np.full((2, *values.shape[1:]), np.nan)
+    if len(values):
+        ends[:, varies] = np.quantile(values[:, varies], _ENDS, axis=0)
     return ends
 
 
-def _note(resampled: Resampled, draws: int, studies: dict[str, int]) -> str:
-    if max(studies.values(), default=0) <= 1:
-        return "no intervals: no submission has more than one study, so there is nothing to resample over."
-    single = [submission for submission, count in studies.items() if count <= 1]
-    held = f"; held as they are, with one study: {', '.join(single)}" if single else ""
-    return f"{CONFIDENCE:.0%} intervals from {draws:,} draws of {resampled}, with replacement{held}."
+def _note(resampled: Resampled, draws: int, single: Sequence[str]) -> str:
+    if not draws:
+        return "No intervals: no submission has more than one study, so there is nothing to resample over."
+    none = f"; none for what has one study: {', '.join(single)}" if single else ""
+    return f"{CONFIDENCE:.0%} intervals from {draws:,} draws of {resampled}, with replacement{none}."

@@ -30,23 +30,29 @@ class Leaderboard:
 PUBLISHED: dict[str, Leaderboard] = {
     "v0.5-external": Leaderboard("v0.5", "external", hardware="8 x NVIDIA V100", kind=r"8 x .*\bV100\b")
 }
+PUBLISHED_PREFIX = "published:"  # what such a name has before it wherever logs are named
 _FOLDER = Path(__file__).parent
 _IDENTITY = ("submission", "study", "workload", "framework", "trial")
 _HIT = ("hit_time", "hit_row", "hit_row_time", "hit_step")
 
 
-def read_published(name: str, protocol: Protocol, ruleset: Ruleset) -> Logs:
-    """The trials of a published leaderboard. Raises UsageError where there is none, or none of this protocol."""
+def find_published(name: str) -> Leaderboard:
+    """Raises UsageError for an unknown name."""
     if name not in PUBLISHED:
         raise UsageError(f"there is no published leaderboard {name!r}; there are {', '.join(PUBLISHED)}.")
-    of = PUBLISHED[name]
+    return PUBLISHED[name]
+
+
+def read_published(name: str, protocol: Protocol, ruleset: Ruleset) -> Logs:
+    """The trials of a published leaderboard. Raises UsageError where there is none, or none of this protocol."""
+    of = find_published(name)
     if (of.protocol, of.ruleset) != (protocol.name, ruleset):
         raise UsageError(
-            f"published:{name} is of protocol {of.protocol}, ruleset {of.ruleset}, "
+            f"{PUBLISHED_PREFIX}{name} is of protocol {of.protocol}, ruleset {of.ruleset}, "
             f"and cannot be ranked under protocol {protocol.name}, ruleset {ruleset}."
         )
     text = (_FOLDER / f"{name}.csv").read_text("utf-8")
-    return Logs(tuple(_trial(f"published:{name}", row) for row in csv.DictReader(io.StringIO(text))), ())
+    return Logs(tuple(_trial(f"{PUBLISHED_PREFIX}{name}", row) for row in csv.DictReader(io.StringIO(text))), ())
 
 
 def published_scores(name: str) -> dict[str, float]:
