@@ -58,7 +58,7 @@ def test_pointing_at_the_profile_tells_who_has_reached_what(browser: Browser, pu
     browser.point(".profile.wide > svg", 0.69, 0.15)
     told = says(browser, "profile")
     assert told.startswith("shampoo_submission within 3.9")
-    for words in ("7 of 8 workloads", "criteo1tb (1.00×)", "wmt (2.41×)", "Lost: imagenet_resnet (not reached)"):
+    for words in ("7 of 8 workloads", "criteo1tb (1.00x)", "wmt (2.41x)", "Lost: imagenet_resnet (not reached)"):
         assert words in told
     assert count(browser, ".curve.near") == 1
 

@@ -90,10 +90,10 @@ function followProfile(svg, data, says) {
     const index = (name) => data.workloads.indexOf(name);
     says.replaceChildren(
       element("b", {}, data.submissions[place]),
-      ` within ${tau.toFixed(2)}× of the fastest: ${within(place, tau)} of ${data.workloads.length} workloads. Reached: `,
-      named((ratio) => ratio !== null && ratio <= tau, (name) => `${name} (${data.ratios[place][index(name)].toFixed(2)}×)`),
+      ` within ${tau.toFixed(2)}x of the fastest: ${within(place, tau)} of ${data.workloads.length} workloads. Reached: `,
+      named((ratio) => ratio !== null && ratio <= tau, (name) => `${name} (${data.ratios[place][index(name)].toFixed(2)}x)`),
       ". Later: ",
-      named((ratio) => ratio !== null && ratio > tau, (name) => `${name} (${data.ratios[place][index(name)].toFixed(2)}×)`),
+      named((ratio) => ratio !== null && ratio > tau, (name) => `${name} (${data.ratios[place][index(name)].toFixed(2)}x)`),
       ". Lost: ",
       named((ratio) => ratio === null, (name) => `${name} (${data.lost[place][index(name)]})`),
       ".",
