@@ -28,7 +28,8 @@ def thinned(curve: Curve, keep: int | None, maximum: int = MAX_POINTS) -> Curve:
         return curve
     rows = {round(place * (count - 1) / (maximum - 1)) for place in range(maximum)}
     chosen = sorted(rows if keep is None else rows | {keep})
-    return Curve(*([column[row] for row in chosen] if column else () for column in dataclasses.astuple(curve)))
+    columns = (curve.times, curve.steps, curve.values)
+    return Curve(*([column[row] for row in chosen] if column else () for column in columns))
 
 
 @dataclasses.dataclass(frozen=True)

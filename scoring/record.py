@@ -7,6 +7,7 @@ implementation tell as much as they know.
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -93,7 +94,9 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and abs(value) < math.inf else math.nan
+    if not isinstance(value, int | float) or not abs(value) < sys.float_info.max:
+        return math.nan
+    return float(value)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ from scoring.files import printable
 from scoring.leaderboard import leaderboard
 from scoring.page import page as make_page
 from scoring.plots import profile_figure
+from scoring.read import read_logs
 from scoring.record import Record
 from scoring.report import write_report
 from scoring.result import Result
@@ -346,6 +347,52 @@ def test_hardware_of_workloads_that_are_not_scored_does_not_matter(mixed: Path, 
     not_scored.mkdir()
     (tmp_path / "aside").rename(not_scored / "trial_3")
     assert score_logs(mixed, "v0.5", "external", "as-documented", tmp_path / "out").caveats == ()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real trials, and beside each the files that ours have."""
+    logs = tmp_path_factory.mktemp("whole") / "logs"
+    shutil.copytree(SAMPLE, logs)
+    evidence = {"begin": {"host": "node1", "load": 1.0, "gpus": [{}]}, "end": {"load": 2.0}}
+    for trial in logs.glob("*/study_*/*_*/trial_*"):
+        content = {"status": "reached", "hardware": V100, "seed": 1, "hardware_evidence": evidence}
+        (trial / "result.json").write_text(json.dumps(content))
+        (trial / "meta_data_0.json").write_text(json.dumps({"git_commit_hash": "0" * 40, "rng_seed": 1}))
+    return logs
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_damage_anywhere_gives_a_report_that_says_so(whole: Path, tmp_path_factory: pytest.TempPathFactory, data):
+    """Files that are cut, overwritten, emptied, made folders or gone: up to five at a time."""
+    logs = tmp_path_factory.mktemp("damaged") / "logs"
+    shutil.copytree(whole, logs)
+    files = sorted(path for path in logs.rglob("*") if path.is_file())
+    for path in data.draw(st.lists(st.sampled_from(files), min_size=1, max_size=5, unique=True)):
+        content = path.read_bytes()
+        damage = data.draw(st.sampled_from(["cut", "overwrite", "empty", "folder", "gone", "link"]))
+        path.unlink()
+        if damage == "cut":
+            path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+        elif damage == "overwrite":
+            at = data.draw(st.integers(0, len(content)))
+            path.write_bytes(content[:at] + data.draw(st.binary(min_size=1, max_size=30)) + content[at:])
+        elif damage == "empty":
+            path.touch()
+        elif damage == "folder":
+            path.mkdir()
+        elif damage == "link":
+            path.symlink_to(path.name)
+    protocol = load_protocol("v0.5")
+    found = read_logs(logs, protocol, "external")
+    result = Result(str(logs), "external", found, score_trials(found.trials, protocol, "as-documented"))
+    of_cells = studies(found.trials, "as-documented")
+    made = {**tables(result, of_cells), **analysis_tables(result)}
+    page = Outline(make_page(result, of_cells, made))
+    assert page.open == []
+    for finding in found.findings:
+        assert finding.path in page.links["data_quality.csv"].decode("utf-8")
 
 
 def everywhere(result: Result, out: Path) -> dict[str, str]:
