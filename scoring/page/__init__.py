@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 from scoring.page import certainty, curves, leaderboard, origins, profile, speedups, spread, times
-from scoring.page.markup import Context, text
+from scoring.page.markup import Context, attribute, text
 from scoring.plots import LINE_STYLES, PALETTE
 from scoring.result import Result
 from scoring.studies import Study
@@ -47,7 +47,7 @@ def page(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]], tab
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(title).replace('<wbr>', '')}</title>\n<style>\n{_palette()}{style}</style>\n</head>\n<body>\n"
+        f"<title>{attribute(title)}</title>\n<style>\n{_palette()}{style}</style>\n</head>\n<body>\n"
         f"{_head(context)}\n<nav>{links}</nav>\n<main>\n" + "\n".join(sections.values()) + f"\n</main>\n{_foot()}\n"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 from algoperf.registry import load_spec
 from scoring.curves import MAX_POINTS, Scale, encoded, thinned
-from scoring.page.markup import Context, embedded, finite, text
+from scoring.page.markup import Context, attribute, embedded, finite
 from scoring.page.markup import section as as_section
 from scoring.studies import deciding_trial
 from scoring.tables import budget_of
@@ -17,7 +17,7 @@ def section(context: Context) -> str:
         body = '<p class="missing">There are no curves: these logs hold times to target only.</p>'
         return as_section("curves", "Training curves", _LEAD, body, [context.tables["trials"]])
     options = "".join(
-        f'<option value="{place}">{text(workload["name"]).replace("<wbr>", "")}</option>'
+        f'<option value="{place}">{attribute(workload["name"])}</option>'
         for place, workload in enumerate(data["workloads"])
         if workload["trials"]
     )

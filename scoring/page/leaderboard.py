@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from scoring.page.certainty import interval, spreads
-from scoring.page.markup import Context, cell, name_cell, row, style_of, table, text
+from scoring.page.markup import Context, attribute, cell, name_cell, row, style_of, table, text
 from scoring.page.markup import section as as_section
 from scoring.score import Cell
 from scoring.uncertainty import Spread
@@ -55,6 +55,6 @@ def _bar(place: int, score: float, spread: Spread | None) -> str:
 
 def _lost(cells: Mapping[str, Cell], names: Iterable[str]) -> str:
     return " ".join(
-        f'<span class="chip" title="{text(cells[name].reason)}">{text(name)} <i>{text(cells[name].lost)}</i></span>'
+        f'<span class="chip" title="{attribute(cells[name].reason)}">{text(name)} <i>{text(cells[name].lost)}</i></span>'
         for name in names
     )

@@ -34,6 +34,7 @@ def text(words: object) -> str:
 
 
 def attribute(words: object) -> str:
+    """Escaped, for where no markup may stand at all: in attributes, titles, options and pictures."""
     return escape(str(words), quote=True)
 
 
