@@ -55,6 +55,7 @@ def _bar(place: int, score: float, spread: Spread | None) -> str:
 
 def _lost(cells: Mapping[str, Cell], names: Iterable[str]) -> str:
     return " ".join(
-        f'<span class="chip" title="{attribute(cells[name].reason)}">{text(name)} <i>{text(cells[name].lost)}</i></span>'
+        f'<span class="chip" title="{attribute(cells[name].reason)}">{text(name)} '
+        f"<i>{text(cells[name].lost)}</i></span>"
         for name in names
     )

@@ -234,7 +234,7 @@ function curvesView(data) {
     const inside = drawn("g", { "clip-path": "url(#curves-frame)" });
     points = [];
     for (const curve of curves) inside.append(line(curve, x, y));
-    plot.append(inside);
+    plot.append(inside, ...targetLine(frame, y));
     paint();
   }
 
@@ -253,11 +253,17 @@ function curvesView(data) {
     const below = { class: "tick", x: frame.right, y: frame.floor + 35, "text-anchor": "end" };
     parts.push(drawn("text", below, axis === "t" ? "charged time, s" : "steps"));
     parts.push(drawn("text", { class: "tick", x: 0, y: 14 }, `validation ${workload.metric}`));
-    const target = y(workload.target), above = target - 6 < frame.top + 10 ? target + 15 : target - 6;
-    parts.push(drawn("line", { class: "target", x1: frame.left, x2: frame.right, y1: target, y2: target }));
-    const name = { class: "target-name", x: frame.right - 4, y: above, "text-anchor": "end" };
-    parts.push(drawn("text", name, `target ${workload.goal === "min" ? "≤" : "≥"} ${workload.target}`));
     return parts;
+  }
+
+  // On top of the curves.
+  function targetLine(frame, y) {
+    const target = y(workload.target), above = target - 6 < frame.top + 10 ? target + 15 : target - 6;
+    const name = { class: "target-name", x: frame.right - 4, y: above, "text-anchor": "end" };
+    return [
+      drawn("line", { class: "target", x1: frame.left, x2: frame.right, y1: target, y2: target }),
+      drawn("text", name, `target ${workload.goal === "min" ? "≤" : "≥"} ${workload.target}`),
+    ];
   }
 
   function line(curve, x, y) {

@@ -36,7 +36,7 @@ def _cell(pair: Pair | None) -> str:
     faster = 1 / pair.time_ratio
     # A factor of two, either way, is the full colour.
     strength = min(1, abs(math.log2(faster)))
-    steps = "" if math.isnan(pair.step_ratio) else f"<br>{1 / pair.step_ratio:.2f}x in steps"
+    steps = "" if math.isnan(pair.step_ratio) else f"<br>steps {1 / pair.step_ratio:.2f}x"
     color = "faster" if faster >= 1 else "slower"
     return (
         f'<td class="number heat {color}" style="--p:{45 * strength:.0f}%">{faster:.2f}x'
