@@ -10,7 +10,7 @@ from rich.text import Text
 from scoring.result import Result
 
 _WIDTH = 100  # columns of a plain-text leaderboard
-_LONGEST_NAME = 24  # columns in which a name is not folded, so that the table fits on 80
+_LONGEST_NAME = 22  # columns in which a name is not folded, so that the table fits on 80
 
 
 def leaderboard(result: Result) -> Table:

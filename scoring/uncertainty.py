@@ -112,7 +112,7 @@ def resample(
     table = tabulate(trials, protocol, reading)
     standings = score_table(table, protocol, reading).standings
     rows = [table.submissions.index(standing.submission) for standing in standings]
-    counts = np.array([len(table.studies[row]) for row in rows])
+    counts = np.array([len(table.studies[row]) for row in rows], dtype=np.int64)
     draws = draws if (counts > 1).any() else 0
     ratios = settle(median(_times(trials, table, reading, resampled, draws, seed), axis=2), protocol).ratios[:, rows]
     own = settle(median(table.times, axis=1), protocol).ratios[rows]
@@ -140,7 +140,7 @@ def _times(
 
 def _draw(generator: np.random.Generator, counts: Sequence[int], draws: int) -> np.ndarray:
     """(draws, len(counts), max(counts)): of each row, `count` indices below `count`, with replacement."""
-    counts = np.array(counts)[:, None]
+    counts = np.array(counts, dtype=np.int64)[:, None]
     places = np.arange(counts.max(initial=0))
     uniform = generator.random((draws, len(counts), len(places)))
     return np.where(places < counts, (uniform * counts).astype(np.int64), places)

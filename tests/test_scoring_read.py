@@ -60,6 +60,10 @@ def test_undamaged_trials_are_read_to_the_last_digit(tree: Path):
     logs = read(tree)
     assert {trial.trial: (trial.hit_row, trial.hit_time) for trial in logs.trials} == HITS
     assert {trial.hit_row_time for trial in logs.trials} == {seconds for _, seconds in HITS.values()}
+    for trial in logs.trials:
+        rows = (tree / trial.path / "eval_measurements.csv").read_text().splitlines()
+        column = rows[0].split(",").index("global_step")
+        assert trial.hit_step == float(rows[1 + trial.hit_row].split(",")[column])
     first = logs.trials[0]
     assert (first.submission, first.study, first.workload, first.framework) == ("someone", "study_0", "fastmri", "jax")
     assert (first.rows, first.status, first.hardware) == (108, None, None)

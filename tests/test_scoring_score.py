@@ -138,6 +138,19 @@ def test_rule_3_median(times: list[float], expected: float):
 
 def test_rule_3_no_study_is_no_data():
     assert math.isnan(median([]))
+    assert math.isnan(median([NAN, NAN]))
+    assert median(np.empty((2, 0, 3)), axis=1).shape == (2, 3)
+
+
+@given(
+    st.lists(st.lists(st.one_of(st.floats(1, 1e6), st.sampled_from([INF, NAN])), min_size=4, max_size=4), max_size=5)
+)
+def test_rule_3_of_many_at_once_is_that_of_each_without_its_missing_studies(rows: list[list[float]]):
+    table = np.array(rows, dtype=float).reshape(len(rows), 4)
+    for axis in (0, 1):
+        lines = np.moveaxis(table, axis, -1)
+        each = [median([value for value in line if not math.isnan(value)]) for line in lines]
+        np.testing.assert_array_equal(median(table, axis=axis), np.array(each, dtype=float).reshape(lines.shape[:-1]))
 
 
 @given(st.lists(st.floats(1, 1e6), min_size=1))
