@@ -20,9 +20,10 @@ score: $(INSTALLED)  ## run the mini benchmark and show its leaderboard
 test: $(INSTALLED)  ## run all tests, two files at a time
 	python -m pytest -n 2 --dist loadfile
 
-packages:  ## install the Debian packages of the tests on a real Slurm (as root); without them these tests are skipped
+packages:  ## install the Debian packages of the tests on a real Slurm and in a real browser (as root); else they are skipped
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends slurm-wlm munge slurmdbd mariadb-server
+	apt-get install -y -qq --no-install-recommends slurm-wlm munge slurmdbd mariadb-server \
+		chromium chromium-driver
 
 lint: $(INSTALLED)  ## what CI asks of the style
 	ruff check .

@@ -137,10 +137,18 @@ def _run_trial(identity, out: Path, data_dir: Path, max_steps: int | None, accel
 
 @app.command()
 def score(
-    logs: Annotated[Path, typer.Argument(help="A folder of <submission>/study_<i>/<workload>_<framework>/trial_<k>/.")],
-    protocol: ProtocolName,
-    ruleset: RulesetName,
-    out: Annotated[Path, typer.Option(help="The folder for tables, pictures and report.html.")],
+    logs: Annotated[
+        Path,
+        typer.Argument(
+            help="A results folder, or one of <submission>/study_<i>/<workload>_<framework>/trial_<k>/, or "
+            "published:v0.5-external."
+        ),
+    ],
+    protocol: Annotated[
+        str | None, typer.Option(help="mini, v0.5 or v0.6; may be left out where LOGS has one only, or with --with.")
+    ] = None,
+    ruleset: Annotated[str | None, typer.Option(help="external or self; left out like the protocol.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for tables, pictures and report.html.")] = Path("scores"),
     reading: Annotated[
         str, typer.Option(help="as-documented, or as-published (the reference code).")
     ] = "as-documented",
@@ -156,15 +164,16 @@ def score(
         typer.Option(help="How much of the experiment this is, such as '37 of 40 trials'; the score says so."),
     ] = None,
 ) -> None:
-    """Score a tree of logs, ours or anyone's: leaderboard, performance profile, and why workloads were lost."""
+    """Score a tree of logs, ours or anyone's: leaderboard, profile, why workloads were lost, and how sure it is."""
     from rich.console import Console
 
     from scoring.command import score_logs
-    from scoring.leaderboard import leaderboard
+    from scoring.leaderboard import shown
 
     result = score_logs(logs, protocol, ruleset, reading, out, with_published, allow_mixed_hardware, partial)
     console = Console(highlight=False)
-    console.print(leaderboard(result))
+    for table in shown(result):
+        console.print(table)
     console.print(f"report: {out / 'report.html'}", markup=False)
 
 

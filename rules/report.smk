@@ -1,4 +1,7 @@
-# The self-contained report that scoring writes beside its tables.
+# The self-contained report that scoring writes beside its tables; `snakemake --report FILE.zip` shows it among the jobs.
+
+
+report: "captions/workflow.rst"
 
 
 rule report:

@@ -1,11 +1,23 @@
 # Trials -> leaderboard, performance profile, tables: one folder for each ruleset.
 
 
+# What `snakemake --report` shows of them, in this order; captions/ says what each is.
+SHOWN = ("report.html", "profile.svg", "scores.csv", "time_to_target.csv", "reasons.csv", "data_quality.csv")
+
+
 rule score_ruleset:
     input:
         lambda wildcards: EXPERIMENT.results(wildcards.ruleset),
     output:
-        [f"{EXPERIMENT.scores('{ruleset}')}/{name}" for name in ("scores.csv", "report.html")],
+        [
+            report(
+                f"{EXPERIMENT.scores('{ruleset}')}/{name}",
+                caption=f"captions/{name.partition('.')[0]}.rst",
+                category="{ruleset} tuning",
+                labels={"result": name},
+            )
+            for name in SHOWN
+        ],
     localrule: True
     params:
         logs=lambda wildcards: EXPERIMENT.logs(wildcards.ruleset),

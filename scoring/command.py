@@ -1,14 +1,17 @@
 """Logs in, files out: what `algoperf score` does."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from algoperf.protocol import RULESETS, Protocol, Ruleset, load_protocol
+from algoperf.protocol import RULESETS, Ruleset, load_protocol
 from algoperf.spec import UsageError
 from scoring.checks import by_hardware
-from scoring.published import PUBLISHED
-from scoring.read import PUBLISHED_PREFIX, printable, read_logs
+from scoring.comparison import check_steps
+from scoring.files import printable
+from scoring.locate import locate
+from scoring.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, find_published
+from scoring.read import read_logs
 from scoring.report import write_report
 from scoring.result import Result
 from scoring.score import READINGS, Reading, score_trials
@@ -19,8 +22,8 @@ _NAMED = 3  # trials that a message names
 
 def score_logs(
     logs: Path,
-    protocol: str,
-    ruleset: Ruleset,
+    protocol: str | None,
+    ruleset: Ruleset | None,
     reading: Reading,
     out: Path,
     with_published: str | None = None,
@@ -29,33 +32,39 @@ def score_logs(
 ) -> Result:
     """Scores the folder `logs` (or `published:<name>`) and writes the report into the folder `out`.
 
-    with_published: `published:<name>`, a leaderboard whose submissions are ranked too. partial: how much of an
-    experiment these logs are (`37 of 40 trials`); None or empty where they are all of it. Raises UsageError for an
-    unknown name, for logs that are missing or hold no trial of the protocol's workloads, for trials of several kinds of
-    hardware unless that is allowed, and for an `out` that is a file.
+    logs: of submissions, or a results folder of ours, which has them under `<protocol>/<ruleset>/`. protocol, ruleset:
+    None where a published leaderboard or the results folder leaves no choice. with_published: `published:<name>`, a
+    leaderboard whose submissions are ranked too. partial: how much of an experiment these logs are (`37 of 40 trials`);
+    None or empty where they are all of it. Raises UsageError for an unknown name, for logs that are missing or hold no
+    trial of the protocol's workloads, for trials of several kinds of hardware unless that is allowed, and for an `out`
+    that is a file.
     """
+    rivals = None if with_published is None else _leaderboard(with_published)
+    logs, protocol, ruleset = locate(logs, protocol, ruleset, rivals)
     benchmark = load_protocol(protocol)
     if ruleset not in RULESETS:
         raise UsageError(f"there is no ruleset {ruleset!r}; the rulesets are {', '.join(RULESETS)}.")
     if reading not in READINGS:
         raise UsageError(f"there is no reading {reading!r}; the readings are {', '.join(READINGS)}.")
-    published = None if with_published is None else _read_published(with_published, benchmark, ruleset)
-    found = read_logs(logs, benchmark, ruleset)
-    if published is not None:
-        found = _joined(found, published, with_published)
+    others = None if with_published is None else read_logs(with_published, benchmark, ruleset)
+    own = read_logs(logs, benchmark, ruleset)
+    kinds = by_hardware(own.trials, benchmark)
+    found = own if others is None else _joined(own, others, with_published)
     scores = score_trials(found.trials, benchmark, reading)
     if not scores.standings:
         raise UsageError(f"no trial under {str(logs)!r} is of a workload of protocol {benchmark.name}.")
-    kinds = by_hardware(found.trials, benchmark)
     if len(kinds) > 1 and not allow_mixed_hardware:
         raise UsageError(_mixed_hardware(kinds))
     caveats = (
         *((f"partial: {partial}",) if partial else ()),
         *((f"mixed hardware: {len(kinds)} kinds",) if len(kinds) > 1 else ()),
+        *(() if rivals is None else _other_hardware(own.trials, kinds, rivals)),
     )
     marks = [Finding(".", caveat, "scored all the same, as asked for") for caveat in caveats]
     source = " and ".join(printable(str(name)) for name in (logs, with_published) if name is not None)
-    result = Result(source, ruleset, Logs(found.trials, (*marks, *found.findings)), scores, caveats)
+    published = {trial.submission for trial in found.trials} - {trial.submission for trial in own.trials}
+    logs_and_marks = Logs(found.trials, (*marks, *found.findings, *check_steps(scores)))
+    result = Result(source, ruleset, logs_and_marks, scores, caveats, tuple(sorted(published)))
     write_report(result, out)
     return result
 
@@ -72,11 +81,22 @@ def _mixed_hardware(kinds: Mapping[str, Sequence[Trial]]) -> str:
     )
 
 
-def _read_published(name: str, protocol: Protocol, ruleset: Ruleset) -> Logs:
+def _leaderboard(name: str) -> Leaderboard:
     if not name.startswith(PUBLISHED_PREFIX):
         known = ", ".join(f"{PUBLISHED_PREFIX}{known}" for known in PUBLISHED)
         raise UsageError(f"there is no published leaderboard {name!r}; there are {known}.")
-    return read_logs(name, protocol, ruleset)
+    return find_published(name.removeprefix(PUBLISHED_PREFIX))
+
+
+def _other_hardware(trials: Iterable[Trial], kinds: Iterable[str], rivals: Leaderboard) -> tuple[str, ...]:
+    """Why times do not compare with those of a published leaderboard; empty where all ran on the same hardware."""
+    others = [kind for kind in kinds if not rivals.ran_on(kind)]
+    if any(trial.readable and trial.hardware is None for trial in trials):
+        others.append("what is not recorded")
+    if not others:
+        return ()
+    own = " and ".join(others)
+    return (f"hardware differs: the published ran on {rivals.hardware}, these on {own}; steps compare, times do not",)
 
 
 def _joined(own: Logs, published: Logs, name: str) -> Logs:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from algoperf.spec import Target
+from scoring.curves import Curve
 
 TIME_COLUMNS = ("score", "accumulated_submission_time")  # the same charged seconds; the first is the official name
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -26,14 +27,17 @@ class Evaluations:
     """rows: evaluations that could be read. hit_time: charged seconds of the earliest hit, inf where there is none.
 
     hit_row: index of the first row that hits; hit_row_time: its charged seconds. The two times differ only where the
-    time column goes backwards.
+    time column goes backwards. hit_step: that row's global step, NaN where none is logged, inf where nothing hits.
+    curve: the rows themselves.
     """
 
     rows: int = 0
     hit_time: float = math.inf
     hit_row: int | None = None
     hit_row_time: float = math.inf
+    hit_step: float = math.inf
     damage: tuple[Damage, ...] = ()
+    curve: Curve = dataclasses.field(default_factory=Curve)
 
 
 class _UnusableError(Exception):
@@ -44,19 +48,21 @@ def read_evaluations(data: bytes, target: Target) -> Evaluations:
     """Never raises: a file that cannot be used has no rows, and its damage says why."""
     damage: list[Damage] = []
     try:
-        times, values = _times_and_values(data, f"validation/{target.metric}", damage)
+        curve = _curve(data, f"validation/{target.metric}", damage)
     except _UnusableError as error:
         return unreadable(str(error), damage)
     hits = [
         (row, seconds)
-        for row, (seconds, value) in enumerate(zip(times, values, strict=True))
+        for row, (seconds, value) in enumerate(zip(curve.times, curve.values, strict=True))
         if target.reached(value, "validation") and math.isfinite(value) and 0 < seconds < math.inf
     ]
-    found = Evaluations(rows=len(times), damage=tuple(damage))
+    found = Evaluations(rows=len(curve.times), damage=tuple(damage), curve=curve)
     if not hits:
         return found
     row, seconds = hits[0]
-    return dataclasses.replace(found, hit_time=min(time for _, time in hits), hit_row=row, hit_row_time=seconds)
+    earliest = min(time for _, time in hits)
+    step = curve.steps[row] if curve.steps else math.nan
+    return dataclasses.replace(found, hit_time=earliest, hit_row=row, hit_row_time=seconds, hit_step=step)
 
 
 def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
@@ -64,8 +70,11 @@ def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
     return Evaluations(damage=(*before, Damage(what, "the trial is left out")))
 
 
-def _times_and_values(data: bytes, metric: str, damage: list[Damage]) -> tuple[list[float], list[float]]:
-    """Charged seconds and `metric` of each evaluation; what is wrong with them is added to `damage`."""
+def _curve(data: bytes, metric: str, damage: list[Damage]) -> Curve:
+    """Charged seconds, steps and `metric` of each evaluation; what is wrong with them is added to `damage`.
+
+    Not so of the steps: no score is made of them, and many logs have none.
+    """
     if data.startswith(_LFS_POINTER):
         raise _UnusableError("a Git-LFS pointer instead of the csv")
     text = data.decode("utf-8-sig", errors="replace")
@@ -85,7 +94,13 @@ def _times_and_values(data: bytes, metric: str, damage: list[Damage]) -> tuple[l
     _check_times(times, time, damage)
     if len(rows) == 1:
         damage.append(Damage("a single evaluation", "used as it is"))
-    return times, values
+    return Curve(times, _steps(rows, header), values)
+
+
+def _steps(rows: list[list[str]], header: list[str]) -> list[float]:
+    if "global_step" not in header:
+        return []
+    return _numbers(rows, header, "global_step", [])
 
 
 def _lines(text: str) -> list[list[str]]:

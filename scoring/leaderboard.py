@@ -1,6 +1,7 @@
-"""The leaderboard on a terminal."""
+"""What a terminal shows: the leaderboard, and how own submissions compare with published ones."""
 
 import io
+import math
 
 from rich.console import Console
 from rich.table import Table
@@ -9,25 +10,38 @@ from rich.text import Text
 from scoring.result import Result
 
 _WIDTH = 100  # columns of a plain-text leaderboard
+_LONGEST_NAME = 22  # columns in which a name is not folded, so that the table fits on 80
 
 
 def leaderboard(result: Result) -> Table:
-    """Rank, submission, score, how many workloads count, and why the others are lost. Names are never markup."""
+    """Rank, submission, score, how many workloads count, and why the others are lost. Names are never markup.
+
+    Below the score its interval, below the rank the probability of being first. Where there is nothing to resample
+    over, the caption says so.
+    """
     names = result.scores.protocol.workloads
+    over_studies = result.uncertainties[0]
     title = Text.assemble(result.title, (f"\n{result.caveat}" if result.caveats else "", "bold red"))
-    table = Table(title=title, title_justify="left")
-    for heading, style in (("rank", "right"), ("submission", "left"), ("score", "right"), ("workloads", "right")):
-        table.add_column(heading, justify=style, no_wrap=heading != "submission")
+    sure = bool(over_studies.draws)
+    longest = max(len(standing.submission) for standing in result.scores.standings)
+    below = "Below the score its interval, below the rank how likely it is to be first: " if sure else ""
+    caption = f"{below}{over_studies.note}"
+    table = Table(title=title, title_justify="left", caption=Text(caption), caption_justify="left")
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("submission", overflow="fold", min_width=min(longest, _LONGEST_NAME))
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("workloads", justify="right", no_wrap=True)
     table.add_column("lost", overflow="fold")
-    for standing in result.scores.standings:
+    for standing, spread in zip(result.scores.standings, over_studies.spreads, strict=True):
         lost: dict[str, list[str]] = {}
         for name in names:
             if reason := standing.cells[name].lost:
                 lost.setdefault(reason, []).append(name)
+        interval = "" if math.isnan(spread.low) else f"{spread.low:.2f}-{spread.high:.2f}"
         table.add_row(
-            str(standing.rank),
+            f"{standing.rank}\n{spread.p_rank[0]:.0%}" if sure else f"{standing.rank}",
             Text(standing.submission),
-            f"{standing.score:.4f}",
+            f"{standing.score:.4f}\n{interval}" if sure else f"{standing.score:.4f}",
             f"{len(names) - sum(map(len, lost.values()))} of {len(names)}",
             Text("; ".join(f"{reason}: {', '.join(of)}" for reason, of in lost.items())),
             style="bold" if standing.rank == 1 else "",
@@ -35,8 +49,37 @@ def leaderboard(result: Result) -> Table:
     return table
 
 
+def versus_published(result: Result) -> Table:
+    """How much time, and how many steps, each own submission takes compared with each published one."""
+    title = "Own submissions compared with the published: below 1 the own is faster"
+    caption = (
+        "Geometric means over the workloads that both reach; in brackets how many. Hardware does not change how many "
+        "steps it takes; the batch size does."
+    )
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    for heading in ("own", "published"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("time", "steps"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for own in result.own:
+        table.add_section()
+        for pair in result.pairs:
+            if pair.submission == own and pair.to in result.published and pair.workloads:
+                in_time = f"{pair.time_ratio:.3f} [{pair.workloads}]"
+                in_steps = f"{pair.step_ratio:.3f} [{pair.step_workloads}]" if pair.step_workloads else ""
+                table.add_row(Text(own), Text(pair.to), Text(in_time), Text(in_steps))
+    return table
+
+
+def shown(result: Result) -> list[Table]:
+    """What a terminal shows of a result."""
+    return [leaderboard(result), *([versus_published(result)] if result.published else [])]
+
+
 def leaderboard_text(result: Result) -> str:
-    """The leaderboard as plain text."""
+    """The same as plain text."""
     text = io.StringIO()
-    Console(file=text, width=_WIDTH, highlight=False).print(leaderboard(result))
+    console = Console(file=text, width=_WIDTH, highlight=False)
+    for table in shown(result):
+        console.print(table)
     return text.getvalue()

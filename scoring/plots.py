@@ -5,6 +5,7 @@ bytes.
 """
 
 import io
+import textwrap
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ _INK, _GREY, _PALE, _RED = "#222222", "#666666", "#e3e3e3", "#B23C00"
 _LONGEST_NAME = 26
 _LABEL_HEIGHT = 0.215  # inches
 _CAVEAT_HEIGHT = 0.24  # inches
+_CAVEAT_WIDTH = 100  # letters
 _MARGIN = 0.04  # below 0 and above all workloads
 
 
@@ -36,7 +38,8 @@ def profile_figure(scores: Scores, title: str, caveat: str = "") -> Figure:
     """
     count = len(scores.standings)
     height = max(3.4, _LABEL_HEIGHT * (count + 1))
-    whole = height + 1.3 + (_CAVEAT_HEIGHT if caveat else 0)
+    caveats = textwrap.wrap(caveat, _CAVEAT_WIDTH)
+    whole = height + 1.3 + _CAVEAT_HEIGHT * len(caveats)
     figure = Figure(figsize=(9.2, whole), facecolor="white")
     axes = figure.add_axes((0.07, 0.62 / whole, 0.565, height / whole))
     ratios = scores.ratios()
@@ -57,21 +60,21 @@ def profile_figure(scores: Scores, title: str, caveat: str = "") -> Figure:
             **_line(place, count),
         )
     ends = (curves[:, -1] + _MARGIN) / (1 + 2 * _MARGIN) + np.array(shifts) / height
-    for place, label in enumerate(_spread(ends, _LABEL_HEIGHT / height)):
+    for place, label in enumerate(spread(ends, _LABEL_HEIGHT / height)):
         standing = scores.standings[place]
         leader = dict(transform=axes.transAxes, clip_on=False, **_line(place, count))
         axes.plot([1, 1.035, 1.06], [ends[place], label, label], **leader)
         style = dict(transform=axes.transAxes, va="center", fontsize=9.5, color=_INK, parse_math=False)
         weight = "bold" if standing.rank == 1 else "normal"
-        axes.text(1.07, label, _shortened(standing.submission), weight=weight, **style)
+        axes.text(1.07, label, shortened(standing.submission), weight=weight, **style)
         axes.text(1.6, label, f"{standing.score:.3f}", ha="right", weight=weight, **style)
     style = dict(transform=axes.transAxes, fontsize=9, color=_GREY)
     axes.text(1.6, 1 + 0.12 / height, "score = mean height", ha="right", **style)
     axes.text(0, 1 + 0.12 / height, f"workloads at their target, of {len(scores.protocol.workloads)}", **style)
     style = dict(weight="bold", parse_math=False)
     figure.text(0.021, 1 - 0.32 / whole, title, fontsize=13, color=_INK, **style)
-    if caveat:
-        figure.text(0.021, 1 - (0.32 + _CAVEAT_HEIGHT) / whole, caveat, fontsize=9.5, color=_RED, **style)
+    for line, words in enumerate(caveats, 1):
+        figure.text(0.021, 1 - (0.32 + line * _CAVEAT_HEIGHT) / whole, words, fontsize=9.5, color=_RED, **style)
     return figure
 
 
@@ -121,7 +124,7 @@ def _line(place: int, count: int) -> dict[str, Any]:
     )
 
 
-def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
+def spread(heights: np.ndarray, gap: float) -> np.ndarray:
     """The heights (best place first), moved so that labels at them are `gap` apart and inside the axes."""
     order = np.lexsort((np.arange(len(heights)), -heights))
     spread = heights.copy()
@@ -136,6 +139,6 @@ def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
     return spread
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
     """Without its middle where it is long: names of one family differ at their ends."""
     return name if len(name) <= _LONGEST_NAME else f"{name[:14]}…{name[14 + 1 - _LONGEST_NAME :]}"

@@ -5,23 +5,20 @@ Nothing found in a tree stops the reader, and nothing is passed over in silence:
 """
 
 import dataclasses
-import json
 import os
 import re
-import stat
 from pathlib import Path
-from typing import Any
 
 from algoperf.protocol import Protocol, Ruleset
 from algoperf.registry import base_of, has_scale, load_spec, workload_names
 from algoperf.spec import FRAMEWORKS, Target, UsageError
 from scoring.checks import check_table, one_framework_each
 from scoring.evaluations import read_evaluations, unreadable
-from scoring.published import read_published
+from scoring.files import printable, read_file
+from scoring.published import PUBLISHED_PREFIX, read_published
+from scoring.record import read_record
 from scoring.trials import Finding, Logs, Trial, in_order, natural
 
-PUBLISHED_PREFIX = "published:"
-MAX_CSV_BYTES = 64 * 1024**2  # a real trial has some hundred rows: thousands of times less
 _IGNORED = "ignored"
 _TRIAL = re.compile("trial_[0-9]+")
 
@@ -38,26 +35,6 @@ def read_logs(logs: Path | str, protocol: Protocol, ruleset: Ruleset) -> Logs:
     trials, split = one_framework_each(found.trials)
     findings = {*found.findings, *split, *check_table(trials, protocol, ruleset)}
     return Logs(in_order(trials), tuple(sorted(findings, key=lambda f: (natural(f.path), f.what))))
-
-
-def printable(text: str) -> str:
-    """`text` fit to be written and shown: what is no printable character of valid Unicode becomes an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def hardware_kind(record: Any) -> str | None:
-    """`hardware` of a `result.json` as words, None for what is no such record.
-
-    An accelerator's memory is part of its kind. A processor's is the machine's, in which like machines differ a little.
-    """
-    match record:
-        case {"kind": str(), "name": str(name), "count": int(count)}:
-            memory = record.get("memory_gib")
-            of_its_own = record["kind"] != "cpu" and isinstance(memory, int | float)
-            return printable(f"{count} x {name}{f', {memory} GiB' if of_its_own else ''}")
-    return None
 
 
 def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
@@ -158,11 +135,12 @@ class _TreeReader:
 
     def read_trial(self, path: str, shown: str, identity: tuple[str, str, str, str, str]) -> Trial:
         """identity: submission, study, workload, framework, trial."""
-        status, hardware = self.read_result(f"{path}/result.json", f"{shown}/result.json")
+        record = read_record(path, shown, self.report)
         try:
-            found = read_evaluations(_read_file(f"{path}/eval_measurements.csv"), self.targets[identity[2]])
+            found = read_evaluations(read_file(f"{path}/eval_measurements.csv"), self.targets[identity[2]])
         except FileNotFoundError:
-            found = unreadable("no eval_measurements.csv" + (f" (status {status})" if status else ""))
+            status = f" (status {record.status})" if record.status else ""
+            found = unreadable(f"no eval_measurements.csv{status}")
         except OSError as error:
             found = unreadable(f"eval_measurements.csv cannot be read: {error.strerror}")
         for what, done in found.damage:
@@ -174,41 +152,7 @@ class _TreeReader:
             hit_time=found.hit_time,
             hit_row=found.hit_row,
             hit_row_time=found.hit_row_time,
-            status=status,
-            hardware=hardware,
+            hit_step=found.hit_step,
+            curve=found.curve,
+            record=record,
         )
-
-    def read_result(self, path: str, shown: str) -> tuple[str | None, str | None]:
-        """`status` and `hardware` of our own record of a trial, None where there is no such record."""
-        try:
-            record = json.loads(_read_file(path))
-        except FileNotFoundError:
-            return None, None
-        except OSError as error:
-            self.report(shown, f"cannot be read: {error.strerror}", _IGNORED)
-            return None, None
-        except (ValueError, RecursionError):
-            record = None
-        if not isinstance(record, dict):
-            self.report(shown, "not a JSON object", _IGNORED)
-            return None, None
-        status, hardware = record.get("status"), record.get("hardware")
-        kind = None if hardware is None else hardware_kind(hardware)
-        if hardware is not None and kind is None:
-            self.report(shown, "its hardware has no kind, name and count", "compared with no other hardware")
-        return printable(status) if isinstance(status, str) else None, kind
-
-
-def _read_file(path: str) -> bytes:
-    """A regular file's bytes. Raises OSError for anything else, and for a file larger than any log."""
-    # Without O_NONBLOCK, opening a named pipe would wait for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "not a regular file")
-        if status.st_size > MAX_CSV_BYTES:
-            raise OSError(0, f"larger than {MAX_CSV_BYTES // 1024**2} MiB")
-        return os.read(descriptor, status.st_size)
-    finally:
-        os.close(descriptor)

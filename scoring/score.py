@@ -1,5 +1,7 @@
 """Trials -> times to target -> performance profile -> scores: the benchmark's rules as pure functions.
 
+`tabulate` takes the trials as far as the studies' times, `score_table` from there to the leaderboard.
+
 Source: Dahl et al. 2023 (arXiv 2306.07179), section 4, and the scoring of the AlgoPerf v0.5 leaderboard (2024). Times
 are charged seconds; inf is "not reached" or "lost", NaN is "no data". Arrays have the shape (..., submissions,
 workloads), a protocol's workloads first and its held-out workloads after them.
@@ -8,10 +10,11 @@ workloads), a protocol's workloads first and its held-out workloads after them.
 import dataclasses
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from algoperf.protocol import Protocol
 from algoperf.registry import base_of
@@ -29,11 +32,13 @@ class Cell:
     """One submission on one workload.
 
     time: median seconds over the studies, before any rule takes the workload away; inf not reached, NaN no data.
-    ratio: over the fastest submission, inf where the workload is lost. lost, why: the reason and its particulars, empty
-    where the workload counts.
+    steps: median over the studies of the global step of the hit; inf not reached, NaN no data or not logged. ratio: of
+    the time over the fastest submission's, inf where the workload is lost. lost, why: the reason and its particulars,
+    empty where the workload counts.
     """
 
     time: float
+    steps: float
     ratio: float
     lost: Loss | None = None
     why: str = ""
@@ -79,20 +84,55 @@ class Settled:
     ratios: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What the studies gave, before the rules that look across studies and submissions.
+
+    workloads: the protocol's, then its held-out workloads. studies: of each submission, those with a readable trial.
+    times, steps: (submissions, studies, workloads), charged seconds and global step of the hit that counts; inf where
+    there is none, NaN where the study has no readable trial (or its steps are not logged). Submissions with fewer
+    studies than the others are padded with NaN. statuses: of all trials of a (submission, workload), by study.
+    """
+
+    submissions: tuple[str, ...]
+    studies: tuple[tuple[str, ...], ...]
+    workloads: tuple[str, ...]
+    times: np.ndarray
+    steps: np.ndarray
+    statuses: Mapping[tuple[str, str], Mapping[str, tuple[str | None, ...]]]
+
+
+def preference(trial: Trial, reading: Reading) -> float:
+    """Rule 2: the trial with the smallest counts for its study; inf: no hit."""
+    if reading == "as-documented":
+        return trial.hit_time
+    return math.inf if trial.hit_row is None else trial.hit_row
+
+
+def counted_time(trial: Trial, reading: Reading) -> float:
+    """Charged seconds of the hit by which a reading judges a trial; inf: no hit."""
+    return trial.hit_time if reading == "as-documented" else trial.hit_row_time
+
+
+def winner(trials: Iterable[Trial], reading: Reading) -> Trial:
+    """Rule 2: the trial that a study counts by, of its readable trials in directory order; the first of equals."""
+    return min(trials, key=lambda trial: preference(trial, reading))
+
+
 def study_time(trials: Iterable[Trial], reading: Reading) -> float:
     """Rule 2: seconds of one study on one workload, from its readable trials in directory order; inf: no hit."""
-    if reading == "as-documented":
-        return min(trial.hit_time for trial in trials)
-    best = min(trials, key=lambda trial: math.inf if trial.hit_row is None else trial.hit_row)
-    return best.hit_row_time
+    return counted_time(winner(trials, reading), reading)
 
 
-def median(times: Sequence[float]) -> float:
-    """Rule 3: NaN of nothing; of an even count the mean of the middle two, inf if either is."""
-    if not times:
-        return math.nan
-    ordered, middle = sorted(times), len(times) // 2
-    return ordered[middle] if len(times) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+def median(values: ArrayLike, axis: int = -1) -> np.ndarray:
+    """Rule 3, along an axis: NaN is left out, and is what nothing gives; an even count gives the middle two's mean."""
+    ordered = np.sort(np.asarray(values, dtype=float), axis=axis)  # NaN last
+    if ordered.shape[axis] == 0:
+        return np.full(np.delete(ordered.shape, axis), np.nan)
+    counts = np.count_nonzero(~np.isnan(ordered), axis=axis, keepdims=True)
+    lower = np.take_along_axis(ordered, np.maximum(counts - 1, 0) // 2, axis)
+    upper = np.take_along_axis(ordered, counts // 2, axis)
+    return np.squeeze((lower + upper) / 2, axis)
 
 
 def fastest(times: np.ndarray) -> np.ndarray:
@@ -144,69 +184,95 @@ def score_trials(trials: Iterable[Trial], protocol: Protocol, reading: Reading) 
 
     A submission takes part if it has a trial, readable or not, of any workload of the protocol.
     """
+    return score_table(tabulate(trials, protocol, reading), protocol, reading)
+
+
+def tabulate(trials: Iterable[Trial], protocol: Protocol, reading: Reading) -> Table:
+    """Rule 2 for every study. Raises UsageError for an unknown reading."""
     if reading not in READINGS:
         raise UsageError(f"there is no reading {reading!r}; the readings are {', '.join(READINGS)}.")
-    names = (*protocol.workloads, *protocol.held_out)
-    cells: dict[tuple[str, str], list[Trial]] = defaultdict(list)
-    for trial in in_order(trials):
-        if trial.workload in names:
-            cells[trial.submission, trial.workload].append(trial)
-    submissions = sorted({submission for submission, _ in cells})
-    studies = {key: _study_times(members, reading) for key, members in cells.items()}
-    times = np.array(
-        [[median(studies.get((submission, name), ())) for name in names] for submission in submissions]
-    ).reshape(len(submissions), len(names))
+    workloads = (*protocol.workloads, *protocol.held_out)
+    cells: dict[tuple[str, str, str], list[Trial]] = defaultdict(list)
+    studies: dict[str, dict[str, int]] = defaultdict(dict)
+    for trial in in_order(trial for trial in trials if trial.workload in workloads):
+        cells[trial.submission, trial.study, trial.workload].append(trial)
+        if trial.readable:
+            studies[trial.submission].setdefault(trial.study, len(studies[trial.submission]))
+    submissions = sorted({submission for submission, _, _ in cells})
+    depth = max(map(len, studies.values()), default=0)
+    times = np.full((len(submissions), depth, len(workloads)), np.nan)
+    steps = times.copy()
+    statuses: dict[tuple[str, str], dict[str, tuple[str | None, ...]]] = defaultdict(dict)
+    for (submission, study, workload), members in cells.items():
+        statuses[submission, workload][study] = tuple(trial.status for trial in members)
+        if readable := [trial for trial in members if trial.readable]:
+            place = submissions.index(submission), studies[submission][study], workloads.index(workload)
+            best = winner(readable, reading)
+            times[place], steps[place] = counted_time(best, reading), best.hit_step
+    return Table(
+        submissions=tuple(submissions),
+        studies=tuple(tuple(studies[submission]) for submission in submissions),
+        workloads=workloads,
+        times=times,
+        steps=steps,
+        statuses=dict(statuses),
+    )
+
+
+def score_table(table: Table, protocol: Protocol, reading: Reading) -> Scores:
+    """Rules 3 to 9. The table's workloads are those of the protocol."""
+    times, steps = median(table.times, axis=1), median(table.steps, axis=1)
     settled = settle(times, protocol)
     scores = integrate(settled.ratios, reading).tolist()
     standings = []
-    for row in sorted(range(len(submissions)), key=lambda row: (-scores[row], submissions[row])):
-        submission = submissions[row]
-        facts = {name: _fact(studies.get((submission, name), ()), cells[submission, name]) for name in names}
+    for row in sorted(range(len(scores)), key=lambda row: (-scores[row], table.submissions[row])):
+        facts = {name: _fact(table, row, column) for column, name in enumerate(table.workloads)}
         standings.append(
             Standing(
                 rank=1 + sum(other > scores[row] for other in scores),
-                submission=submission,
+                submission=table.submissions[row],
                 score=scores[row],
-                cells=_explain(protocol, times[row], settled.against[row], settled.ratios[row], facts),
+                cells=_explain(protocol, times[row], steps[row], settled.against[row], settled.ratios[row], facts),
             )
         )
     return Scores(protocol, reading, tuple(standings))
 
 
-def _study_times(trials: Iterable[Trial], reading: Reading) -> list[float]:
-    """Each study's time; a study without a readable trial is not among them."""
-    studies: dict[str, list[Trial]] = defaultdict(list)
-    for trial in trials:
-        if trial.readable:
-            studies[trial.study].append(trial)
-    return [study_time(members, reading) for members in studies.values()]
-
-
-def _fact(times: Sequence[float], trials: Sequence[Trial]) -> str:
-    """What the trials of a cell that has no time of its own did instead."""
-    statuses = Counter(trial.status for trial in trials if trial.status not in (None, "reached"))
-    reached = f"reached in {sum(map(math.isfinite, times))} of {len(times)} studies" if times else ""
-    ended = ", ".join(f"{status} {count} of {len(trials)} trials" for status, count in sorted(statuses.items()))
-    return "; ".join(part for part in (reached, ended) if part)
+def _fact(table: Table, row: int, column: int) -> str:
+    """What the trials of a cell did, for one that has no time of its own."""
+    times = table.times[row, :, column]
+    there = np.count_nonzero(~np.isnan(times))
+    by_study = table.statuses.get((table.submissions[row], table.workloads[column]), {})
+    statuses = [status for study in by_study.values() for status in study]
+    ended = Counter(status for status in statuses if status not in (None, "reached"))
+    reached = f"reached in {np.count_nonzero(np.isfinite(times))} of {there} studies" if there else ""
+    words = ", ".join(f"{status} {count} of {len(statuses)} trials" for status, count in sorted(ended.items()))
+    return "; ".join(part for part in (reached, words) if part)
 
 
 def _explain(
-    protocol: Protocol, times: np.ndarray, against: np.ndarray, ratios: np.ndarray, facts: Mapping[str, str]
+    protocol: Protocol,
+    times: np.ndarray,
+    steps: np.ndarray,
+    against: np.ndarray,
+    ratios: np.ndarray,
+    facts: Mapping[str, str],
 ) -> dict[str, Cell]:
     """One submission's cells, from its rows of the arrays: the rules of `settle` once more, as words."""
     cells = {}
     for column, (name, fact) in enumerate(facts.items()):
         time, ratio = float(times[column]), float(against[column])
+        own = dict(time=time, steps=float(steps[column]), ratio=math.inf)
         if math.isnan(time):
-            cells[name] = Cell(time, math.inf, "no data", fact)
+            cells[name] = Cell(**own, lost="no data", why=fact)
         elif math.isinf(time):
-            cells[name] = Cell(time, math.inf, "not reached", fact)
+            cells[name] = Cell(**own, lost="not reached", why=fact)
         elif math.isinf(ratio):
-            cells[name] = Cell(time, math.inf, "base missed", f"{base_of(name)} {cells[base_of(name)].lost}")
+            cells[name] = Cell(**own, lost="base missed", why=f"{base_of(name)} {cells[base_of(name)].lost}")
         elif ratio > MAX_RATIO:
-            cells[name] = Cell(time, math.inf, "over 4x", f"{ratio:.2f}x the fastest")
+            cells[name] = Cell(**own, lost="over 4x", why=f"{ratio:.2f}x the fastest")
         else:
-            cells[name] = Cell(time, ratio)
+            cells[name] = Cell(**{**own, "ratio": ratio})
     for held_out in protocol.held_out:
         base, missed = base_of(held_out), cells[held_out]
         if missed.lost and not cells[base].lost:

@@ -5,15 +5,18 @@ import math
 import re
 from collections.abc import Iterable
 
+from scoring.curves import Curve
+from scoring.record import Record
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trial:
     """One trial. Times are charged seconds, inf where the trial never hit.
 
     path: from the root of the logs. rows: evaluations that could be read; a trial with none is not readable, and takes
-    no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time: the first row that hits, and its time.
-    status, hardware: what our own `result.json` says, the latter as words that are equal for equal machines
-    (`8 x Tesla V100-SXM2-16GB, 16 GiB`); None in logs that have none.
+    no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time, hit_step: the first row that hits, its
+    time and its global step (NaN where no step is logged). curve: its evaluations. record: what the other files of its
+    folder say.
     """
 
     submission: str
@@ -26,12 +29,21 @@ class Trial:
     hit_time: float = math.inf
     hit_row: int | None = None
     hit_row_time: float = math.inf
-    status: str | None = None
-    hardware: str | None = None
+    hit_step: float = math.inf
+    curve: Curve = dataclasses.field(default_factory=Curve, repr=False)
+    record: Record = dataclasses.field(default_factory=Record, repr=False)
 
     @property
     def readable(self) -> bool:
         return self.rows > 0
+
+    @property
+    def status(self) -> str | None:
+        return self.record.status
+
+    @property
+    def hardware(self) -> str | None:
+        return self.record.hardware
 
     def renamed(self, submission: str) -> "Trial":
         return dataclasses.replace(self, submission=submission)

@@ -16,7 +16,9 @@ from algoperf.protocol import load_protocol
 from algoperf.registry import load_spec
 from algoperf.spec import UsageError
 from scoring.evaluations import read_evaluations
-from scoring.read import hardware_kind, printable, read_logs
+from scoring.files import printable
+from scoring.read import read_logs
+from scoring.record import hardware_kind
 from scoring.trials import Logs, Trial, natural
 
 V05 = load_protocol("v0.5")
@@ -58,6 +60,10 @@ def test_undamaged_trials_are_read_to_the_last_digit(tree: Path):
     logs = read(tree)
     assert {trial.trial: (trial.hit_row, trial.hit_time) for trial in logs.trials} == HITS
     assert {trial.hit_row_time for trial in logs.trials} == {seconds for _, seconds in HITS.values()}
+    for trial in logs.trials:
+        rows = (tree / trial.path / "eval_measurements.csv").read_text().splitlines()
+        column = rows[0].split(",").index("global_step")
+        assert trial.hit_step == float(rows[1 + trial.hit_row].split(",")[column])
     first = logs.trials[0]
     assert (first.submission, first.study, first.workload, first.framework) == ("someone", "study_0", "fastmri", "jax")
     assert (first.rows, first.status, first.hardware) == (108, None, None)

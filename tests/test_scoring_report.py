@@ -1,8 +1,11 @@
 """The files of a scoring, the leaderboard on the terminal, and the command's function as a whole."""
 
+import base64
 import csv
+import hashlib
 import io
 import json
+import math
 import resource
 import shutil
 import subprocess
@@ -10,35 +13,53 @@ import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 from algoperf.files import write_atomically
 from algoperf.protocol import load_protocol
 from algoperf.spec import UsageError
+from scoring.analysis import analysis_tables
 from scoring.command import score_logs
+from scoring.curves import Curve
+from scoring.files import printable
 from scoring.leaderboard import leaderboard
+from scoring.page import page as make_page
 from scoring.plots import profile_figure
+from scoring.read import read_logs
+from scoring.record import Record
 from scoring.report import write_report
 from scoring.result import Result
 from scoring.score import score_trials
+from scoring.studies import studies
+from scoring.tables import tables
 from scoring.trials import Finding, Logs, Trial
 
 SAMPLE = Path(__file__).parent / "data" / "scoring" / "logs"
 PUBLISHED = "published:v0.5-external"
-FILES = {
+TABLES = {
     "scores.csv",
     "time_to_target.csv",
     "reasons.csv",
-    "leaderboard.txt",
     "profile.csv",
+    "budget.csv",
+    "studies.csv",
+    "trials.csv",
+    "hardware.csv",
+    "software.csv",
     "data_quality.csv",
-    "caveats.txt",
-    "profile.svg",
-    "profile.png",
-    "report.html",
+    "uncertainty.csv",
+    "rank_probabilities.csv",
+    "profile_bands.csv",
+    "leave_one_out.csv",
+    "time_ratios.csv",
+    "steps_to_target.csv",
 }
+FILES = TABLES | {"leaderboard.txt", "caveats.txt", "profile.svg", "profile.png", "report.html"}
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -92,21 +113,39 @@ def test_profile_csv_is_the_step_function_whose_mean_is_the_score(out: Path):
         assert area / 3 == pytest.approx(float(score["score"]), abs=1e-6)
 
 
+VOID = ("meta", "wbr", "input", "br")
+
+
 class Outline(HTMLParser):
-    """The elements and the text of a page; fails on what would be fetched from elsewhere."""
+    """The elements and the text of a page; fails on what would be fetched from elsewhere.
+
+    links: the files that the page holds, by their names. scripts: of each type, what it holds by its id.
+    """
 
     def __init__(self, page: str):
         super().__init__()
         self.open: list[str] = []
         self.elements: list[str] = []
         self.text = ""
+        self.links: dict[str, bytes] = {}
+        self.scripts: dict[str | None, dict[str | None, str]] = {}
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]):
-        assert tag not in ("script", "link", "img", "iframe")
-        assert not [value for name, value in attrs if name in ("src", "href") and not value.startswith("#")]
+        values = dict(attrs)
+        assert len(values) == len(attrs)
+        assert tag not in ("link", "img", "iframe", "object", "embed", "base", "form")
+        assert "src" not in values
+        assert not [name for name, value in attrs if name.startswith("on") or "<wbr>" in (value or "")]
+        if (link := values.get("href", "#")) and not link.startswith("#"):
+            start, _, data = link.partition(",")
+            assert (tag, start) == ("a", "data:text/csv;charset=utf-8;base64")
+            self.links[values["download"]] = base64.b64decode(data, validate=True)
+        if tag == "script":
+            self.scripts.setdefault(values.get("type"), {})[values.get("id")] = ""
+            self.script = (values.get("type"), values.get("id"))
         self.elements.append(tag)
-        if tag not in ("meta", "wbr"):
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]):
@@ -118,27 +157,55 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str):
-        self.text += data
+        if self.open and self.open[-1] == "script":
+            kind, name = self.script
+            self.scripts[kind][name] += data
+        else:
+            self.text += data
+
+    def data(self, name: str) -> Any:
+        return json.loads(self.scripts["application/json"][name])
+
+
+def outline(folder: Path) -> Outline:
+    return Outline((folder / "report.html").read_text("utf-8"))
 
 
 def test_the_page_is_whole_and_self_contained(out: Path):
-    page = Outline((out / "report.html").read_text("utf-8"))
+    page = outline(out)
     assert page.open == []
-    assert page.elements.count("svg") == 1
+    assert len(page.scripts[None]) == 1
     for text in (
         "shampoo_submission",
         "0.7785",
         "ogbg_model_size over 4x: 4.25x the fastest",
         "as-documented",
-        "7,703 s",
+        "7,703\N{NO-BREAK SPACE}s",
+        "scoring.score.score_trials",
+        "There are no curves",
     ):
         assert text in page.text
 
 
+def test_the_tables_in_the_page_are_the_files_beside_it(out: Path):
+    page = outline(out)
+    empty = {"hardware.csv"}  # these logs do not tell
+    assert page.links.keys() >= TABLES - empty
+    for name, data in page.links.items():
+        assert data == (out / name).read_bytes()
+
+
+def test_the_policy_of_the_page_lets_its_own_script_run_and_nothing_else(out: Path):
+    text = (out / "report.html").read_text("utf-8")
+    (script,) = outline(out).scripts[None].values()
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
+
+
 def test_the_ruleset_decides_which_budget_is_shown(tmp_path: Path):
     score_logs(SAMPLE, "v0.5", "self", "as-documented", tmp_path)
-    page = Outline((tmp_path / "report.html").read_text("utf-8"))
-    assert "within 23,109 s" in page.text  # three times 7,703
+    page = outline(tmp_path)
+    assert "within 23,109\N{NO-BREAK SPACE}s" in page.text  # three times 7,703
     assert "AlgoPerf v0.5, self tuning" in page.text
 
 
@@ -154,7 +221,7 @@ HOSTILE = "<script>alert('[bold]$x$')</script>&amp;,\"[/red]"
 def hostile() -> Result:
     protocol = load_protocol("v0.6")
     trials = [
-        Trial(HOSTILE, "study_0", "wmt", "jax", "trial_1", HOSTILE, 9, status=HOSTILE),
+        Trial(HOSTILE, "study_0", "wmt", "jax", "trial_1", HOSTILE, 9, record=Record(status=HOSTILE)),
         Trial("friend", "study_0", "wmt", "jax", "trial_1", "", 9, 100.0, 3, 100.0),
     ]
     logs = Logs(tuple(trials), (Finding(HOSTILE, HOSTILE, HOSTILE),))
@@ -164,14 +231,55 @@ def hostile() -> Result:
 def test_text_from_logs_is_never_markup(tmp_path: Path):
     result = hostile()
     write_report(result, tmp_path)
-    page = Outline((tmp_path / "report.html").read_text("utf-8"))
+    page = outline(tmp_path)
     assert page.open == []
     assert page.text.count(HOSTILE) >= 4
+    assert HOSTILE in page.data("profile-data")["submissions"]
     assert table(tmp_path / "scores.csv")[1]["submission"] == HOSTILE
     assert table(tmp_path / "data_quality.csv") == [{"path": HOSTILE, "what": HOSTILE, "done": HOSTILE}]
     console = Console(file=io.StringIO(), width=200)
     console.print(leaderboard(result))
     assert HOSTILE in console.file.getvalue()
+
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20) | st.sampled_from(
+    [
+        "</script>",
+        "<!--",
+        "]]>",
+        "<script>",
+        "'\" onload=x",
+        "&amp;",
+        "\\u003c",
+        "</style>",
+        "__proto__",
+        "x" * 300,
+        "%s{}",
+        "  ",
+    ]
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(names=st.lists(NAMES, min_size=2, max_size=3, unique=True), word=NAMES)
+def test_no_name_ever_breaks_the_page(names: list[str], word: str):
+    """Names as a tree of logs may have them, in every field that comes from logs."""
+    protocol = load_protocol("v0.6")
+    record = Record(word, word, word, word, word, word, word, word, {word: word}, {word: word})
+    curve = Curve([1.0, math.nan, 2.0], [], [math.inf, 0.5, -1e300])
+    trials = [
+        Trial(name, word, "wmt", "jax", f"trial_{k}", word, 3, 10.0 * k, 2, 10.0 * k, 5.0, curve, record)
+        for k, name in enumerate(map(printable, names), 1)
+    ]
+    logs = Logs(tuple(trials), (Finding(word, word, word),))
+    result = Result(word, "external", logs, score_trials(trials, protocol, "as-documented"), (word,))
+    found = studies(logs.trials, "as-documented")
+    page = Outline(make_page(result, found, {**tables(result, found), **analysis_tables(result)}))
+    assert page.open == []
+    assert set(page.data("profile-data")["submissions"]) == {trial.submission for trial in trials}
+    (wmt,) = (workload for workload in page.data("curves-data")["workloads"] if workload["trials"])
+    assert {trial["p"] for trial in wmt["trials"]} == {word}
+    assert len(page.scripts[None]) == 1
 
 
 def test_the_leaderboard_names_ranks_scores_and_lost_workloads(tmp_path: Path):
@@ -241,6 +349,52 @@ def test_hardware_of_workloads_that_are_not_scored_does_not_matter(mixed: Path, 
     assert score_logs(mixed, "v0.5", "external", "as-documented", tmp_path / "out").caveats == ()
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real trials, and beside each the files that ours have."""
+    logs = tmp_path_factory.mktemp("whole") / "logs"
+    shutil.copytree(SAMPLE, logs)
+    evidence = {"begin": {"host": "node1", "load": 1.0, "gpus": [{}]}, "end": {"load": 2.0}}
+    for trial in logs.glob("*/study_*/*_*/trial_*"):
+        content = {"status": "reached", "hardware": V100, "seed": 1, "hardware_evidence": evidence}
+        (trial / "result.json").write_text(json.dumps(content))
+        (trial / "meta_data_0.json").write_text(json.dumps({"git_commit_hash": "0" * 40, "rng_seed": 1}))
+    return logs
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_damage_anywhere_gives_a_report_that_says_so(whole: Path, tmp_path_factory: pytest.TempPathFactory, data):
+    """Files that are cut, overwritten, emptied, made folders or gone: up to five at a time."""
+    logs = tmp_path_factory.mktemp("damaged") / "logs"
+    shutil.copytree(whole, logs)
+    files = sorted(path for path in logs.rglob("*") if path.is_file())
+    for path in data.draw(st.lists(st.sampled_from(files), min_size=1, max_size=5, unique=True)):
+        content = path.read_bytes()
+        damage = data.draw(st.sampled_from(["cut", "overwrite", "empty", "folder", "gone", "link"]))
+        path.unlink()
+        if damage == "cut":
+            path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+        elif damage == "overwrite":
+            at = data.draw(st.integers(0, len(content)))
+            path.write_bytes(content[:at] + data.draw(st.binary(min_size=1, max_size=30)) + content[at:])
+        elif damage == "empty":
+            path.touch()
+        elif damage == "folder":
+            path.mkdir()
+        elif damage == "link":
+            path.symlink_to(path.name)
+    protocol = load_protocol("v0.5")
+    found = read_logs(logs, protocol, "external")
+    result = Result(str(logs), "external", found, score_trials(found.trials, protocol, "as-documented"))
+    of_cells = studies(found.trials, "as-documented")
+    made = {**tables(result, of_cells), **analysis_tables(result)}
+    page = Outline(make_page(result, of_cells, made))
+    assert page.open == []
+    for finding in found.findings:
+        assert finding.path in page.links["data_quality.csv"].decode("utf-8")
+
+
 def everywhere(result: Result, out: Path) -> dict[str, str]:
     """The text of each place that shows the scores."""
     console = Console(file=io.StringIO(), width=100)
@@ -249,7 +403,7 @@ def everywhere(result: Result, out: Path) -> dict[str, str]:
     return {
         "terminal": console.file.getvalue(),
         "leaderboard.txt": (out / "leaderboard.txt").read_text("utf-8"),
-        "report.html": Outline((out / "report.html").read_text("utf-8")).text,
+        "report.html": outline(out).text,
         "picture": " ".join(text.get_text() for text in figure.texts),
         "data_quality.csv": (out / "data_quality.csv").read_text("utf-8"),
         "caveats.txt": (out / "caveats.txt").read_text("utf-8"),

@@ -14,6 +14,7 @@ from algoperf.protocol import Protocol, load_protocol
 from algoperf.spec import UsageError
 from scoring.published import published_scores
 from scoring.read import read_logs
+from scoring.record import Record
 from scoring.score import READINGS, Scores, integrate, median, profile, score_trials, settle, study_time
 from scoring.trials import Trial
 
@@ -137,6 +138,19 @@ def test_rule_3_median(times: list[float], expected: float):
 
 def test_rule_3_no_study_is_no_data():
     assert math.isnan(median([]))
+    assert math.isnan(median([NAN, NAN]))
+    assert median(np.empty((2, 0, 3)), axis=1).shape == (2, 3)
+
+
+@given(
+    st.lists(st.lists(st.one_of(st.floats(1, 1e6), st.sampled_from([INF, NAN])), min_size=4, max_size=4), max_size=5)
+)
+def test_rule_3_of_many_at_once_is_that_of_each_without_its_missing_studies(rows: list[list[float]]):
+    table = np.array(rows, dtype=float).reshape(len(rows), 4)
+    for axis in (0, 1):
+        lines = np.moveaxis(table, axis, -1)
+        each = [median([value for value in line if not math.isnan(value)]) for line in lines]
+        np.testing.assert_array_equal(median(table, axis=axis), np.array(each, dtype=float).reshape(lines.shape[:-1]))
 
 
 @given(st.lists(st.floats(1, 1e6), min_size=1))
@@ -148,7 +162,7 @@ def test_rule_3_a_study_without_a_readable_trial_is_absent():
     trials = [
         trial(100, study="study_0"),
         trial(200, study="study_1"),
-        dataclasses.replace(trial(INF, study="study_2"), rows=0, status="out_of_memory"),
+        dataclasses.replace(trial(INF, study="study_2"), rows=0, record=Record(status="out_of_memory")),
     ]
     assert cells(score_trials(trials, V06, "as-documented"), "a")["fastmri"].time == 150
 
@@ -195,8 +209,11 @@ def test_equal_scores_share_a_rank_and_stand_by_name():
 
 def test_our_own_statuses_are_part_of_the_reason():
     statuses = ["diverged", "diverged", "budget_exhausted"]
-    missed = [dataclasses.replace(trial(INF, trial=f"trial_{k}"), status=status) for k, status in enumerate(statuses)]
-    crashed = dataclasses.replace(trial(INF, workload="wmt"), rows=0, status="out_of_memory")
+    missed = [
+        dataclasses.replace(trial(INF, trial=f"trial_{k}"), record=Record(status=status))
+        for k, status in enumerate(statuses)
+    ]
+    crashed = dataclasses.replace(trial(INF, workload="wmt"), rows=0, record=Record(status="out_of_memory"))
     found = cells(score_trials([*missed, crashed], V06, "as-documented"), "a")
     assert found["fastmri"].reason == (
         "not reached: reached in 0 of 1 studies; budget_exhausted 1 of 3 trials, diverged 2 of 3 trials"

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,18 @@ def test_an_experiment_ends_in_scores_and_a_report(experiment):
     results = sorted((experiment / "results").glob("mini/external/*/study_0/criteo1tb_pytorch/trial_*/result.json"))
     assert len(results) == 2
     assert {json.loads(path.read_text())["status"] for path in results} == {"budget_exhausted"}
+
+
+def test_snakemakes_own_report_shows_the_scoring_with_captions(experiment):
+    made = snakemake(
+        "--configfile", experiment / "config.yaml", "--report", experiment / "report.zip", directory=experiment
+    )
+    assert made.returncode == 0, made.stderr
+    with zipfile.ZipFile(experiment / "report.zip") as files:
+        assert {"report.html", "profile.svg", "scores.csv"} <= {name.rpartition("/")[2] for name in files.namelist()}
+        page = files.read("report/report.html").decode("utf-8")
+    for words in ("The leaderboard under external tuning", "protocol mini", "external tuning"):
+        assert words in page
 
 
 def test_a_finished_experiment_has_nothing_to_do(experiment):

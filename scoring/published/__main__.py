@@ -11,7 +11,7 @@ parser = argparse.ArgumentParser(prog="python -m scoring.published")
 parser.add_argument("logs", type=Path)
 parser.add_argument("name", choices=PUBLISHED)
 arguments = parser.parse_args()
-protocol_name, ruleset = PUBLISHED[arguments.name]
-protocol = load_protocol(protocol_name)
-logs = read_logs(arguments.logs, protocol, ruleset)
+leaderboard = PUBLISHED[arguments.name]
+protocol = load_protocol(leaderboard.protocol)
+logs = read_logs(arguments.logs, protocol, leaderboard.ruleset)
 write_published(logs, protocol, Path(__file__).parent / f"{arguments.name}.csv")

@@ -1,0 +1,119 @@
+"""How sure the ranks are, and what they hang on."""
+
+import math
+from collections.abc import Iterable
+
+from scoring.leave_one_out import LeftOut
+from scoring.page.markup import Context, cell, name_cell, row, table, text
+from scoring.page.markup import section as as_section
+from scoring.uncertainty import CONFIDENCE, Spread, Uncertainty
+
+_LEAST_SHOWN = 0.005  # of a probability
+
+
+def spreads(context: Context) -> dict[str, Spread]:
+    """By submission, over draws of the studies; those that have an interval."""
+    over_studies = context.result.uncertainties[0]
+    return {spread.submission: spread for spread in over_studies.spreads if math.isfinite(spread.low)}
+
+
+def ranks_section(context: Context) -> str:
+    over_studies, *further = context.result.uncertainties
+    body = _ranks(context, over_studies) if over_studies.spreads else ""
+    for uncertainty in further:
+        words = f"{text(uncertainty.note)} What another search of as many points could have given."
+        body += f"<details><summary>With the tuning trials drawn, too</summary><p>{words}</p>"
+        body += f"{_ranks(context, uncertainty)}</details>"
+    return as_section(
+        "ranks",
+        "How sure the ranks are",
+        f"{text(_sentence(over_studies.note))} A cell is the share of the draws, in percent, in which a submission has "
+        "that rank; equal scores share one.",
+        body,
+        [context.tables["rank_probabilities"], context.tables["uncertainty"], context.tables["profile_bands"]]
+        if over_studies.spreads
+        else [],
+    )
+
+
+def _sentence(note: str) -> str:
+    return note[:1].upper() + note[1:]
+
+
+def _ranks(context: Context, uncertainty: Uncertainty) -> str:
+    places = {submission: place for place, submission in enumerate(context.submissions)}
+    rows = [
+        row(
+            [
+                name_cell(places[spread.submission], spread.submission),
+                cell(f"{spread.score:.3f}", "number score"),
+                cell(interval(spread), "number score"),
+                *map(_probability, spread.p_rank),
+            ],
+            places[spread.submission],
+        )
+        for spread in uncertainty.spreads
+    ]
+    numbers = [str(rank) for rank in range(1, 1 + len(rows))]
+    return table(("", "score", f"{CONFIDENCE:.0%} interval", *numbers), rows, style="ranks")
+
+
+def interval(spread: Spread) -> str:
+    return f"{spread.low:.3f} to {spread.high:.3f}" if math.isfinite(spread.low) else ""
+
+
+def _probability(share: float) -> str:
+    if share < _LEAST_SHOWN:
+        return "<td></td>"
+    return f'<td class="number heat" style="--p:{80 * share:.0f}%">{100 * share:.0f}</td>'
+
+
+def left_out_section(context: Context) -> str:
+    left_out = context.result.left_out
+    if not left_out:
+        return ""
+    first = tuple(standing.submission for standing in context.result.scores.standings if standing.rank == 1)
+    changing = [one for one in left_out if one.changes]
+    decisive = [one for one in changing if one.first != first]
+    others = [one for one in changing if one.first == first]
+    body = _table(context, decisive) if decisive else '<p class="missing">None of them changes who is first.</p>'
+    if others:
+        words = f"{len(others)} that leave the first where it is, and change others"
+        body += f"<details><summary>{words}</summary>{_table(context, others)}</details>"
+    stable = len(left_out) - len(changing)
+    return as_section(
+        "left-out",
+        "What the ranks hang on",
+        "Each submission, study and workload is left out in turn, and the rest is scored anew: by the 4x rule and the "
+        f"held-out workloads, a rival that nobody looks at may decide who is first. {stable} of {len(left_out)} leave "
+        "everything as it is.",
+        body,
+        [context.tables["leave_one_out"]],
+    )
+
+
+def _table(context: Context, left_out: Iterable[LeftOut]) -> str:
+    rows = [cells for one in left_out for cells in _changes(context, one)]
+    return table(("left out", "first without it", "submission", "rank", "score", "why"), rows)
+
+
+def _changes(context: Context, one: LeftOut) -> Iterable[str]:
+    """A row for each submission that changes; what was left out stands in the first."""
+    places = {submission: place for place, submission in enumerate(context.submissions)}
+    for number, change in enumerate(one.changes):
+        span = f' rowspan="{len(one.changes)}"'
+        head = (
+            f'<th scope="rowgroup"{span}>{text(one.name)}<small>{text(one.kind)}</small></th>'
+            f"<td{span}>{text(', '.join(one.first))}</td>"
+        )
+        moved = change.rank_before != change.rank_after
+        rank = f"{change.rank_before} → {change.rank_after}" if moved else str(change.rank_after)
+        yield row(
+            [
+                head if number == 0 else "",
+                name_cell(places[change.submission], change.submission),
+                cell(rank, "number best" if change.rank_after < change.rank_before else "number"),
+                cell(f"{change.score_before:.3f} → {change.score_after:.3f}", "number"),
+                cell(change.why, "why"),
+            ]
+        )

@@ -1,0 +1,129 @@
+"""The pieces of a page. Texts are escaped here and nowhere else: no section makes markup of what logs say."""
+
+import base64
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from scoring.plots import LINE_STYLES, PALETTE
+from scoring.result import Result
+from scoring.studies import Study
+from scoring.tables import CsvTable
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What every section is made of. studies: by submission and workload. tables: by name."""
+
+    result: Result
+    studies: Mapping[tuple[str, str], Sequence[Study]]
+    tables: Mapping[str, CsvTable]
+
+    @property
+    def submissions(self) -> list[str]:
+        """In the order of the standings, by which they have their colours."""
+        return [standing.submission for standing in self.result.scores.standings]
+
+
+def text(words: object) -> str:
+    """Escaped; a long name may break after its underscores."""
+    return escape(str(words)).replace("_", "_<wbr>")
+
+
+def attribute(words: object) -> str:
+    """Escaped, for where no markup may stand at all: in attributes, titles, options and pictures."""
+    return escape(str(words), quote=True)
+
+
+def style_of(place: int) -> str:
+    """The classes of a submission's colour and dashes: colours first, dashes where they run out."""
+    dashes, color = divmod(place, len(PALETTE))
+    return f"c{color} d{dashes % len(LINE_STYLES)}"
+
+
+def swatch(place: int) -> str:
+    """A short piece of a submission's line."""
+    return (
+        f'<svg class="swatch" viewBox="0 0 26 10" aria-hidden="true">'
+        f'<line class="line {style_of(place)}" x1="0" y1="5" x2="26" y2="5"/></svg>'
+    )
+
+
+def name_cell(place: int, submission: str) -> str:
+    """A row's head that selects its submission wherever it is drawn."""
+    return (
+        f'<th scope="row" class="name"><button type="button" class="pick" data-s="{place}">{swatch(place)}'
+        f"<span>{text(submission)}</span></button></th>"
+    )
+
+
+def cell(words: object, style: str = "", under: str = "", tag: str = "td") -> str:
+    kind = f' class="{style}"' if style else ""
+    return f"<{tag}{kind}>{text(words)}{f'<small>{text(under)}</small>' if under else ''}</{tag}>"
+
+
+def table(
+    header: Sequence[str], rows: Iterable[str], under: Sequence[str] = (), style: str = "", caption: str = ""
+) -> str:
+    """header: the columns' names. rows: each a `tr` element. under: what stands below the columns' names."""
+    facts = under or [""] * len(header)
+    names = "".join(cell(name, under=fact, tag="th") for name, fact in zip(header, facts, strict=True))
+    body = "\n".join(rows)
+    title = f"<caption>{text(caption)}</caption>" if caption else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table class="{style}">{title}\n<thead><tr>{names}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def row(cells: Iterable[str], place: int | None = None) -> str:
+    """place: of the submission that the row is about."""
+    about = "" if place is None else f' data-row="{place}"'
+    return f"<tr{about}>{''.join(cells)}</tr>"
+
+
+def section(name: str, title: str, lead: str, body: str, sources: Sequence[CsvTable], note: str = "") -> str:
+    """A part of the page with a link to it, and by which functions and in which files its numbers are to be found.
+
+    lead, body, note: markup. sources: the tables that the section shows. note: what is to be said of others.
+    """
+    files = [
+        f'<a download="{attribute(source.name)}" href="{data_link(source.csv())}">{text(source.name)}</a> by '
+        f"<code>{text(source.made_by)}</code>"
+        for source in sources
+    ]
+    parts = "; ".join((*files, *((note,) if note else ())))
+    origin = f'<p class="source">Numbers: {parts}.</p>' if parts else ""
+    return (
+        f'<section id="{name}">\n<h2><a href="#{name}">{text(title)}</a></h2>\n<p class="lead">{lead}</p>\n'
+        f"{body}\n{origin}\n</section>"
+    )
+
+
+# The largest table is in the page once.
+EACH_TRIAL = '<a href="#curves">trials.csv</a> has each trial'
+
+
+def data_link(data: bytes) -> str:
+    return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def embedded(name: str, content: Any) -> str:
+    """JSON that a script on the page reads. Nothing in it can end its element or begin another."""
+    compact = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    safe = compact.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return f'<script type="application/json" id="{name}">{safe}</script>'
+
+
+def duration(seconds: float) -> str:
+    """Charged seconds as a table shows them; the unit stays with its number where a line breaks."""
+    digits = 0 if seconds >= 100 else 1 if seconds >= 10 else 2
+    return f"{seconds:,.{digits}f}\N{NO-BREAK SPACE}s"
+
+
+def finite(number: float, digits: int = 6) -> float | None:
+    """For JSON, which has no infinity and no NaN."""
+    return round(number, digits) if math.isfinite(number) else None

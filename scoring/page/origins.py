@@ -1,0 +1,96 @@
+"""Where the numbers come from: machines, software, seeds, and what is wrong with the logs."""
+
+import re
+from collections import Counter
+
+from algoperf.registry import load_spec
+from scoring.page.markup import EACH_TRIAL, Context, cell, row, table, text
+from scoring.page.markup import section as as_section
+
+_MOST_ROWS = 14  # of a table that is shown at once
+_NUMBER = re.compile(r"[0-9][0-9,.]*")
+
+
+def hardware_section(context: Context) -> str:
+    made = context.tables["hardware"]
+    if not made.rows:
+        body = '<p class="missing">The logs do not say what they ran on: no result.json, no meta_data_0.json.</p>'
+        return as_section("hardware", "Hardware", _HARDWARE, body, [], EACH_TRIAL)
+    rows = [row(cell(word, "number" if column > 1 else "") for column, word in enumerate(words)) for words in made.rows]
+    return as_section(
+        "hardware",
+        "Hardware and its evidence",
+        _HARDWARE,
+        _folded(table(made.header, rows), len(rows), "machines"),
+        [made],
+        EACH_TRIAL,
+    )
+
+
+_HARDWARE = (
+    "Times compare on like machines only. How each machine was doing is taken at the beginning and at the end of a "
+    "trial's last session; of the trials of a row, the worst is shown."
+)
+
+
+def software_section(context: Context) -> str:
+    """Protocol, versions, commits and seeds."""
+    result, protocol = context.result, context.result.scores.protocol
+    specs = [load_spec(name, protocol.scale) for name in protocol.workloads]
+    facts = {
+        "protocol": f"{protocol.name}: {len(specs)} workloads, {len(protocol.held_out)} held out",
+        "ruleset": result.ruleset,
+        "studies": str(protocol.studies),
+        "trials of a study": str(protocol.num_trials(result.ruleset)),
+        "reading": result.scores.reading,
+        "logs": result.source,
+    }
+    made = context.tables["software"]
+    seeds = Counter(trial.record.seed for trial in result.logs.trials if trial.record.seed is not None)
+    if seeds:
+        repeated = sum(count - 1 for count in seeds.values())
+        facts["seeds"] = f"{len(seeds):,} different ones in {sum(seeds.values()):,} trials" + (
+            f", {repeated:,} trials repeat one" if repeated else ""
+        )
+    settings = [row([cell(name, tag="th"), cell(value)]) for name, value in facts.items()]
+    rows = [row([cell(what), cell(version), cell(f"{count:,}", "number")]) for what, version, count in made.rows]
+    versions = (
+        _folded(table(made.header, rows), len(rows), "versions")
+        if rows
+        else '<p class="missing">The logs name no versions and no commits.</p>'
+    )
+    return as_section(
+        "software",
+        "Protocol, versions and seeds",
+        "What was asked, and what the trials ran with. Each trial's seed, commit and hyperparameters stand in "
+        "<code>trials.csv</code>.",
+        table(("", ""), settings, style="facts") + versions,
+        [made],
+        EACH_TRIAL,
+    )
+
+
+def quality_section(context: Context) -> str:
+    made = context.tables["data_quality"]
+    kinds = Counter((_NUMBER.sub("…", finding.what), finding.done) for finding in context.result.logs.findings)
+    summary = [
+        row([cell(f"{count:,}", "number"), cell(what), cell(done)]) for (what, done), count in kinds.most_common(8)
+    ]
+    rows = [row(map(cell, words)) for words in made.rows]
+    if not rows:
+        body = '<p class="missing">Nothing is wrong with these logs, and nothing is missing.</p>'
+    else:
+        short = table(("", "the most frequent", "done"), summary) if len(rows) > _MOST_ROWS else ""
+        body = short + _folded(table(made.header, rows), len(rows), "findings")
+    return as_section(
+        "quality",
+        "Data quality",
+        "Everything that was odd, damaged or missing in the logs, and what was made of it.",
+        body,
+        [made],
+    )
+
+
+def _folded(body: str, count: int, what: str) -> str:
+    """As it is where it is short, to be opened where it is long."""
+    return body if count <= _MOST_ROWS else f"<details><summary>All {count:,} {text(what)}</summary>{body}</details>"
