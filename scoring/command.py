@@ -58,7 +58,7 @@ def score_logs(
     caveats = (
         *((f"partial: {partial}",) if partial else ()),
         *((f"mixed hardware: {len(kinds)} kinds",) if len(kinds) > 1 else ()),
-        *(() if rivals is None else _other_hardware(kinds, rivals)),
+        *(() if rivals is None else _other_hardware(own.trials, kinds, rivals)),
     )
     marks = [Finding(".", caveat, "scored all the same, as asked for") for caveat in caveats]
     source = " and ".join(printable(str(name)) for name in (logs, with_published) if name is not None)
@@ -88,11 +88,14 @@ def _leaderboard(name: str) -> Leaderboard:
     return find_published(name.removeprefix(PUBLISHED_PREFIX))
 
 
-def _other_hardware(kinds: Iterable[str], rivals: Leaderboard) -> tuple[str, ...]:
-    """Why times do not compare with those of a published leaderboard; empty where both ran on the same hardware."""
-    if kinds and all(map(rivals.ran_on, kinds)):
+def _other_hardware(trials: Iterable[Trial], kinds: Iterable[str], rivals: Leaderboard) -> tuple[str, ...]:
+    """Why times do not compare with those of a published leaderboard; empty where all ran on the same hardware."""
+    others = [kind for kind in kinds if not rivals.ran_on(kind)]
+    if any(trial.readable and trial.hardware is None for trial in trials):
+        others.append("what is not recorded")
+    if not others:
         return ()
-    own = " and ".join(kinds) or "what is not recorded"
+    own = " and ".join(others)
     return (f"hardware differs: the published ran on {rivals.hardware}, these on {own}; steps compare, times do not",)
 
 

@@ -5,6 +5,7 @@ bytes.
 """
 
 import io
+import textwrap
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ _INK, _GREY, _PALE, _RED = "#222222", "#666666", "#e3e3e3", "#B23C00"
 _LONGEST_NAME = 26
 _LABEL_HEIGHT = 0.215  # inches
 _CAVEAT_HEIGHT = 0.24  # inches
+_CAVEAT_WIDTH = 100  # letters
 _MARGIN = 0.04  # below 0 and above all workloads
 
 
@@ -36,7 +38,8 @@ def profile_figure(scores: Scores, title: str, caveat: str = "") -> Figure:
     """
     count = len(scores.standings)
     height = max(3.4, _LABEL_HEIGHT * (count + 1))
-    whole = height + 1.3 + (_CAVEAT_HEIGHT if caveat else 0)
+    caveats = textwrap.wrap(caveat, _CAVEAT_WIDTH)
+    whole = height + 1.3 + _CAVEAT_HEIGHT * len(caveats)
     figure = Figure(figsize=(9.2, whole), facecolor="white")
     axes = figure.add_axes((0.07, 0.62 / whole, 0.565, height / whole))
     ratios = scores.ratios()
@@ -70,8 +73,8 @@ def profile_figure(scores: Scores, title: str, caveat: str = "") -> Figure:
     axes.text(0, 1 + 0.12 / height, f"workloads at their target, of {len(scores.protocol.workloads)}", **style)
     style = dict(weight="bold", parse_math=False)
     figure.text(0.021, 1 - 0.32 / whole, title, fontsize=13, color=_INK, **style)
-    if caveat:
-        figure.text(0.021, 1 - (0.32 + _CAVEAT_HEIGHT) / whole, caveat, fontsize=9.5, color=_RED, **style)
+    for line, words in enumerate(caveats, 1):
+        figure.text(0.021, 1 - (0.32 + line * _CAVEAT_HEIGHT) / whole, words, fontsize=9.5, color=_RED, **style)
     return figure
 
 

@@ -53,6 +53,9 @@ def test_the_hardware_of_the_published_is_no_caveat(tmp_path: Path):
     results = results_folder(tmp_path / "results", V100)
     result = score_logs(results, None, None, "as-documented", tmp_path / "out", with_published=PUBLISHED)
     assert result.caveats == ()
+    (results / "v0.5/external/mine_jax" / STUDY / "trial_3" / "result.json").unlink()
+    result = score_logs(results, None, None, "as-documented", tmp_path / "out", with_published=PUBLISHED)
+    assert "these on what is not recorded" in result.caveat
 
 
 @pytest.mark.parametrize(

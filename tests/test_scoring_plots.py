@@ -89,3 +89,17 @@ def test_nobody_at_any_target_is_a_picture_too():
     scores = score_trials(trials, V06, "as-documented")
     assert math.isinf(scores.ratios().min())
     ElementTree.fromstring(as_svg(profile_figure(scores, "none")))
+
+
+def test_a_long_caveat_is_broken_into_lines_that_stay_inside():
+    caveat = "partial: 37 of 40 trials; " + "; ".join(["hardware differs: these on another kind of machine"] * 3)
+    figure = profile_figure(scores_of(["a", "b"]), "AlgoPerf v0.6", caveat)
+    figure.canvas.draw()
+    title, *lines = figure.texts
+    assert " ".join(line.get_text() for line in lines) == caveat
+    assert len(lines) > 1
+    for above, line in pairwise((title, *lines)):
+        box = line.get_window_extent()
+        assert box.y1 <= above.get_window_extent().y0
+        assert box.x1 <= figure.bbox.width
+        assert box.y0 >= figure.axes[0].get_window_extent().y1
