@@ -3,9 +3,9 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 MAX_POINTS = 60  # evaluations of one trial on a page
+_LARGEST = 2**53  # the integers of JavaScript end here; a metric that is as large is off every picture
 _FINENESS = 20_000  # parts of the budget, and of the target, that a page's numbers are rounded to
 
 
@@ -50,7 +50,7 @@ def _round(unit: float) -> float:
 
 
 def encoded(curve: Curve, scale: Scale) -> Mapping[str, list[int | None]]:
-    """`t`, `n` and `v`: differences to the number before, in units of the scale (steps: 1); None for no number.
+    """`t`, `n` and `v`: differences to the number before, in units of the scale (steps: 1); None: none, or too large.
 
     A page adds them up again, from zero, passing over what is None.
     """
@@ -62,11 +62,12 @@ def encoded(curve: Curve, scale: Scale) -> Mapping[str, list[int | None]]:
 
 
 def _differences(numbers: Sequence[float], unit: float) -> list[int | None]:
-    differences: list[Any] = []
+    differences: list[int | None] = []
     last = 0
     for number in numbers:
-        if math.isfinite(number):
-            whole = round(number / unit)
+        units = number / unit
+        if abs(units) < _LARGEST:  # not so for NaN
+            whole = round(units)
             differences.append(whole - last)
             last = whole
         else:

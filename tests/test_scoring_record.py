@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scoring.record import Record, read_record
@@ -102,10 +102,10 @@ JSON = st.recursive(
 KEYS = st.sampled_from(
     ["hardware", "hardware_evidence", "begin", "end", "gpus", "violation_seconds", "power", "load", "versions", "seed"]
 )
-ODD = st.recursive(JSON, lambda inner: st.dictionaries(KEYS, inner | st.lists(inner, max_size=2)), max_leaves=12)
+ODD = st.recursive(JSON, lambda inner: st.dictionaries(KEYS, inner | st.lists(inner, max_size=2)), max_leaves=8)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(result=st.dictionaries(KEYS, ODD), metadata=st.dictionaries(KEYS | st.sampled_from(list(METADATA)), ODD))
 def test_odd_content_never_stops_the_reader(tmp_path_factory: pytest.TempPathFactory, result: dict, metadata: dict):
     record, _ = read(tmp_path_factory.mktemp("odd"), result=result, meta_data_0=metadata)

@@ -362,7 +362,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return logs
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_damage_anywhere_gives_a_report_that_says_so(whole: Path, tmp_path_factory: pytest.TempPathFactory, data):
     """Files that are cut, overwritten, emptied, made folders or gone: up to five at a time."""

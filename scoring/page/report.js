@@ -174,7 +174,10 @@ function curvesView(data) {
   // A button for each trial, a row for each submission, in groups by study.
   function list() {
     const rows = data.submissions.map((submission, place) => {
-      const studies = Map.groupBy(workload.trials.filter((trial) => trial.s === place), (trial) => trial.u);
+      const studies = new Map();
+      for (const trial of workload.trials.filter((trial) => trial.s === place)) {
+        studies.set(trial.u, [...(studies.get(trial.u) ?? []), trial]);
+      }
       const cells = [...studies].map(([study, trials]) => element("td", { title: study }, ...trials.map(button)));
       const name = element("th", { scope: "row", class: "name" }, submission);
       return element("tr", { class: styleOf(place), "data-row": place }, name, ...cells);
