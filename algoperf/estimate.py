@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import heapq
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from algoperf import costs
@@ -51,23 +52,33 @@ class Kind:
     def of(cls, trial: Trial) -> "Kind":
         return cls(trial.protocol, trial.ruleset, trial.workload)
 
-    @property
-    def spec(self) -> WorkloadSpec:
-        return load_spec(self.workload, load_protocol(self.protocol).scale)
 
-    @property
-    def budget(self) -> float:
-        return load_protocol(self.protocol).max_runtime(self.spec, self.ruleset)
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """budget: charged seconds that a trial may use. evaluation: free seconds of one evaluation and of saving after it.
 
-    @property
-    def took(self) -> tuple[Took, ...]:
-        """The published or measured trials that it is compared with."""
-        return costs.took(self.workload, self.ruleset, self.spec.scale)
+    checkpoint: bytes. took: the published or measured trials that those of the kind are compared with.
+    """
+
+    spec: WorkloadSpec
+    budget: float
+    evaluation: float
+    checkpoint: int
+    took: tuple[Took, ...]
 
 
-def checkpoint_bytes(kind: Kind) -> int:
-    """Of one checkpoint, where the optimizer keeps two numbers for each parameter."""
-    return 4 * _NUMBERS_A_PARAMETER * costs.parameters(kind.workload, kind.spec.scale)
+@functools.cache
+def facts(kind: Kind) -> Facts:
+    protocol = load_protocol(kind.protocol)
+    spec = load_spec(kind.workload, protocol.scale)
+    checkpoint = 4 * _NUMBERS_A_PARAMETER * costs.parameters(kind.workload, protocol.scale)
+    return Facts(
+        spec=spec,
+        budget=protocol.max_runtime(spec, kind.ruleset),
+        evaluation=spec.needs.evaluation_time + checkpoint / SAVED_A_SECOND,
+        checkpoint=checkpoint,
+        took=costs.took(kind.workload, kind.ruleset, protocol.scale),
+    )
 
 
 @functools.cache
@@ -85,27 +96,27 @@ def expected(kind: Kind) -> Cost:
 def forecast(kind: Kind, finished: Sequence[Took]) -> Cost:
     """`expected`, corrected by finished trials of the kind: what was expected counts as one more of them."""
     weighted = [(weight, _cost(kind, took)) for weight, took in _weighted(kind, finished)]
-    return Cost(*(_mean((weight, getattr(cost, field.name)) for weight, cost in weighted) for field in _FIELDS))
-
-
-_FIELDS = dataclasses.fields(Cost)
+    parts = (field.name for field in dataclasses.fields(Cost))
+    return Cost(*(_mean((weight, getattr(cost, part)) for weight, cost in weighted) for part in parts))
 
 
 def charged_at_the_end(kind: Kind, finished: Sequence[Took], after: float) -> float:
     """The charged seconds that a trial is expected to end with that has not ended after `after` of them."""
-    ends = [(weight, min(took.charged, kind.budget)) for weight, took in _weighted(kind, finished)]
+    budget = facts(kind).budget
+    ends = [(weight, min(took.charged, budget)) for weight, took in _weighted(kind, finished)]
     later = [(weight, end) for weight, end in ends if end > after]
-    return _mean(later) if later else max(after, kind.budget)
+    return _mean(later) if later else max(after, budget)
 
 
 def share_reached(kind: Kind) -> float | None:
     """The share of the published or measured trials that reached their target in the budget; None without any."""
-    took = kind.took
-    return sum(entry.reached and entry.charged <= kind.budget for entry in took) / len(took) if took else None
+    known = facts(kind)
+    hits = [took.reached and took.charged <= known.budget for took in known.took]
+    return sum(hits) / len(hits) if hits else None
 
 
 def _weighted(kind: Kind, finished: Sequence[Took]) -> list[tuple[float, Took]]:
-    elsewhere = kind.took or (Took(False, math.inf),)
+    elsewhere = facts(kind).took or (Took(False, math.inf),)
     return [*((1 / len(elsewhere), took) for took in elsewhere), *((1.0, took) for took in finished)]
 
 
@@ -116,19 +127,25 @@ def _mean(weighted: Iterable[tuple[float, float]]) -> float:
 
 def _cost(kind: Kind, took: Took) -> Cost:
     """What a trial costs under the budget of the kind; what is not known of it follows from the workload."""
-    spec = kind.spec
-    charged = min(took.charged, kind.budget)
-    one = spec.needs.evaluation_time + checkpoint_bytes(kind) / SAVED_A_SECOND
-    free = (1 + charged // spec.eval_period) * one if took.free is None else took.free
-    return Cost(charged, free, SET_UP[spec.scale] if took.set_up is None else took.set_up)
+    known = facts(kind)
+    charged = min(took.charged, known.budget)
+    free = (1 + charged // known.spec.eval_period) * known.evaluation if took.free is None else took.free
+    return Cost(charged, free, SET_UP[known.spec.scale] if took.set_up is None else took.set_up)
+
+
+def _took(kind: Kind, took: Took) -> float:
+    """Seconds for which a finished trial held its nodes."""
+    known = _cost(kind, took)
+    return took.charged + known.free + known.set_up
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """The trials of one workload under one ruleset. All times in seconds for which nodes are held, of all its trials.
 
-    reached: share of trials expected to reach the target before their budget is spent. done: how many have ended;
-    took: what these really took; expected_of_done: what was expected of them. left: the forecast of the others.
+    reached: share of trials expected to reach the target before their budget is spent; None where nothing is known.
+    charged: what of the expected time is charged; the rest is free. done: how many have ended; took: what these really
+    took; expected_of_done: what was expected of them. left: the forecast of the others.
     """
 
     kind: Kind
@@ -136,38 +153,37 @@ class Estimate:
     reached: float | None
     at_most: float
     expected: float
+    charged: float
     done: int
     took: float
     expected_of_done: float
     left: float
 
 
-def estimates(trials: Iterable[Trial], finished: Mapping[Trial, Took]) -> list[Estimate]:
-    """One for each workload and ruleset, in the order of the trials."""
-    groups: dict[Kind, list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault(Kind.of(trial), []).append(trial)
-    return [_estimate(kind, group, finished) for kind, group in groups.items()]
+def estimates(trials: Iterable[Trial], finished: Mapping[Kind, Sequence[Took]]) -> list[Estimate]:
+    """One for each workload and ruleset, in the order of the trials. finished: those of the trials that are done."""
+    numbers = Counter(map(Kind.of, trials))
+    return [_estimate(kind, number, finished.get(kind, ())) for kind, number in numbers.items()]
 
 
-def _estimate(kind: Kind, trials: Sequence[Trial], finished: Mapping[Trial, Took]) -> Estimate:
-    done = [finished[trial] for trial in trials if trial in finished]
+def _estimate(kind: Kind, trials: int, done: Sequence[Took]) -> Estimate:
     return Estimate(
         kind=kind,
-        trials=len(trials),
+        trials=trials,
         reached=share_reached(kind),
-        at_most=len(trials) * at_most(kind).held,
-        expected=len(trials) * expected(kind).held,
+        at_most=trials * at_most(kind).held,
+        expected=trials * expected(kind).held,
+        charged=trials * expected(kind).charged,
         done=len(done),
-        took=sum(_cost(kind, took).held for took in done),
+        took=sum(_took(kind, took) for took in done),
         expected_of_done=len(done) * expected(kind).held,
-        left=(len(trials) - len(done)) * forecast(kind, done).held,
+        left=(trials - len(done)) * forecast(kind, done).held,
     )
 
 
-def wall_clock(trials: Iterable[Trial], at_once: int, held: Callable[[Kind], float]) -> float:
-    """Seconds until all trials have ended, `at_once` of them at any time, each kind for `held` seconds, longest first."""
+def wall_clock(trials: Iterable[Trial], at_once: int, cost: Callable[[Kind], Cost]) -> float:
+    """Seconds until all trials have ended, `at_once` at any time, the longest first. cost: of one trial of a kind."""
     busy = [0.0] * at_once
-    for duration in sorted((held(Kind.of(trial)) for trial in trials), reverse=True):
+    for duration in sorted((cost(Kind.of(trial)).held for trial in trials), reverse=True):
         heapq.heapreplace(busy, busy[0] + duration)
     return max(busy)

@@ -9,7 +9,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -239,11 +239,10 @@ def _signature(path: Path) -> _Signature | None:
 def _files(folder: Path) -> dict[str, _Signature]:
     """By name. Snakemake makes the folder before the trial begins, and leaves it empty."""
     found = {}
-    with contextlib.suppress(OSError):  # not there, or changed in this moment
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                facts = entry.stat()
-                found[entry.name] = facts.st_mtime_ns, facts.st_size, facts.st_ino
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # not there, or changed in this moment
+        for entry in entries:
+            facts = entry.stat()
+            found[entry.name] = facts.st_mtime_ns, facts.st_size, facts.st_ino
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status
+from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status, status_view
 from algoperf.protocol import Ruleset, load_protocol
 from algoperf.registry import load_spec
 from algoperf.search import Point
@@ -159,7 +159,7 @@ class Experiment:
 
     def print_failures(self) -> None:
         """Which trials have failed, why, and what to do."""
-        status.print_failures(status.statuses(self.trials, self.config.results_dir))
+        status_view.print_failures(status.statuses(self.trials, self.config.results_dir))
 
 
 def say(sentence: str) -> None:
