@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from algoperf.estimate import Estimate
+from algoperf.estimate import SAVED_A_SECOND, SET_UP, Estimate
 from algoperf.outlook import Outlook
 from algoperf.progress import duration
 from algoperf.protocol import load_protocol
@@ -23,7 +23,7 @@ def print_outlook(outlook: Outlook, where: str, console: Console) -> None:
     console.print(
         Text.assemble(
             (where, "bold"),
-            f": {outlook.config.protocol}, {trials:,} trials, {outlook.nodes} x {outlook.config.accelerator}",
+            f": {outlook.config.protocol}, {trials:,} trials, accelerator {outlook.config.accelerator}",
         )
     )
     console.print()
@@ -126,9 +126,14 @@ def _wall_clock(outlook: Outlook) -> str:
     is_begun, is_done = any(row.done for row in outlook.estimates), clock.left == 0
     left = " All are done." if is_done else f" {duration(clock.left)} of it left." if is_begun else ""
     return (
-        f"Wall clock with {at_once:,} trial{'s' if at_once > 1 else ''} at once: {duration(clock.expected)} expected, "
+        f"Wall clock on {_count(outlook.nodes, 'node')}, {_count(at_once, 'trial')} at once: "
+        f"{duration(clock.expected)} expected, "
         f"{duration(clock.at_most)} at most.{left}"
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _notes(outlook: Outlook) -> Iterator[tuple[str, str]]:
@@ -137,16 +142,21 @@ def _notes(outlook: Outlook) -> Iterator[tuple[str, str]]:
         yield "node", "the machine that a trial runs on; cluster.yaml does not say how many accelerators it has"
     else:
         yield "accelerators", f"{outlook.accelerators} of each trial, for as long as it runs"
-    is_mini = load_protocol(outlook.config.protocol).scale == "mini"
-    elsewhere = "trials on two CPU cores took" if is_mini else "published trials of v0.5 took on 8 V100"
+    scale = load_protocol(outlook.config.protocol).scale
+    elsewhere = "trials on two CPU cores took" if scale == "mini" else "published trials of v0.5 took on 8 V100"
     yield "at most", "no trial reaches its target"
     yield "expected", f"what {elsewhere}; reach: how many of those reached the target in time"
-    yield "free", "the share of the expected time that submissions do not pay for: evaluating, saving, set-up"
+    assumed = f"; set-up is taken to be {duration(SET_UP[scale])}, saving {SAVED_A_SECOND / 1e9:g} GB a second"
+    yield (
+        "free",
+        "the share of the expected time that submissions do not pay for: evaluating, saving, set-up"
+        f"{assumed if scale == 'full' else ''}",
+    )
     if unknown := [row.kind.workload for row in outlook.estimates if row.reached is None]:
         yield "?", f"nothing is published of {', '.join(dict.fromkeys(unknown))}; expected is as at most"
     if any(row.done for row in outlook.estimates):
         yield "took", "what finished trials really took, and its ratio to what was expected of them"
-        yield "left", "what the others will take, by both"
+        yield "left", "what the others are expected to take, now that these have finished"
     yield "checkpoints", "the most that one trial's take while it runs, with two optimizer states; in all: at once"
     if not all(store.is_prepared for store in outlook.stores):
         yield "*", "not prepared yet; `algoperf data prepare` does it"

@@ -95,36 +95,35 @@ class Reader:
 
     def __init__(self, trials: Iterable[Trial], results: Path):
         self._results = results
-        self._places = [(trial, results / trial.folder) for trial in trials]
+        folders = ((trial, results / trial.folder) for trial in trials)
+        self._places = [(trial, folder, folder / log.RESULT) for trial, folder in folders]
         self._done: dict[Path, tuple[_Signature, TrialStatus]] = {}
         self._contents: dict[Path, tuple[_Signature, Any]] = {}
         self._queue: tuple[float, _Queue] | None = None
 
     def read(self) -> list[TrialStatus]:
         """In the order of the trials."""
-        return [self._status(trial, folder) for trial, folder in self._places]
+        return [self._status(*place) for place in self._places]
 
-    def _status(self, trial: Trial, folder: Path) -> TrialStatus:
-        result_path = folder / log.RESULT
-        signature = _signature(result_path)
+    def _status(self, trial: Trial, folder: Path, result: Path) -> TrialStatus:
+        signature = _signature(result)
         if signature is None:
             return self._unfinished(trial, folder)
         known = self._done.get(folder)
         if known is None or known[0] != signature:
-            known = self._done[folder] = signature, self._finished(trial, folder)
+            known = self._done[folder] = signature, self._finished(trial, folder, result)
         return known[1]
 
-    def _finished(self, trial: Trial, folder: Path) -> TrialStatus:
+    def _finished(self, trial: Trial, folder: Path, path: Path) -> TrialStatus:
         target, budget = _facts(trial.protocol, trial.ruleset, trial.workload)
         curve = read_curve(folder / log.EVALUATIONS, target)
-        path = folder / log.RESULT
         try:
             result = json.loads(path.read_bytes())
             outcome, step, charged = str(result["status"]), int(result["global_step"]), float(result["charged_time"])
             if not math.isfinite(charged):
                 raise ValueError
             progress, curve = "done", dataclasses.replace(curve, global_step=step, charged=charged)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             progress, outcome = "failed", f"a damaged result; remove it and the trial goes on ({path})"
         return _described(trial, folder, progress, outcome, curve, target, budget, set_up=_set_up(folder))
 
@@ -203,7 +202,7 @@ def _described(
         target=target,
         set_up=set_up,
         since=since,
-        **dataclasses.asdict(curve),
+        **vars(curve),
     )
 
 
@@ -257,7 +256,7 @@ def _set_up(folder: Path) -> float | None:
     try:
         sessions = [json.loads(path.read_bytes()) for path in folder.glob("meta_data_*.json")]
         total = sum(float(session["seconds_to_first_step"]) for session in sessions)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
     return total if sessions and math.isfinite(total) else None
 

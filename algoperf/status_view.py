@@ -17,7 +17,6 @@ _FEW = 30  # trials that are all listed without being asked for
 _WIDE = 110  # characters, from which it is said who runs a trial and which job it waits for
 _BAR = 8
 _STATE = "state, ends in"
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 _ORDER: tuple[Progress, ...] = ("running", "failed", "stopped", "done", "waiting")
 _STYLES: dict[Progress, str] = {"running": "bold", "failed": "red", "stopped": "red", "waiting": "dim"}
 _NOTABLE: tuple[Progress, ...] = ("running", "failed", "stopped")
@@ -43,12 +42,12 @@ def print_status(found: Sequence[TrialStatus], forecast: Forecast, console: Cons
 def live_view(found: Sequence[TrialStatus], forecast: Forecast, console: Console) -> RenderableType:
     """As much of it as the terminal is high: the workloads, then the trials, those that run first."""
     parts: list[RenderableType] = [_in_all(found, forecast), Text()]
-    height = console.height - len(parts)
+    height = console.height - 3
     kinds = {Kind.of(entry.trial) for entry in found}
-    if len(kinds) + 3 <= height:
+    if (lines := len(kinds) + 3) < height:
         parts += [_workloads(found, forecast), Text()]
-        height -= len(kinds) + 2
-    listed = _most_notable(found, height - 2)
+        height -= lines
+    listed = _most_notable(found, height - 2)  # below their headings, above the number of the others
     parts.append(_trials(listed, forecast, console.width))
     if hidden := len(found) - len(listed):
         parts.append(Text(f"and {hidden:,} more", "dim"))
@@ -62,7 +61,7 @@ def _most_notable(found: Sequence[TrialStatus], height: int) -> list[TrialStatus
     groups: set[Kind] = set()
     for index in ranked:
         groups.add(Kind.of(found[index].trial))
-        if len(chosen) + 1 + len(groups) > height:
+        if len(chosen) + 1 + len(groups) > height:  # each group has a heading of its own
             break
         chosen.append(index)
     return [found[index] for index in sorted(chosen)]
@@ -74,18 +73,20 @@ def _latest(entry: TrialStatus) -> float:
 
 
 def _in_all(found: Sequence[TrialStatus], forecast: Forecast) -> Text:
-    """`15 of 27 done, 1 running, 11 waiting; ends in 12 min 5 s, 1 at once`."""
+    """Two lines: `15 of 27 done, 1 running, 11 waiting`, and when all will have ended."""
     counts = Counter(entry.progress for entry in found)
-    shown = [
-        f"{counts['done']:,} of {len(found):,} done",
-        *(f"{counts[p]:,} {p}" for p in _ORDER if p != "done" and counts[p]),
-    ]
-    text = Text(", ".join(shown), "bold")
+    others = (f"{counts[name]:,} {name}" for name in _ORDER if name != "done" and counts[name])
+    text = Text(", ".join((f"{counts['done']:,} of {len(found):,} done", *others)), "bold")
     if forecast.ends and forecast.is_running:
-        text.append(f"; ends in {duration(forecast.end)}, {forecast.at_once:,} at once", "not bold")
+        text.append(f"\nends in {_time(forecast.end)}, with {forecast.at_once:,} at once", "not bold")
     elif forecast.ends:
-        text.append(f"; nothing runs; what waits takes {duration(forecast.end)}, one after the other", "not bold")
+        text.append(f"\nnothing runs; what waits takes {_time(forecast.end)}, one after the other", "not bold")
     return text
+
+
+def _time(seconds: float) -> str:
+    """Of a forecast, which knows no tenths of a second and may be late."""
+    return "moments" if seconds < 1 else f"{seconds:.0f} s" if seconds < 60 else duration(seconds)
 
 
 def _workloads(found: Iterable[TrialStatus], forecast: Forecast) -> Table:
@@ -97,7 +98,7 @@ def _workloads(found: Iterable[TrialStatus], forecast: Forecast) -> Table:
     table.add_column("workload", overflow="fold")
     table.add_column("done", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True, width=_BAR)
-    for heading in ("reached", "running", "failed", "waiting", "ends in"):
+    for heading in ("reached", "running", "failed,\nstopped", "waiting", "ends in"):
         table.add_column(heading, justify="right", no_wrap=True)
     for kind, entries in groups.items():
         counts = Counter(entry.progress for entry in entries)
@@ -108,7 +109,7 @@ def _workloads(found: Iterable[TrialStatus], forecast: Forecast) -> Table:
             f"{counts['done']:,}/{len(entries):,}",
             _bar(counts["done"] / len(entries)),
             *_numbers(reached, counts["running"], counts["failed"] + counts["stopped"], counts["waiting"]),
-            duration(max(ends)) if ends and forecast.is_running else "",
+            _time(max(ends)) if ends and forecast.is_running else "",
         )
     return table
 
@@ -186,7 +187,7 @@ def _state(entry: TrialStatus, forecast: Forecast) -> str:
         return entry.outcome
     if not forecast.is_running or entry.trial not in forecast.ends:
         return entry.progress
-    return f"{entry.progress}, {duration(forecast.ends[entry.trial])}"
+    return f"{entry.progress}, {_time(forecast.ends[entry.trial])}"
 
 
 def _style(entry: TrialStatus) -> str:
@@ -198,9 +199,9 @@ def _is_reached(entry: TrialStatus) -> bool:
 
 
 def _bar(share: float) -> str:
-    """A bar of at most _BAR characters, to an eighth of one; full only where nothing is missing."""
-    eighths = int(share * 8 * _BAR)
-    return (_EIGHTHS[-1] * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
+    """A bar of _BAR characters, full only where nothing is missing."""
+    filled = int(share * _BAR)
+    return "█" * filled + "░" * (_BAR - filled)
 
 
 def _failed(entries: Iterable[TrialStatus]) -> Iterator[Text]:
