@@ -12,8 +12,8 @@ from pathlib import Path
 
 from algoperf.protocol import Ruleset
 from algoperf.registry import base_of
-from algoperf.spec import Scale
-from algoperf.store import MANIFEST, read_manifest
+from algoperf.spec import Scale, UsageError
+from algoperf.store import read_manifest
 from workloads.datasets.prepare import store_path
 
 FOLDER = Path(__file__).parent
@@ -96,9 +96,10 @@ def _parameters() -> dict[tuple[str, str], int]:
 def store_bytes(dataset: str, data_dir: Path) -> tuple[int, bool]:
     """The size of a prepared dataset, and whether it is prepared already: else it is the size to expect."""
     store = store_path(data_dir, dataset)
-    if (store / MANIFEST).is_file():
+    try:
         return sum(file["bytes"] for part in read_manifest(store).parts for file in part.files.values()), True
-    return _stores()[dataset], False
+    except (OSError, ValueError, KeyError, TypeError, UsageError):  # whoever opens it says what is wrong with it
+        return _stores()[dataset], False
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from algoperf import config, costs, plan, status
 from algoperf.files import write_atomically
 from algoperf.registry import load_spec
+from algoperf.spec import Target
 
 
 def baseline_rows(evaluations: pd.DataFrame) -> list[dict[str, Any]]:
@@ -23,13 +25,7 @@ def baseline_rows(evaluations: pd.DataFrame) -> list[dict[str, Any]]:
     for (ruleset, study, workload, trial), curve in evaluations.groupby(["ruleset", "study", "workload", "trial"]):
         target = load_spec(workload).target
         times = curve["accumulated_submission_time"].to_numpy()
-        first_hits = [
-            next((time for time, value in zip(times, curve[f"{split}_metric"], strict=True) if reached(value)), None)
-            for split, reached in (
-                ("validation", lambda value, target=target: target.reached(value, "validation")),
-                ("test", lambda value, target=target: target.reached(value, "test")),
-            )
-        ]
+        hit, test_hit = (_first_hit(target, split, times, curve[f"{split}_metric"]) for split in ("validation", "test"))
         rows.append(
             {
                 "ruleset": ruleset.removesuffix("_tuning"),
@@ -39,12 +35,17 @@ def baseline_rows(evaluations: pd.DataFrame) -> list[dict[str, Any]]:
                 "global_step": int(curve["global_step"].iloc[-1]),
                 "charged": times[-1],
                 "evaluations": len(curve),
+                "first_evaluation_time": curve["accumulated_eval_time"].iloc[0],
                 "evaluation_time": curve["accumulated_eval_time"].iloc[-1],
-                "hit_time": first_hits[0],
-                "both_time": None if None in first_hits else max(first_hits),
+                "hit_time": hit,
+                "both_time": None if hit is None or test_hit is None else max(hit, test_hit),
             }
         )
     return rows
+
+
+def _first_hit(target: Target, split: str, times: Iterable[float], values: Iterable[float]) -> float | None:
+    return next((time for time, value in zip(times, values, strict=True) if target.reached(value, split)), None)
 
 
 def mini_rows(experiment: config.Config) -> list[dict[str, Any]]:
