@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -16,6 +17,8 @@ from algoperf.status import Progress, TrialStatus, failures
 _FEW = 30  # trials that are all listed without being asked for
 _WIDE = 110  # characters, from which it is said who runs a trial and which job it waits for
 _BAR = 8
+_BESIDE_WORKLOADS = 57  # characters of the table of workloads without their names
+_NARROWEST = 12  # characters for submissions
 _STATE = "state, ends in"
 _ORDER: tuple[Progress, ...] = ("running", "failed", "stopped", "done", "waiting")
 _STYLES: dict[Progress, str] = {"running": "bold", "failed": "red", "stopped": "red", "waiting": "dim"}
@@ -27,10 +30,10 @@ def print_status(found: Sequence[TrialStatus], forecast: Forecast, console: Cons
     are_many = len(found) > _FEW
     listed = found if every_trial or not are_many else [entry for entry in found if entry.progress in _NOTABLE]
     if are_many:
-        console.print(_workloads(found, forecast))
+        console.print(_workloads(found, forecast, console.width))
         console.print()
     if listed:
-        console.print(_trials(listed, forecast, console.width))
+        console.print(_trials(listed, forecast, console.width, overflow="fold"))
         console.print()
     for line in _failed(listed):
         console.print(line, soft_wrap=True)
@@ -45,10 +48,10 @@ def live_view(found: Sequence[TrialStatus], forecast: Forecast, console: Console
     height = console.height - 3
     kinds = {Kind.of(entry.trial) for entry in found}
     if (lines := len(kinds) + 3) < height:
-        parts += [_workloads(found, forecast), Text()]
+        parts += [_workloads(found, forecast, console.width), Text()]
         height -= lines
     listed = _most_notable(found, height - 2)  # below their headings, above the number of the others
-    parts.append(_trials(listed, forecast, console.width))
+    parts.append(_trials(listed, forecast, console.width, overflow="ellipsis"))
     if hidden := len(found) - len(listed):
         parts.append(Text(f"and {hidden:,} more", "dim"))
     return Group(*parts)
@@ -85,29 +88,32 @@ def _in_all(found: Sequence[TrialStatus], forecast: Forecast) -> Text:
 
 
 def _time(seconds: float) -> str:
-    """Of a forecast, which knows no tenths of a second and may be late."""
-    return "moments" if seconds < 1 else f"{seconds:.0f} s" if seconds < 60 else duration(seconds)
+    """Of a forecast, which knows no better than `40 s`, `12 min`, `17 h`, `34 days`, and may be late."""
+    for unit, size, until in (("s", 1, 90), ("min", 60, 90 * 60), ("h", 3_600, 72 * 3_600)):
+        if seconds < until:
+            return f"{seconds / size:.0f} {unit}" if seconds >= 1 else "moments"
+    return f"{seconds / 86_400:,.0f} days"
 
 
-def _workloads(found: Iterable[TrialStatus], forecast: Forecast) -> Table:
+def _workloads(found: Iterable[TrialStatus], forecast: Forecast, width: int) -> Table:
     """How many trials of each workload are where, and when the last one ends."""
     groups: dict[Kind, list[TrialStatus]] = {}
     for entry in found:
         groups.setdefault(Kind.of(entry.trial), []).append(entry)
-    table = _table()
-    table.add_column("workload", overflow="fold")
-    table.add_column("done", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True, width=_BAR)
-    for heading in ("reached", "running", "failed,\nstopped", "waiting", "ends in"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    names = {kind: _name(kind, groups) for kind in groups}
+    has_bar = max(map(len, names.values())) + _BESIDE_WORKLOADS <= width
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("workload", no_wrap=True)
+    for heading in ("done", *([""] if has_bar else []), "reached", "running", "failed,\nstopped", "waiting", "ends in"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for kind, entries in groups.items():
         counts = Counter(entry.progress for entry in entries)
-        reached = sum(_is_reached(entry) for entry in entries)
+        reached = sum(map(_is_reached, entries))
         ends = [forecast.ends[entry.trial] for entry in entries if entry.trial in forecast.ends]
         table.add_row(
-            _name(kind, groups),
+            names[kind],
             f"{counts['done']:,}/{len(entries):,}",
-            _bar(counts["done"] / len(entries)),
+            *([_bar(counts["done"] / len(entries))] if has_bar else []),
             *_numbers(reached, counts["running"], counts["failed"] + counts["stopped"], counts["waiting"]),
             _time(max(ends)) if ends and forecast.is_running else "",
         )
@@ -123,36 +129,33 @@ def _numbers(*values: int) -> Iterator[str]:
     return (f"{value:,}" if value else "" for value in values)
 
 
-def _table() -> Table:
-    return Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-
-
-def _trials(listed: Sequence[TrialStatus], forecast: Forecast, width: int) -> RenderableType:
-    """Grouped by workload, under a line with its target and its budget."""
+def _trials(
+    listed: Sequence[TrialStatus], forecast: Forecast, width: int, overflow: Literal["fold", "ellipsis"]
+) -> RenderableType:
+    """Grouped by workload, under a line with its target and its budget. overflow: what long names do."""
     is_wide = width >= _WIDE
     names = [_trial_name(entry) for entry in listed]
     columns = [(_STATE, 21), ("step", 8), ("best", 8), ("to target", _BAR + 1)]
     columns += [("charged", 18), ("where", 30)] if is_wide else [("charged", 7)]
     room = width - sum(1 + size for _, size in columns)
-    columns.insert(0, ("submission", min(2 + max(map(len, names), default=0), room)))
+    columns.insert(0, ("submission", max(_NARROWEST, min(2 + max(map(len, names), default=0), room))))
     kinds = {Kind.of(entry.trial) for entry in listed}
-    parts: list[RenderableType] = [_of_widths(columns, show_header=True)]
+    parts: list[RenderableType] = [_of_widths(columns, overflow, show_header=True)]
     for kind, entries in itertools.groupby(listed, lambda entry: Kind.of(entry.trial)):
         group = list(entries)
         parts.append(_heading(_name(kind, kinds), group[0]))
-        table = _of_widths(columns, show_header=False)
+        table = _of_widths(columns, overflow, show_header=False)
         for entry in group:
             table.add_row(*_cells(entry, forecast, is_wide), style=_style(entry))
         parts.append(table)
     return Group(*parts)
 
 
-def _of_widths(columns: Iterable[tuple[str, int]], show_header: bool) -> Table:
+def _of_widths(columns: Iterable[tuple[str, int]], overflow: Literal["fold", "ellipsis"], show_header: bool) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", show_header=show_header)
     for heading, width in columns:
-        # Folded, not cut short: the end of a name may be what tells it from the others.
-        is_number = heading in ("step", "best", "charged")
-        table.add_column(heading, width=width, justify="right" if is_number else "left", overflow="fold")
+        justify = "right" if heading in ("step", "best", "charged") else "left"
+        table.add_column(heading, width=width, justify=justify, overflow=overflow, no_wrap=overflow == "ellipsis")
     return table
 
 
@@ -160,7 +163,7 @@ def _heading(name: str, entry: TrialStatus) -> Text:
     """`fastmri  ssim ≥ 0.7 within 20.0 s`."""
     sign = "≤" if entry.target.goal == "min" else "≥"
     what = f"  {entry.target.metric} {sign} {entry.target.validation:g} within {duration(entry.budget)}"
-    return Text.assemble((name, "bold"), (what, "dim"))
+    return Text.assemble((name, "bold"), (what, "dim"), no_wrap=True, overflow="ellipsis")
 
 
 def _trial_name(entry: TrialStatus) -> str:
