@@ -38,6 +38,7 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, data, s
 	snakemake --profile profiles/local data
 	python benchmarks/startup.py
 	python benchmarks/planning.py
+	python benchmarks/status.py
 	python benchmarks/overhead.py
 	python benchmarks/data_store.py data
 	python benchmarks/input_pipelines.py

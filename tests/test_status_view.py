@@ -125,7 +125,7 @@ def test_the_live_view_shows_first_what_runs_and_what_failed(tmp_path: Path):
     with lock.FolderLock(begun(tmp_path, trials[-1])):
         lines = live(status.statuses(trials, tmp_path))
     assert any("running," in line for line in lines)
-    assert any(" failed " in line and "1,234" in line for line in lines)
+    assert any(line.rstrip().endswith(" failed") for line in lines)
     assert lines[-1].startswith("and ")
 
 
