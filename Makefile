@@ -43,6 +43,7 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimiz
 	snakemake --profile profiles/local data
 	python benchmarks/startup.py
 	python benchmarks/planning.py
+	python benchmarks/status.py
 	python benchmarks/overhead.py
 	python benchmarks/data_store.py data
 	python benchmarks/input_pipelines.py

@@ -16,7 +16,8 @@ import numpy as np
 
 from algoperf.spec import InfrastructureError
 
-_KEPT = 2
+# How many checkpoints of a trial stay on the disk, until it has its result.
+KEPT = 2
 _TREE = "tree"
 
 
@@ -41,7 +42,7 @@ def save(directory: Path, step: int, state: Mapping[str, Any]) -> Path:
         temporary.unlink(missing_ok=True)  # a full disk must not stay full of halves
         raise
     _flush_directory(directory)
-    for old in _checkpoints(directory)[_KEPT:]:
+    for old in _checkpoints(directory)[KEPT:]:
         old.unlink()
     return path
 

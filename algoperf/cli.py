@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -181,25 +182,24 @@ def score(
 def plan(
     config: ConfigFile = Path("config/mini.yaml"),
     nodes: Annotated[int, typer.Option(min=1, help="How many nodes there are for the wall clock.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON: seconds, accelerator-hours and bytes.")] = False,
 ) -> None:
-    """What an experiment costs at most, before anything is submitted."""
+    """What an experiment costs: time, accelerator-hours and disk, at most and expected, before anything is submitted.
+
+    Expected is what published trials took. Where the experiment has finished trials, what they took stands beside it,
+    and what is left is forecast from both.
+    """
     from rich.console import Console
-    from rich.table import Table
 
+    from algoperf import cluster, outlook, plan_view
     from algoperf import config as configs
-    from algoperf import estimate, plan
 
-    trials = plan.trials(configs.load(config))
-    table = Table("workload", "trials", "accelerator-hours at most", title=f"{config}", title_justify="left")
-    for row in estimate.estimates(trials):
-        table.add_row(row.workload, f"{row.trials:,}", f"{row.accelerator_hours:,.1f}")
-    hours = estimate.wall_clock_hours(trials, nodes)
-    total = sum(row.accelerator_hours for row in estimate.estimates(trials))
-    table.add_section()
-    table.add_row("all", f"{len(trials):,}", f"{total:,.1f}")
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(f"on {nodes} node(s) at most {hours:,.1f} hours of training; evaluations come on top")
+    experiment = configs.load(config)
+    found = outlook.look(experiment, cluster.load().accelerator(experiment.accelerator), nodes)
+    if as_json:
+        print(json.dumps(outlook.as_dict(found), indent=2))
+    else:
+        plan_view.print_outlook(found, str(config), Console(highlight=False))
 
 
 @app.command()
@@ -207,20 +207,31 @@ def status(
     results: Annotated[Path | None, typer.Argument(help="The results folder; the config's where left out.")] = None,
     config: ConfigFile = Path("config/mini.yaml"),
     every_trial: Annotated[bool, typer.Option("--all", help="A line for each trial, however many there are.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Stay, and look again every few seconds; Ctrl-C ends it.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
 ) -> None:
-    """Every trial of an experiment: done (how), running, failed (why), stopped or waiting."""
+    """Every trial of an experiment: done (how), running, failed (why), stopped or waiting, and when it ends."""
+    from rich.console import Console
+
     from algoperf import config as configs
-    from algoperf import plan, status, target_records
+    from algoperf import forecast, plan, status, status_live, status_view, target_records
 
     experiment = configs.load(config)
     results = results or experiment.results_dir
     trials = [*plan.trials(experiment), *target_records.begun_trials(experiment, results)]
-    found = status.statuses(trials, results)
+    reader = status.Reader(trials, results)
+    console = Console(highlight=False)
+    if live and not as_json and console.is_terminal:
+        status_live.watch(reader, console)
+    found = reader.read()
+    seen = forecast.forecast(found, time.time())
     if as_json:
-        print(json.dumps([status.as_dict(entry) for entry in found], indent=2))
+        entries = [{**status.as_dict(entry), "ends_in": seen.ends.get(entry.trial)} for entry in found]
+        print(json.dumps(entries, indent=2))
     else:
-        status.print_table(found, every_trial)
+        status_view.print_status(found, seen, console, every_trial)
 
 
 @app.command()

@@ -43,9 +43,11 @@ class Holder:
 def read(folder: Path) -> Holder | None:
     """Whom the lock of a folder names; None where there is none that can be read."""
     try:
-        return Holder(**json.loads((folder / LOCK).read_text()))
+        holder = Holder(**json.loads((folder / LOCK).read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    is_whole = isinstance(holder.host, str) and isinstance(holder.pid, int) and 0 < holder.pid < 2**31
+    return holder if is_whole and isinstance(holder.job, str | None) else None
 
 
 def is_alive(holder: Holder) -> bool:

@@ -71,10 +71,11 @@ def print_result(result: dict[str, Any], console: Console) -> None:
 
 
 def duration(seconds: float) -> str:
-    """`37 s`, `12 min 5 s`, `17 h 30 min`."""
+    """`37.0 s`, `12 min 5 s`, `17 h 30 min`, `31 days 21 h`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {seconds} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 72 else f"{hours // 24} days {hours % 24} h"

@@ -1,22 +1,20 @@
 """Every trial of a results folder: done (how), running (where), failed (why, which log), stopped or waiting."""
 
-import csv
+import contextlib
 import dataclasses
 import functools
 import json
 import math
+import os
 import re
 import socket
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import Any, Literal, TypeVar
 
 from algoperf import leftovers, lock, log, slurm
+from algoperf.curve import Curve, read_curve
 from algoperf.plan import Trial
 from algoperf.protocol import Ruleset, load_protocol
 from algoperf.registry import load_spec
@@ -24,13 +22,16 @@ from algoperf.spec import InfrastructureError, Target
 
 Progress = Literal["done", "running", "failed", "stopped", "waiting"]
 
-_FEW = 30  # trials that are all listed without being asked for
-_NOTABLE: tuple[Progress, ...] = ("running", "failed", "stopped")
-_STYLES: dict[Progress, str] = {"running": "bold", "failed": "red", "stopped": "red", "waiting": "dim"}
-
 _BEFORE_THE_START = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD")  # states of a Slurm job
 _LOG_TAIL = 65_536  # bytes of an error log that are searched for its last error
 _EXCEPTION = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*", re.MULTILINE)
+
+# Seconds for which the answer of Slurm's controller, which serves a whole cluster, is good enough.
+_SLURM_PERIOD = 30.0
+
+# What tells that a file has changed: the time of its last change, its size and its number on the disk.
+_Signature = tuple[int, int, int]
+_Value = TypeVar("_Value")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,10 @@ class TrialStatus:
     """progress: failed ended with an error of the machine or the data, stopped has no living process and no error; the
     same command goes on with either. outcome: how it is done, who runs it, or why it failed and where the log is.
 
-    charged, budget: seconds; best: of the target's metric on the validation split. None before the first evaluation.
+    charged, free, set_up, budget: seconds; free: evaluating, logging and saving; set_up: of all sessions, before their
+    first steps. evaluations: how many; best, first: of the target's metric on the validation split. None before the
+    first evaluation. since: when the last evaluation was written, or before it the last session began, in seconds since
+    the epoch.
     """
 
     trial: Trial
@@ -47,9 +51,19 @@ class TrialStatus:
     outcome: str
     global_step: int | None
     charged: float | None
+    free: float | None
+    set_up: float | None
     budget: float
+    evaluations: int
+    first: float | None
     best: float | None
     target: Target
+    since: float | None
+
+    @property
+    def share_of_way(self) -> float | None:
+        """See `Curve.share_of_way`."""
+        return Curve(first=self.first, best=self.best).share_of_way(self.target)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +77,7 @@ class _Queue:
 
 def statuses(trials: Iterable[Trial], results: Path) -> list[TrialStatus]:
     """In the order of the trials. Slurm is asked once, and only where a trial is not done."""
-    queue = functools.cache(functools.partial(_ask_slurm, results))
-    return [_status(trial, results, queue) for trial in trials]
+    return Reader(trials, results).read()
 
 
 def failures(found: Iterable[TrialStatus]) -> list[TrialStatus]:
@@ -77,7 +90,120 @@ def as_dict(status: TrialStatus) -> dict[str, Any]:
     return {**dataclasses.asdict(status), "folder": str(status.folder)}
 
 
-# Finding out
+class Reader:
+    """Reads the trials of an experiment again and again; a file that has not changed since is not read again."""
+
+    def __init__(self, trials: Iterable[Trial], results: Path):
+        self._results = results
+        folders = ((trial, results / trial.folder) for trial in trials)
+        self._places = [(trial, folder, folder / log.RESULT) for trial, folder in folders]
+        self._done: dict[Path, tuple[_Signature, TrialStatus]] = {}
+        self._contents: dict[Path, tuple[_Signature, Any]] = {}
+        self._queue: tuple[float, _Queue] | None = None
+
+    def read(self) -> list[TrialStatus]:
+        """In the order of the trials."""
+        return [self._status(*place) for place in self._places]
+
+    def _status(self, trial: Trial, folder: Path, result: Path) -> TrialStatus:
+        signature = _signature(result)
+        if signature is None:
+            return self._unfinished(trial, folder)
+        known = self._done.get(folder)
+        if known is None or known[0] != signature:
+            known = self._done[folder] = signature, self._finished(trial, folder, result)
+        return known[1]
+
+    def _finished(self, trial: Trial, folder: Path, path: Path) -> TrialStatus:
+        target, budget = _facts(trial.protocol, trial.ruleset, trial.workload)
+        curve = read_curve(folder / log.EVALUATIONS, target)
+        try:
+            result = json.loads(path.read_bytes())
+            outcome, step, charged = str(result["status"]), int(result["global_step"]), float(result["charged_time"])
+            if not math.isfinite(charged):
+                raise ValueError
+            progress, curve = "done", dataclasses.replace(curve, global_step=step, charged=charged)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            progress, outcome = "failed", f"a damaged result; remove it and the trial goes on ({path})"
+        return _described(trial, folder, progress, outcome, curve, target, budget, set_up=_set_up(folder))
+
+    def _unfinished(self, trial: Trial, folder: Path) -> TrialStatus:
+        target, budget = _facts(trial.protocol, trial.ruleset, trial.workload)
+        files = _files(folder)
+        progress, outcome = self._where(files, trial, folder)
+        curve, since = Curve(), None
+        if log.EVALUATIONS in files:
+            evaluations = folder / log.EVALUATIONS
+            curve = self._once(evaluations, files[log.EVALUATIONS], lambda: read_curve(evaluations, target))
+            since = files[log.EVALUATIONS][0] / 1e9 if curve.evaluations else None
+        if files and since is None:
+            began = _session_began(files)
+            since = began if math.isfinite(began) else None
+        return _described(trial, folder, progress, outcome, curve, target, budget, since=since)
+
+    def _where(self, files: Mapping[str, _Signature], trial: Trial, folder: Path) -> tuple[Progress, str]:
+        holder = lock.read(folder) if lock.LOCK in files else None
+        if holder is not None and (runner := self._runner(holder)):
+            return "running", runner
+        queue = self._jobs()
+        requeued = None if holder is None else queue.by_id.get(holder.job)
+        if (job := requeued or queue.by_comment.get(leftovers.comment(trial, self._results))) is not None:
+            return "waiting", f"job {job.id} is {job.state.lower()}"
+        if not files:
+            return "waiting", ""
+        error_log = folder / log.ERRORS
+        if log.ERRORS in files and files[log.ERRORS][0] / 1e9 >= _session_began(files):
+            error = self._once(error_log, files[log.ERRORS], lambda: _last_error(error_log))
+            return "failed", f"{error} ({error_log})"
+        ended = "" if holder is None else f"{holder} ended without a word; "
+        return "stopped", f"{ended}goes on when the same command is given again"
+
+    def _runner(self, holder: lock.Holder) -> str:
+        """The holder in words if it lives, else empty. `lock.is_alive` would ask Slurm once for each job elsewhere."""
+        if holder.job is None or holder.host == socket.gethostname():
+            return str(holder) if lock.is_alive(holder) else ""
+        queue = self._jobs()
+        if not queue.is_known:
+            return f"{holder}, says its lock; Slurm does not say"
+        job = queue.by_id.get(holder.job)
+        return "" if job is None or job.state in _BEFORE_THE_START else str(holder)
+
+    def _jobs(self) -> _Queue:
+        now = time.monotonic()
+        if self._queue is None or now - self._queue[0] > _SLURM_PERIOD:
+            self._queue = now, _ask_slurm(self._results)
+        return self._queue[1]
+
+    def _once(self, path: Path, signature: _Signature, read: Callable[[], _Value]) -> _Value:
+        """What `read` gave for the file when it looked like this."""
+        known = self._contents.get(path)
+        if known is None or known[0] != signature:
+            known = self._contents[path] = signature, read()
+        return known[1]
+
+
+def _described(
+    trial: Trial,
+    folder: Path,
+    progress: Progress,
+    outcome: str,
+    curve: Curve,
+    target: Target,
+    budget: float,
+    set_up: float | None = None,
+    since: float | None = None,
+) -> TrialStatus:
+    return TrialStatus(
+        trial=trial,
+        folder=folder,
+        progress=progress,
+        outcome=outcome,
+        budget=budget,
+        target=target,
+        set_up=set_up,
+        since=since,
+        **vars(curve),
+    )
 
 
 def _ask_slurm(results: Path) -> _Queue:
@@ -92,20 +218,6 @@ def _ask_slurm(results: Path) -> _Queue:
     return _Queue({job.id: job for job in jobs}, {job.comment: job for job in of_these_results}, is_known=True)
 
 
-def _status(trial: Trial, results: Path, queue: Callable[[], _Queue]) -> TrialStatus:
-    folder = results / trial.folder
-    target, budget = _facts(trial.protocol, trial.ruleset, trial.workload)
-    step, charged, best = _curve(folder / log.EVALUATIONS, target)
-    try:
-        result = json.loads((folder / log.RESULT).read_bytes())
-        progress, outcome, step, charged = "done", result["status"], result["global_step"], result["charged_time"]
-    except FileNotFoundError:
-        progress, outcome = _unfinished(folder, leftovers.comment(trial, results), queue())
-    except (OSError, ValueError, KeyError, TypeError):
-        progress, outcome = "failed", f"a damaged result; remove it and the trial goes on ({folder / log.RESULT})"
-    return TrialStatus(trial, folder, progress, outcome, step, charged, budget, best, target)
-
-
 @functools.cache
 def _facts(protocol: str, ruleset: Ruleset, workload: str) -> tuple[Target, float]:
     """A workload's target, and the seconds of charged time that a trial may use."""
@@ -114,151 +226,48 @@ def _facts(protocol: str, ruleset: Ruleset, workload: str) -> tuple[Target, floa
     return spec.target, version.max_runtime(spec, ruleset)
 
 
-def _unfinished(folder: Path, job_comment: str, queue: _Queue) -> tuple[Progress, str]:
-    files = _files(folder)
-    holder = lock.read(folder)
-    if holder is not None and (runner := _runner(holder, queue)):
-        return "running", runner
-    requeued = None if holder is None else queue.by_id.get(holder.job)
-    if (job := requeued or queue.by_comment.get(job_comment)) is not None:
-        return "waiting", f"job {job.id} is {job.state.lower()}"
-    if not files:
-        return "waiting", ""
-    error_log = folder / log.ERRORS
-    if log.ERRORS in files and files[log.ERRORS] >= _session_began(files):
-        return "failed", f"{_last_error(error_log)} ({error_log})"
-    ended = "" if holder is None else f"{holder} ended without a word; "
-    return "stopped", f"{ended}goes on when the same command is given again"
-
-
-def _runner(holder: lock.Holder, queue: _Queue) -> str:
-    """The holder in words if it lives, else empty. `lock.is_alive` would ask Slurm once for each job elsewhere."""
-    if holder.job is None or holder.host == socket.gethostname():
-        return str(holder) if lock.is_alive(holder) else ""
-    if not queue.is_known:
-        return f"{holder}, says its lock; Slurm does not say"
-    job = queue.by_id.get(holder.job)
-    return "" if job is None or job.state in _BEFORE_THE_START else str(holder)
-
-
-def _files(folder: Path) -> dict[str, float]:
-    """Name -> seconds of the last change. Snakemake makes the folder before the trial begins, and leaves it empty."""
+def _signature(path: Path) -> _Signature | None:
+    """None where there is no such file, or it cannot be looked at."""
     try:
-        return {path.name: path.stat().st_mtime for path in folder.iterdir()}
-    except OSError:  # not there, or changed in this moment
-        return {}
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _session_began(files: Mapping[str, float]) -> float:
+def _files(folder: Path) -> dict[str, _Signature]:
+    """By name. Snakemake makes the folder before the trial begins, and leaves it empty."""
+    found = {}
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # not there, or changed in this moment
+        for entry in entries:
+            facts = entry.stat()
+            found[entry.name] = facts.st_mtime_ns, facts.st_size, facts.st_ino
+    return found
+
+
+def _session_began(files: Mapping[str, _Signature]) -> float:
     """When the trial was last taken up: what was logged before that is of an earlier session."""
-    beginnings = (changed for name, changed in files.items() if name == lock.LOCK or name.startswith("meta_data_"))
+    beginnings = (facts[0] / 1e9 for name, facts in files.items() if name == lock.LOCK or name.startswith("meta_data_"))
     return max(beginnings, default=-math.inf)
+
+
+def _set_up(folder: Path) -> float | None:
+    """Seconds before the first steps of all sessions; None where a session does not say."""
+    try:
+        sessions = [json.loads(path.read_bytes()) for path in folder.glob("meta_data_*.json")]
+        total = sum(float(session["seconds_to_first_step"]) for session in sessions)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return None
+    return total if sessions and math.isfinite(total) else None
 
 
 def _last_error(path: Path) -> str:
     """The last exception's line, without the rest of its message; the last line of a log that has no exception."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LOG_TAIL))
-        text = file.read().decode("utf-8", errors="replace").rstrip()
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_TAIL))
+            text = file.read().decode("utf-8", errors="replace").rstrip()
+    except OSError as error:
+        return f"its log cannot be read: {error.strerror}"
     exceptions = _EXCEPTION.findall(text)
     return exceptions[-1] if exceptions else text.rpartition("\n")[2]
-
-
-def _curve(path: Path, target: Target) -> tuple[int | None, float | None, float | None]:
-    """The last global step, its charged seconds, and the best value of the target's metric, of all whole rows."""
-    columns = ("global_step", "accumulated_submission_time", f"validation/{target.metric}")
-    try:
-        # The last line may be half written at this moment.
-        lines = path.read_text().rpartition("\n")[0].split("\n")
-        header = lines[0].split(",")
-        step_column, charged_column, metric_column = map(header.index, columns)
-    except (OSError, ValueError):
-        return None, None, None
-    step = charged = None
-    values = []
-    for row in csv.reader(lines[1:]):
-        try:
-            step, charged, value = int(row[step_column]), float(row[charged_column]), float(row[metric_column])
-        except (ValueError, IndexError):
-            continue
-        if math.isfinite(value):
-            values.append(value)
-    return step, charged, (min if target.goal == "min" else max)(values, default=None)
-
-
-# Showing
-
-
-def print_table(found: Sequence[TrialStatus], every_trial: bool = False) -> None:
-    """One line for each trial; of many, a summary and those that run, failed or stopped, or `every_trial`."""
-    console = Console(highlight=False)
-    are_many = len(found) > _FEW
-    listed = found if every_trial or not are_many else [entry for entry in found if entry.progress in _NOTABLE]
-    if are_many:
-        console.print(_summary(found))
-    if listed:
-        console.print(_table(listed))
-    counts = Counter(entry.progress for entry in found)
-    console.print(", ".join(f"{counts[name]:,} {name}" for name in get_args(Progress) if counts[name]))
-    if len(listed) < len(found):
-        console.print("--all lists every trial")
-
-
-def _summary(found: Iterable[TrialStatus]) -> Table:
-    """How many trials of each workload are where."""
-    headings = ("trials", "reached", "done otherwise", "running", "failed", "stopped", "waiting")
-    counts: dict[str, Counter[str]] = {}
-    for entry in found:
-        done = "reached" if entry.outcome == "reached" else "done otherwise"
-        kind = done if entry.progress == "done" else entry.progress
-        counts.setdefault(entry.trial.workload, Counter()).update(["trials", kind])
-    table = Table("workload")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for workload, of in counts.items():
-        table.add_row(workload, *(f"{of[heading]:,}" if of[heading] else "" for heading in headings))
-    return table
-
-
-def _table(listed: Iterable[TrialStatus]) -> Table:
-    table = Table()
-    for heading in ("trial", "progress", "outcome", "step", "charged", "best of target"):
-        # Folded, not cut short: the end of a trial's path is what tells it from the others.
-        table.add_column(heading, justify="right" if heading in ("step", "charged") else "left", overflow="fold")
-    for entry in listed:
-        style = "green" if entry.progress == "done" and entry.outcome == "reached" else _STYLES.get(entry.progress, "")
-        table.add_row(
-            Text(str(entry.trial.folder)),
-            entry.progress,
-            Text(entry.outcome),
-            "" if entry.global_step is None else f"{entry.global_step:,}",
-            "" if entry.charged is None else f"{entry.charged:,.0f} s ({entry.charged / entry.budget:.0%})",
-            _best(entry),
-            style=style,
-        )
-    return table
-
-
-def _best(entry: TrialStatus) -> str:
-    """`0.5381 of 0.545 (min)`: the best value, the target, and which way is better."""
-    if entry.best is None:
-        return ""
-    return f"{entry.best:.4f} of {entry.target.validation:g} ({entry.target.goal})"
-
-
-def print_failures(found: Sequence[TrialStatus]) -> None:
-    """Says on stderr which trials have failed or stopped, why, and what to do; nothing where none has."""
-    failed = failures(found)
-    if not failed:
-        return
-    missing = sum(entry.progress != "done" for entry in found)
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    for entry in failed:
-        console.print(f"{entry.progress}: {entry.trial.folder}", style="red")
-        if entry.outcome:
-            console.print(f"  {entry.outcome}")
-    console.print(
-        f"{len(failed):,} of {len(found):,} trials have failed or stopped and {missing:,} have no result: no score is "
-        "made. The same command goes on with exactly these, from their checkpoints; `--config partial=true` scores "
-        "the trials that are done, and says so."
-    )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status, target_records
+from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status, status_view, target_records
 from algoperf.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.registry import load_spec
 from algoperf.search import Point
@@ -192,7 +192,7 @@ class Experiment:
 
     def print_failures(self) -> None:
         """Which trials have failed, why, and what to do."""
-        status.print_failures(status.statuses(self._known_trials, self.config.results_dir))
+        status_view.print_failures(status.statuses(self._known_trials, self.config.results_dir))
 
     @property
     def _known_trials(self) -> list[plan.Trial]:

@@ -1,5 +1,6 @@
 """The command line as a person meets it: results, one-sentence errors and exit codes."""
 
+import csv
 import json
 import os
 import shutil
@@ -162,9 +163,13 @@ def test_workloads_as_a_table_and_as_json():
 
 
 def test_the_plan_and_the_status_of_an_experiment(tmp_path):
-    found = run("plan", "--config", "config/full.yaml", env={"COLUMNS": "200"})
-    assert "480" in found.stdout
+    found = run("plan", "--config", "config/full.yaml", "--nodes", 8, env={"COLUMNS": "200"})
+    assert "config/full.yaml: v0.6, 480 trials" in found.stdout
+    assert "8 trials at once" in found.stdout
+    planned = json.loads(run("plan", "--config", "config/full.yaml", "--json").stdout)
+    assert (planned["trials"], planned["accelerators_of_a_trial"]) == (480, 8)
     assert run("plan", "--config", "no.yaml").returncode == 2
+    assert run("plan", "--nodes", 0).returncode == 2
     statuses = json.loads(run("status", tmp_path, "--json").stdout)
     assert len(statuses) == 27
     assert {entry["progress"] for entry in statuses} == {"waiting"}
@@ -201,6 +206,36 @@ def test_the_status_of_trials_that_are_done_that_run_and_that_have_stopped(resul
         running = statuses(results)["nesterov_pytorch"]
     assert (running["progress"], running["global_step"]) == ("running", 2)
     assert running["outcome"].startswith(f"process {os.getpid()} on ")
+
+
+def test_the_plan_says_what_a_real_trial_took_beside_what_was_expected_of_it(results, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "protocol: mini\nworkloads: [criteo1tb]\n"
+        "submissions: [{name: nadamw, framework: pytorch}, {name: nesterov, framework: pytorch}]\n"
+        f"results_dir: {results}\n"
+    )
+    (row,) = json.loads(run("plan", "--config", config, "--json").stdout)["workloads"]
+    assert (row["trials"], row["done"]) == (2, 1)
+    folder = folder_of(results, "nadamw_pytorch")
+    result, metadata = (json.loads((folder / name).read_text()) for name in ("result.json", "meta_data_0.json"))
+    with (folder / "eval_measurements.csv").open() as file:
+        last = list(csv.DictReader(file))[-1]
+    free = float(last["accumulated_eval_time"]) + float(last["accumulated_logging_time"])
+    held = result["charged_time"] + free + metadata["seconds_to_first_step"]
+    assert row["accelerator_hours"]["took"] == pytest.approx(held / 3_600)
+    expected = row["seconds_expected"]["held"]
+    assert row["accelerator_hours"]["expected_of_done"] == pytest.approx(expected / 3_600)
+    assert row["accelerator_hours"]["left"] == pytest.approx((expected + held) / 2 / 3_600)
+    assert " 1/2 " in run("plan", "--config", config).stdout
+
+
+def test_the_status_says_when_waiting_and_running_trials_will_have_ended(results):
+    with FolderLock(folder_of(results, "nesterov_pytorch")):
+        found = statuses(results)
+    assert found["nadamw_pytorch"]["ends_in"] is None
+    assert found["nesterov_pytorch"]["ends_in"] >= 0
+    assert found["nadamw_jax"]["ends_in"] > found["nesterov_pytorch"]["ends_in"]
 
 
 def test_the_status_of_a_trial_that_failed_says_why_and_which_log(tmp_path, data_dir):

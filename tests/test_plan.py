@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from algoperf import config, estimate, plan
+from algoperf import config, plan
 from algoperf.spec import UsageError
 from tests.conftest import REPOSITORY
 
@@ -146,11 +146,3 @@ def test_a_config_file_that_cannot_be_read(tmp_path, text, names):
         path.write_text(text)
     with pytest.raises(UsageError, match=names):
         config.load(path)
-
-
-def test_the_cost_at_most():
-    trials = plan.trials(make(protocol="v0.6", workloads=["fastmri"]))
-    (row,) = estimate.estimates(trials)
-    assert (row.trials, row.accelerator_hours) == (15, pytest.approx(15 * 4_430 / 3_600))
-    assert estimate.wall_clock_hours(trials, nodes=1) == pytest.approx(row.accelerator_hours)
-    assert estimate.wall_clock_hours(trials, nodes=4) == pytest.approx(4 * 4_430 / 3_600)

@@ -3,18 +3,25 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from typing import get_args
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 
-from algoperf import config, lock, log, plan, status
+from algoperf import config, forecast, lock, log, plan, status
+from algoperf.curve import Curve, read_curve
 from algoperf.plan import Trial
 from algoperf.registry import load_spec
+from algoperf.spec import Target
 from algoperf.status import TrialStatus
 from tests.conftest import REPOSITORY
 from tests.slurm_cluster import Cluster, wait_until
@@ -97,6 +104,7 @@ def test_a_trial_whose_process_lives_is_running_and_says_where(tmp_path: Path, f
         found = status_of(tmp_path)
     assert (found.progress, found.outcome) == ("running", f"process {os.getpid()} on {socket.gethostname()}")
     assert (found.global_step, found.charged, found.best) == (120, 5.5, 0.55)
+    assert (found.evaluations, found.first, found.since) == (4, 0.9, (folder / log.EVALUATIONS).stat().st_mtime)
     assert (found.target.metric, found.budget > 0) == ("loss", True)
 
 
@@ -215,79 +223,100 @@ def test_a_status_is_json(tmp_path: Path, folder: Path):
     assert entry["target"]["goal"] == "min"
 
 
+def test_a_look_again_reads_only_what_has_changed(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    read = []
+
+    def counted(path: Path, target: Target) -> Curve:
+        read.append(path)
+        return read_curve(path, target)
+
+    monkeypatch.setattr(status, "read_curve", counted)
+    other = plan.make_trial("mini", "external", "nesterov", "jax", "criteo1tb", 0, 1)
+    reader = status.Reader([TRIAL, other], tmp_path)
+    first = reader.read()
+    assert reader.read() == first
+    assert read == [folder / log.EVALUATIONS]
+    with (folder / log.EVALUATIONS).open("a") as file:
+        file.write("7.0,160,0.5\n")
+    assert [entry.best for entry in reader.read()] == [0.5, None]
+    assert len(read) == 2
+    log.write_json(folder / log.RESULT, result())
+    done = reader.read()
+    assert (done[0].progress, done[0].best) == ("done", 0.5)
+    assert reader.read() == done
+    assert len(read) == 3
+    log.write_json(folder / log.RESULT, result(global_step=124))
+    assert reader.read()[0].global_step == 124
+    shutil.rmtree(folder)  # as `algoperf rerun` moves it away
+    assert reader.read()[0].progress == "waiting"
+
+
+def test_what_was_free_and_the_set_up_of_all_sessions_belong_to_a_finished_trial(tmp_path: Path, folder: Path):
+    rows = [{**row, "accumulated_eval_time": 2.0, "accumulated_logging_time": 0.5} for row in ROWS]
+    log.Table(folder / log.EVALUATIONS, rows)
+    log.write_json(folder / log.RESULT, result())
+    assert (status_of(tmp_path).free, status_of(tmp_path).set_up) == (2.5, None)  # its one session does not say
+    for session in (0, 1):
+        log.write_json(folder / f"meta_data_{session}.json", {"seconds_to_first_step": 3.0})
+    assert status_of(tmp_path).set_up == 6.0
+
+
+_ANYTHING = st.one_of(st.none(), st.text(max_size=3), st.integers(), st.floats(), st.lists(st.integers(), max_size=2))
+
+
+@hypothesis.settings(
+    max_examples=60, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+@hypothesis.given(
+    name=st.sampled_from([log.EVALUATIONS, log.RESULT, log.ERRORS, lock.LOCK, "meta_data_0.json"]),
+    damage=st.one_of(
+        st.binary(max_size=60),
+        st.integers(0, 400),  # cut off there
+        st.sampled_from([b"null", b"[]", b"{}", b'"text"', b"1e999", b"NaN", b"\x00" * 40]),
+        st.fixed_dictionaries(dict.fromkeys(("status", "global_step", "charged_time"), _ANYTHING)),
+        st.fixed_dictionaries(
+            {"host": st.just(socket.gethostname()), **dict.fromkeys(("pid", "started", "job", "token"), _ANYTHING)}
+        ),
+    ),
+)
+def test_no_damage_to_a_file_is_a_traceback(tmp_path: Path, name: str, damage: bytes | int | dict):
+    folder = tmp_path / TRIAL.folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    log.write_json(folder / "meta_data_0.json", {"seconds_to_first_step": 3.0})
+    log.Table(folder / log.EVALUATIONS, ROWS)
+    if name != lock.LOCK:
+        log.write_json(folder / log.RESULT, result())
+    path = folder / name
+    whole = path.read_bytes() if path.exists() else b""
+    damaged = whole[:damage] if isinstance(damage, int) else damage
+    path.write_bytes(json.dumps(damage).encode() if isinstance(damage, dict) else damaged)
+    found = status_of(tmp_path)
+    assert found.progress in get_args(status.Progress)
+    json.dumps(status.as_dict(found), allow_nan=False)
+    forecast.forecast([found], time.time())
+
+
+def test_thousands_of_trials_in_every_state(tmp_path: Path):
+    trials = many_trials(10)
+    assert len(trials) == 3_500
+    for index, trial in enumerate(trials[::50]):
+        folder = tmp_path / trial.folder
+        folder.mkdir(parents=True)
+        metric = load_spec(trial.workload).target.metric
+        header = f"accumulated_submission_time,global_step,validation/{metric}\n"
+        (folder / log.EVALUATIONS).write_text(header + "70.5,100,0.5\n")
+        name = log.RESULT if index % 2 else lock.LOCK
+        lines = result() if index % 2 else {"host": "n", "pid": 1, "started": 0, "job": str(index), "token": ""}
+        (folder / name).write_text(json.dumps(lines))
+    found = status.statuses(trials, tmp_path)
+    assert [entry.trial for entry in found] == trials
+    assert Counter(entry.progress for entry in found) == {"waiting": 3_430, "done": 35, "running": 35}
+
+
 def many_trials(submissions: int) -> list[Trial]:
     """350 of each submission: v0.5 in full."""
     experiment = config.parse({"protocol": "v0.5", "submissions": [{"name": "nadamw", "framework": "jax"}]})
     trials = plan.trials(experiment)
     labels = [f"submission_{index}" for index in range(submissions)]
     return [dataclasses.replace(trial, label=label) for label in labels for trial in trials]
-
-
-def test_few_trials_are_all_listed_with_their_best_and_target(tmp_path: Path, folder: Path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    with lock.FolderLock(folder):
-        status.print_table(status.statuses([TRIAL], tmp_path))
-    shown = capsys.readouterr().out
-    target = status_of(tmp_path).target.validation
-    assert f"0.5500 of {target:g} (min)" in shown
-    assert f"6 s ({5.5 / status_of(tmp_path).budget:.0%})" in shown
-    assert "1 running" in shown
-
-
-def test_of_many_trials_the_notable_are_listed_below_a_summary(tmp_path: Path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "400")
-    trials = many_trials(1)
-    for trial, how in zip(trials, ("reached", "diverged"), strict=False):
-        (tmp_path / trial.folder).mkdir(parents=True)
-        log.write_json(tmp_path / trial.folder / log.RESULT, result(status=how))
-    failed = tmp_path / trials[2].folder
-    failed.mkdir(parents=True)
-    (failed / log.ERRORS).write_text(TRACEBACK)
-    found = status.statuses(trials, tmp_path)
-    status.print_table(found)
-    shown = capsys.readouterr().out
-    assert "2 done, 1 failed, 347 waiting" in shown
-    assert "--all lists every trial" in shown
-    assert shown.count("submission_0/") == 1 + 1  # the failed trial's folder and its log
-    (line,) = (line for line in shown.splitlines() if "│ criteo1tb " in line)
-    assert [cell.strip() for cell in line.split("│")[2:5]] == ["25", "1", "1"]
-    status.print_table(found, every_trial=True)
-    assert capsys.readouterr().out.count("submission_0/") == 350 + 1
-
-
-def test_failures_are_listed_with_reason_log_and_way_out(tmp_path: Path, folder: Path, capsys):
-    (folder / log.ERRORS).write_text(TRACEBACK)
-    other = plan.make_trial("mini", "external", "nesterov", "jax", "criteo1tb", 0, 1)
-    found = status.statuses([TRIAL, other], tmp_path)
-    assert [entry.trial for entry in status.failures(found)] == [TRIAL]
-    status.print_failures(found)
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert f"failed: {TRIAL.folder}\n  torch.AcceleratorError" in shown.err
-    assert str(folder / log.ERRORS) in shown.err
-    assert "1 of 2 trials have failed or stopped and 2 have no result" in shown.err
-    assert "--config partial=true" in shown.err
-
-
-def test_nothing_is_said_where_nothing_failed(tmp_path: Path, capsys):
-    status.print_failures(status.statuses([TRIAL], tmp_path))
-    assert capsys.readouterr().err == ""
-
-
-def test_3500_trials_take_less_than_two_seconds(tmp_path: Path):
-    trials = many_trials(10)
-    assert len(trials) == 3_500
-    header = "accumulated_submission_time,global_step,score,test/loss,validation/loss\n"
-    curve = header + "".join(f"{row * 70.5},{row * 100},{row},0.{row},0.{row}\n" for row in range(1, 101))
-    for index, trial in enumerate(trials):
-        folder = tmp_path / trial.folder
-        folder.mkdir(parents=True)
-        (folder / log.EVALUATIONS).write_text(curve.replace("loss", load_spec(trial.workload).target.metric))
-        name = log.RESULT if index % 2 else lock.LOCK
-        lines = result() if index % 2 else {"host": "n", "pid": 1, "started": 0, "job": str(index), "token": ""}
-        (folder / name).write_text(json.dumps(lines))
-    begun = time.perf_counter()
-    found = status.statuses(trials, tmp_path)
-    assert time.perf_counter() - begun < 2
-    assert {entry.progress for entry in found} == {"done", "running"}
-    assert {entry.global_step for entry in found} == {123, 10_000}
