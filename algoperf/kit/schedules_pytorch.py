@@ -24,13 +24,13 @@ def warmup_cosine(hyperparameters: Any, step_hint: int) -> Schedule:
 
 def warmup_linear(hyperparameters: Any, step_hint: int) -> Schedule:
     """Linear from 0 during the warm-up, linear to `end_factor` of the rate over `decay_steps_factor` of the rest."""
-    warmup = warmup_steps(hyperparameters, step_hint)
+    warmup, end_factor = warmup_steps(hyperparameters, step_hint), hyperparameters.end_factor
     decay_steps = max(int((step_hint - warmup) * hyperparameters.decay_steps_factor), 1)
 
     def factor(step: int) -> float:
         if step < warmup:
             return step / warmup
-        return 1 + (hyperparameters.end_factor - 1) * min(1.0, (step - warmup) / decay_steps)
+        return 1 + (end_factor - 1) * min(1.0, (step - warmup) / decay_steps)
 
     return factor
 

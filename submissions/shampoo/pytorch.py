@@ -1,18 +1,23 @@
-"""Distributed Shampoo with decoupled weight decay, linear warm-up, cosine decay."""
+"""Distributed Shampoo (Anil et al. 2020): a preconditioner for each dimension of each block, grafted to another's length.
 
-from algoperf.kit.pytorch import TorchSubmission, warmup_cosine
+Decoupled weight decay, linear warm-up, cosine decay.
+"""
+
+from algoperf.kit.hyperparameters import betas
+from algoperf.kit.pytorch import TorchSubmission
+from algoperf.kit.schedules_pytorch import warmup_cosine
 from algoperf.kit.shampoo_pytorch import Shampoo
 from submissions.batch_sizes import BATCH_SIZES
 
 
-def optimizer(parameters, hyperparameters, step_hint):
+def optimizer(model, hyperparameters, workload):
     shampoo = Shampoo(
-        parameters,
+        model.parameters(),
         lr=hyperparameters.learning_rate,
-        betas=(1 - hyperparameters.one_minus_beta1, hyperparameters.beta2),
+        betas=betas(hyperparameters),
         weight_decay=hyperparameters.weight_decay,
     )
-    return shampoo, warmup_cosine(hyperparameters.warmup_factor, step_hint)
+    return shampoo, warmup_cosine(hyperparameters, workload.step_hint)
 
 
 submission = TorchSubmission(optimizer, BATCH_SIZES)
