@@ -195,6 +195,20 @@ def test_the_tables_in_the_page_are_the_files_beside_it(out: Path):
         assert data == (out / name).read_bytes()
 
 
+def test_one_study_gives_no_intervals_and_the_page_says_why(tmp_path: Path):
+    trials = [
+        Trial(name, "study_0", "wmt", "jax", "trial_1", name, 1, time, 0, time, 9.0)
+        for name, time in (("a", 10.0), ("b", 20.0))
+    ]
+    scores = score_trials(trials, load_protocol("v0.6"), "as-documented")
+    write_report(Result("logs", "external", Logs(tuple(trials), ()), scores), tmp_path)
+    page = outline(tmp_path)
+    assert "No intervals" in page.text
+    assert "nan" not in page.text
+    assert "rank 1" not in page.text
+    assert 'class="band"' not in (tmp_path / "report.html").read_text("utf-8")
+
+
 def test_the_policy_of_the_page_lets_its_own_script_run_and_nothing_else(out: Path):
     text = (out / "report.html").read_text("utf-8")
     (script,) = outline(out).scripts[None].values()

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from importlib.resources import files
 
 from scoring.page import certainty, curves, leaderboard, origins, profile, speedups, spread, times
@@ -77,9 +78,9 @@ def _head(context: Context) -> str:
 
 def _foot() -> str:
     return (
-        "<footer><p>Made by <code>algoperf score</code>. The rules: Dahl et al. 2023, <i>Benchmarking Neural Network "
-        "Training Algorithms</i>, arXiv 2306.07179, section 4. All tables lie as csv beside this file, and are in it: "
-        "the links below each section.</p></footer>"
+        f"<footer><p>Made by <code>algoperf score</code> of algoperf-snakemake {text(version('algoperf-snakemake'))}. "
+        "The rules: Dahl et al. 2023, <i>Benchmarking Neural Network Training Algorithms</i>, arXiv 2306.07179, "
+        "section 4. All tables lie as csv beside this file, and are in it: the links below each section.</p></footer>"
     )
 
 

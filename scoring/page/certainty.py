@@ -8,36 +8,34 @@ from scoring.page.markup import Context, cell, name_cell, row, table, text
 from scoring.page.markup import section as as_section
 from scoring.uncertainty import CONFIDENCE, Spread, Uncertainty
 
+_TITLE = "How sure the ranks are"
 _LEAST_SHOWN = 0.005  # of a probability
 
 
 def spreads(context: Context) -> dict[str, Spread]:
-    """By submission, over draws of the studies; those that have an interval."""
-    over_studies = context.result.uncertainties[0]
-    return {spread.submission: spread for spread in over_studies.spreads if math.isfinite(spread.low)}
+    """By submission, over draws of the studies; empty where there was nothing to draw from."""
+    found = context.result.uncertainties[0].spreads
+    return {spread.submission: spread for spread in found if math.isfinite(spread.p_rank[0])}
 
 
 def ranks_section(context: Context) -> str:
     over_studies, *further = context.result.uncertainties
-    body = _ranks(context, over_studies) if over_studies.spreads else ""
+    note = over_studies.note[:1].upper() + over_studies.note[1:]
+    if not spreads(context):
+        return as_section("ranks", _TITLE, text(note), "", [context.tables["uncertainty"]])
+    body = _ranks(context, over_studies)
     for uncertainty in further:
         words = f"{text(uncertainty.note)} What another search of as many points could have given."
         body += f"<details><summary>With the tuning trials drawn, too</summary><p>{words}</p>"
         body += f"{_ranks(context, uncertainty)}</details>"
     return as_section(
         "ranks",
-        "How sure the ranks are",
-        f"{text(_sentence(over_studies.note))} A cell is the share of the draws, in percent, in which a submission has "
-        "that rank; equal scores share one.",
+        _TITLE,
+        f"{text(note)} A cell is the share of the draws, in percent, in which a submission has that rank; equal scores "
+        "share one.",
         body,
-        [context.tables["rank_probabilities"], context.tables["uncertainty"], context.tables["profile_bands"]]
-        if over_studies.spreads
-        else [],
+        [context.tables[name] for name in ("rank_probabilities", "uncertainty", "profile_bands")],
     )
-
-
-def _sentence(note: str) -> str:
-    return note[:1].upper() + note[1:]
 
 
 def _ranks(context: Context, uncertainty: Uncertainty) -> str:
@@ -59,6 +57,7 @@ def _ranks(context: Context, uncertainty: Uncertainty) -> str:
 
 
 def interval(spread: Spread) -> str:
+    """Empty where a submission has none."""
     return f"{spread.low:.3f} to {spread.high:.3f}" if math.isfinite(spread.low) else ""
 
 

@@ -1,52 +1,52 @@
 """Rank, score, how many workloads count, and why the others are lost."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 from scoring.page.certainty import interval, spreads
 from scoring.page.markup import Context, attribute, cell, name_cell, row, style_of, table, text
 from scoring.page.markup import section as as_section
-from scoring.score import Cell
+from scoring.score import Cell, Standing
 from scoring.uncertainty import Spread
 
 
 def section(context: Context) -> str:
-    scores = context.result.scores
-    names = scores.protocol.workloads
-    intervals = spreads(context)
-    rows = []
-    for place, standing in enumerate(scores.standings):
-        spread = intervals.get(standing.submission)
-        lost = [name for name in names if standing.cells[name].lost]
-        rows.append(
-            row(
-                [
-                    cell(standing.rank, "number rank"),
-                    name_cell(place, standing.submission),
-                    cell(f"{standing.score:.4f}", "number score", interval(spread) if spread else ""),
-                    f'<td class="bar-cell">{_bar(place, standing.score, spread)}</td>',
-                    cell(f"{100 * spread.p_rank[0]:.0f} %" if spread else "", "number"),
-                    cell(f"{len(names) - len(lost)} of {len(names)}", "number"),
-                    f'<td class="lost-list">{_lost(standing.cells, lost)}</td>',
-                ],
-                place,
-            )
-        )
-    header = ("", "submission", "score", "", "rank 1", "workloads", "lost workloads")
+    drawn = spreads(context)
+    rows = [
+        row(_cells(context, place, standing, drawn.get(standing.submission)), place)
+        for place, standing in enumerate(context.result.scores.standings)
+    ]
+    header = ("", "submission", "score", "", *(("rank 1",) if drawn else ()), "workloads", "lost workloads")
+    facts = ("", "", "", "", *(("of draws",) if drawn else ()), "", "")
+    intervals = " Below a score, and across its bar, its interval." if drawn else ""
     return as_section(
         "leaderboard",
         "Leaderboard",
         "The score is the mean height of a submission's performance profile: 1 for the fastest on every workload, 0 "
-        "for one that loses all. Below a score, and across its bar, its interval. Choose a "
-        "submission to follow it through the page.",
-        table(header, rows, ("", "", "", "", "of draws" if intervals else "", "", ""), "leaderboard"),
+        f"for one that loses all.{intervals} Choose a submission to follow it through the page.",
+        table(header, rows, facts, "leaderboard"),
         [context.tables["scores"], context.tables["reasons"]],
-        note='intervals: <a href="#ranks">uncertainty.csv</a>',
+        note='intervals: <a href="#ranks">uncertainty.csv</a>' if drawn else "",
     )
+
+
+def _cells(context: Context, place: int, standing: Standing, spread: Spread | None) -> list[str]:
+    names = context.result.scores.protocol.workloads
+    lost = [name for name in names if standing.cells[name].lost]
+    return [
+        cell(standing.rank, "number rank"),
+        name_cell(place, standing.submission),
+        cell(f"{standing.score:.4f}", "number score", interval(spread) if spread else ""),
+        f'<td class="bar-cell">{_bar(place, standing.score, spread)}</td>',
+        *((cell(f"{100 * spread.p_rank[0]:.0f} %", "number"),) if spread else ()),
+        cell(f"{len(names) - len(lost)} of {len(names)}", "number"),
+        f'<td class="lost-list">{_lost(standing.cells, lost)}</td>',
+    ]
 
 
 def _bar(place: int, score: float, spread: Spread | None) -> str:
     whisker = ""
-    if spread:
+    if spread and math.isfinite(spread.low):
         left, width = 100 * spread.low, 100 * (spread.high - spread.low)
         whisker = f'<div class="interval" style="left:{left:.2f}%;width:{width:.2f}%"></div>'
     fill = f'<div class="fill {style_of(place)}" style="width:{100 * score:.2f}%"></div>'

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from scoring.page.certainty import spreads
 from scoring.page.markup import Context, attribute, cell, embedded, finite, name_cell, row, style_of
 from scoring.page.markup import section as as_section
 from scoring.plots import shortened, spread
@@ -56,6 +57,7 @@ def section(context: Context) -> str:
         "ratios": [[finite(ratio) for ratio in ratios] for ratios in scores.ratios()],
         "lost": [[standing.cells[name].lost for name in scores.protocol.workloads] for standing in scores.standings],
     }
+    bands = " The band is the first one's interval; one that is chosen shows its own." if spreads(context) else ""
     body = (
         f'<figure class="profile wide">{_picture(context, wide)}</figure>\n'
         f'<figure class="profile narrow">{_picture(context, narrow)}<table class="legend">{legend}</table></figure>\n'
@@ -66,7 +68,7 @@ def section(context: Context) -> str:
         "Performance profile",
         "For each submission, how many workloads it brings to their target within a multiple τ of the fastest "
         "submission's time. Higher and further left is better; the score is a curve's mean height. Curves that "
-        "coincide are drawn side by side. The band is the first one's interval; one that is chosen shows its own.",
+        f"coincide are drawn side by side.{bands}",
         body,
         [context.tables["profile"], context.tables["scores"]],
     )
