@@ -9,9 +9,16 @@ import optax
 import pytest
 
 from algoperf.backends import load_backend
+from algoperf.backends.jax_workload import JaxWorkload
+from algoperf.backends.pytorch_workload import PytorchWorkload
 from algoperf.kit import hyperparameters, schedules_jax, schedules_pytorch
 from algoperf.kit.jax import OptaxSubmission
+from algoperf.kit.muon_jax import hidden_matrices
+from algoperf.kit.muon_pytorch import hidden_and_other
+from algoperf.spec import ParameterType
 from algoperf.submission import as_hyperparameters
+from tests.small_models import BASES, small_spec
+from workloads.layers.jax import canonical_names
 
 
 @pytest.mark.parametrize("warmup_factor", [0.0, 0.05, 0.5])
@@ -63,3 +70,20 @@ def test_the_jax_step_is_compiled_once_and_state_is_not_copied():
         )
         assert before["kernel"].is_deleted()
     assert step._cache_size() == 1
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_muon_is_for_the_same_hidden_matrices_in_both_frameworks(name):
+    in_jax = JaxWorkload(small_spec(name), None, "v0.6")
+    in_pytorch = PytorchWorkload(small_spec(name), None, "v0.6")
+    names = jax.tree.leaves(canonical_names(in_jax._abstract))
+    hidden = {key for key, it in zip(names, jax.tree.leaves(hidden_matrices(in_jax)), strict=True) if it}
+    model = in_pytorch._abstract
+    parts = [set(map(id, part)) for part in hidden_and_other(model, in_pytorch)]
+    assert hidden == {key for key, param in model.named_parameters() if id(param) in parts[0]}
+    rest = {key for key, param in model.named_parameters() if id(param) in parts[1]}
+    for key in rest:
+        kind, shape = in_pytorch.model_params_types[key], in_pytorch.param_shapes[key].shape_tuple
+        is_vector = np.prod(shape) == max(shape, default=1)
+        assert is_vector or kind == ParameterType.EMBEDDING or in_pytorch.is_output_params(key), key
+    assert len(hidden) >= len(hidden | rest) / 6

@@ -10,6 +10,7 @@ import optax
 import pytest
 import torch
 
+from algoperf.kit import muon_jax, muon_pytorch, optimizers_pytorch
 from algoperf.spec import FRAMEWORKS, ParameterType, ShapeTuple
 from algoperf.submission import as_hyperparameters
 
@@ -219,11 +220,42 @@ CASES = [
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize(("equations", "point"), CASES, ids=[equations.__name__ for equations, _ in CASES])
 def test_ten_steps_follow_the_published_equations(framework, equations, point):
+    check(framework, equations, point)
+
+
+@pytest.mark.parametrize(
+    ("equations", "point", "atol"),
+    [(nadamw, ADAM, 1e-7), (lamb, ADAM, 1e-7), (adafactor, ADAM, 1e-7), (muon, MUON, 0.03)],
+)
+def test_so_do_they_where_all_parameters_are_updated_at_once(equations, point, atol, monkeypatch):
+    """As on a GPU, where Muon computes in bfloat16."""
+    for module in (optimizers_pytorch, muon_pytorch):
+        monkeypatch.setattr(module, "is_at_once", bool)
+    check("pytorch", equations, point, atol)
+
+
+def check(framework, equations, point, atol=1e-7):
     module = importlib.import_module(f"submissions.{equations.__name__}.{framework}")
     trained, evaluated = RUN[framework](module.submission, as_hyperparameters(point))
     for name, start in START.items():
         expected = equations(start, [gradients[name] for gradients in GRADIENTS])
         expected = expected if isinstance(expected, tuple) else (expected, expected)
         # Some of the rates that optax computes are float32.
-        np.testing.assert_allclose(trained[name], expected[0], rtol=1e-5, atol=1e-7, err_msg=name)
-        np.testing.assert_allclose(evaluated[name], expected[1], rtol=1e-5, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(trained[name], expected[0], rtol=1e-5, atol=atol, err_msg=name)
+        np.testing.assert_allclose(evaluated[name], expected[1], rtol=1e-5, atol=atol, err_msg=name)
+
+
+@pytest.mark.parametrize("shape", [(8, 20), (20, 8)])
+def test_singular_values_are_near_one_in_half_precision_too(shape):
+    """Jordan 2024: between 0.7 and 1.2 with these coefficients, and the singular vectors stay."""
+    matrices = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    left, _, right = np.linalg.svd(matrices, full_matrices=False)
+    by_torch = muon_pytorch.orthogonalized(torch.tensor(matrices), torch.bfloat16)
+    by_jax = muon_jax.orthogonalized(jnp.asarray(matrices), jnp.bfloat16)
+    assert by_torch.dtype == torch.bfloat16
+    assert by_jax.dtype == jnp.bfloat16
+    for found in (by_torch.float().numpy(), np.asarray(by_jax, np.float32)):
+        rotated = left.mT @ found @ right.mT
+        values = np.diagonal(rotated, axis1=1, axis2=2)
+        assert 0.6 < values.min() < values.max() < 1.3
+        np.testing.assert_allclose(rotated, values[:, None] * np.eye(8), atol=0.05)

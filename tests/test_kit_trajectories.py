@@ -15,6 +15,7 @@ from algoperf.submission import SUBMISSIONS, as_hyperparameters
 from tests.conftest import REPOSITORY
 from tests.functional_models import with_floats
 from tests.small_models import small_batch, small_spec, small_tensors
+from tests.test_distributed import Recorder
 from tests.test_session import run, set_up, without_times
 
 NAMES = sorted(path.parent.name for path in SUBMISSIONS.glob("*/jax.py"))
@@ -22,14 +23,6 @@ STEPS = 4
 WORKLOADS = {"jax": JaxWorkload, "pytorch": PytorchWorkload}
 BACKENDS = {"jax": JaxBackend, "pytorch": PytorchBackend}
 POINT = {"learning_rate": 1e-3, "warmup_factor": 0.0, "label_smoothing": 0.1, "dropout_rate": 0.0, "grad_clip": 0.1}
-
-
-class Recorder:
-    def __init__(self):
-        self.steps = []
-
-    def append_scalar_metrics(self, metrics, step):
-        self.steps.append([float(metrics["loss"]), float(metrics["grad_norm"])])
 
 
 def point_of(name):

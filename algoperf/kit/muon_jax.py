@@ -29,6 +29,8 @@ def scale_by_muon(momentum: float) -> optax.GradientTransformation:
     """Nesterov momentum, made orthogonal, times the root of rows over columns of the matrix where it is above 1.
 
     A convolution's kernel (height, width, in, out) is a matrix of `out` rows; so is a linear layer's (in, out).
+    A transposed convolution's has no type of its own, but `out` last here and `in` first in PyTorch: its
+    matrix is another.
     """
 
     def update(grads: Any, state: optax.TraceState, params: Any = None) -> tuple[Any, optax.TraceState]:
@@ -40,23 +42,25 @@ def scale_by_muon(momentum: float) -> optax.GradientTransformation:
         updates = [None] * len(leaves)
         for shape in dict.fromkeys(matrix.shape for matrix in matrices):
             alike = [i for i, matrix in enumerate(matrices) if matrix.shape == shape]
-            orthogonal = orthogonalized(jnp.stack([matrices[i] for i in alike])) * max(1, shape[0] / shape[1]) ** 0.5
-            for i, matrix in zip(alike, orthogonal, strict=True):
-                updates[i] = matrix.T.reshape(leaves[i].shape).astype(leaves[i].dtype)
+            stacked = jnp.stack([matrices[i] for i in alike])
+            # As published; a CPU is no faster at bfloat16.
+            dtype = stacked.dtype if jax.default_backend() == "cpu" else jnp.bfloat16
+            scaled = orthogonalized(stacked, dtype).astype(stacked.dtype) * max(1, shape[0] / shape[1]) ** 0.5
+            for i, matrix in zip(alike, scaled, strict=True):
+                updates[i] = matrix.T.reshape(leaves[i].shape)
         return jax.tree.unflatten(structure, updates), optax.TraceState(trace)
 
     return optax.GradientTransformation(lambda params: optax.TraceState(jax.tree.map(jnp.zeros_like, params)), update)
 
 
-def orthogonalized(matrices: jax.Array) -> jax.Array:
+def orthogonalized(matrices: jax.Array, dtype: Any) -> jax.Array:
     """Matrices (count, rows, columns) with all singular values near 1, by five steps of a Newton-Schulz iteration.
 
-    On accelerators in bfloat16, as published; a CPU is no faster at that.
+    dtype: in which it is computed, and what it returns.
     """
-    x = matrices if jax.default_backend() == "cpu" else matrices.astype(jnp.bfloat16)
+    x = (matrices / (jnp.linalg.matrix_norm(matrices, keepdims=True) + 1e-7)).astype(dtype)
     is_tall = x.shape[1] > x.shape[2]
     x = x.mT if is_tall else x
-    x = x / (jnp.linalg.matrix_norm(x, keepdims=True) + 1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(5):
         gram = x @ x.mT

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from algoperf.kit.optimizers_pytorch import Row, RowOptimizer, whole
+from algoperf.kit.optimizers_pytorch import Row, RowOptimizer, is_at_once, whole
 from algoperf.kit.parameters import NEWTON_SCHULZ, is_hidden_matrix
 from algoperf.workload import Workload
 
@@ -30,6 +30,8 @@ class Muon(RowOptimizer):
     """Nesterov momentum, made orthogonal, times the root of rows over columns of the matrix where it is above 1.
 
     A convolution's weight (out, in, height, width) is a matrix of `out` rows; so is a linear layer's (out, in).
+    A transposed convolution's has no type of its own, but `in` first here and `out` last in JAX: its
+    matrix is another.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float):
@@ -48,22 +50,23 @@ class Muon(RowOptimizer):
                 alike[param.shape].append((param, update.flatten(1)))
             for shape, pairs in alike.items():
                 some_params, matrices = zip(*pairs, strict=True)
-                updates = orthogonalized(torch.stack(matrices)).to(some_params[0].dtype)
+                # As published; a CPU is no faster at bfloat16.
+                dtype = torch.bfloat16 if is_at_once(rows) else param.dtype
+                updates = orthogonalized(torch.stack(matrices), dtype).to(param.dtype)
                 rate = group["lr"] * max(1, updates.shape[1] / updates.shape[2]) ** 0.5
-                torch._foreach_sub_(some_params, [update.view(shape) for update in updates], alpha=rate)
+                torch._foreach_sub_(some_params, [update.reshape(shape) for update in updates], alpha=rate)
 
 
-def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
+def orthogonalized(matrices: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Matrices (count, rows, columns) with all singular values near 1, by five steps of a Newton-Schulz iteration.
 
-    On accelerators in bfloat16, as published; a CPU is no faster at that.
+    dtype: in which it is computed, and what it returns.
     """
-    x = matrices if matrices.device.type == "cpu" else matrices.bfloat16()
+    x = (matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)).to(dtype)
     is_tall = x.shape[1] > x.shape[2]
     x = x.mT if is_tall else x
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(5):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT.contiguous() if is_tall else x
+    return x.mT if is_tall else x

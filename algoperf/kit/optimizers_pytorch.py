@@ -31,6 +31,7 @@ def sgd(
         momentum=beta1(hyperparameters),
         nesterov=nesterov,
         weight_decay=hyperparameters.weight_decay,
+        fused=True,
     )
     return optimizer, warmup_linear(hyperparameters, workload.step_hint)
 
@@ -213,13 +214,17 @@ def _by_factors(grad: torch.Tensor, first: torch.Tensor, second: torch.Tensor, d
     return grad * torch.rsqrt(first / first.mean(axes[1], keepdim=True)) * torch.rsqrt(second)
 
 
-def whole(rows: list[Row]) -> Iterator[list[list[torch.Tensor]]]:
-    """The rows' columns, as lists of tensors whose update is one sequence of operations.
+def is_at_once(rows: list[Row]) -> bool:
+    """Whether all rows are updated at once: on a GPU, where that makes few kernels.
 
-    On a GPU that is all of them at once: few kernels. On a CPU it is one row, whose intermediate results are soon free.
+    On a CPU it is one row after the other, whose intermediate results are soon free.
     """
-    is_on_cpu = not rows or rows[0][0].device.type == "cpu"
-    for batch in [[row] for row in rows] if is_on_cpu else [rows]:
+    return bool(rows) and rows[0][0].device.type != "cpu"
+
+
+def whole(rows: list[Row]) -> Iterator[list[list[torch.Tensor]]]:
+    """The rows' columns, as lists of tensors whose update is one sequence of operations."""
+    for batch in [rows] if is_at_once(rows) else [[row] for row in rows]:
         yield [list(column) for column in zip(*batch, strict=True)]
 
 
@@ -230,7 +235,7 @@ def _in_pieces(rows: list[Row]) -> Iterator[list[list[torch.Tensor]]]:
     again.
     """
     for columns in whole(rows):
-        if columns[0][0].device.type != "cpu" or not all(tensor.is_contiguous() for (tensor,) in columns):
+        if is_at_once(rows) or not all(tensor.is_contiguous() for (tensor,) in columns):
             yield columns
             continue
         for pieces in zip(*(tensor.view(-1).split(_PIECE) for (tensor,) in columns), strict=True):

@@ -25,6 +25,7 @@ def optimizer(model, hyperparameters, workload):
         lr=hyperparameters.learning_rate,
         betas=betas(hyperparameters),
         weight_decay=hyperparameters.weight_decay,
+        fused=True,
     )
     return muon, adamw, warmup_cosine(hyperparameters, workload.step_hint)
 
