@@ -76,7 +76,9 @@ def parse_ours(words):
         known = {spelling for parameter in command.params for spelling in parameter.opts}
         assert {word for word in words if word.startswith("-")} <= known
     elif "--help" not in words:
-        command.make_context(command.name, words)
+        command.make_context(command.name, list(words))
+    if command.name == "trial" and not {"...", "--dry-run"} & set(words):
+        assert {f"--{name}" for name in ("workload", "protocol", "ruleset", "study", "trial", "out")} <= set(words)
 
 
 def parse_snakemake(words):
