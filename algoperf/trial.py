@@ -86,6 +86,7 @@ def set_up(
     if accelerator != cluster.LOCAL:
         hardware.check(found, accelerator, cluster.load().accelerator(accelerator))
     loaded = submission.load(path)
+    loaded.check_point(points[trial.trial - 1])
     return Setup(
         trial=trial,
         out=out,

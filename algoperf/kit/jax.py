@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +24,6 @@ class OptaxSubmission:
 
     optimizer: Callable[[Any, int], optax.GradientTransformation]
     batch_sizes: Mapping[str, int]
-
-    # What is read beyond what `optimizer` reads; `algoperf/submission.py` refuses a point with any other.
-    HYPERPARAMETERS: ClassVar = ("label_smoothing", "dropout_rate", "grad_clip")
 
     def get_batch_size(self, workload_name: str) -> int:
         return self.batch_sizes[workload_name]

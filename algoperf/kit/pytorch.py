@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,9 +29,6 @@ class TorchSubmission:
 
     optimizer: Callable[[Iterable[nn.Parameter], Any, int], tuple[torch.optim.Optimizer, Schedule]]
     batch_sizes: Mapping[str, int]
-
-    # What is read beyond what `optimizer` reads; `algoperf/submission.py` refuses a point with any other.
-    HYPERPARAMETERS: ClassVar = ("label_smoothing", "dropout_rate", "grad_clip")
 
     def get_batch_size(self, workload_name: str) -> int:
         return self.batch_sizes[workload_name]
