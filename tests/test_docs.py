@@ -287,6 +287,11 @@ def test_what_the_site_takes_from_the_code_is_complete(generated):
             assert all(spelling in reference for spelling in parameter.opts if spelling.startswith("--"))
 
 
+def test_links_out_of_the_site_are_files_to_download(generated):
+    page = "[cli](../algoperf/cli.py), [`it`](../README.md), [`kit`](../algoperf/kit), [data](data.md)"
+    assert generated.fill(page) == "[cli](path:../algoperf/cli.py), [`it`](path:../README.md), `kit`, [data](data.md)"
+
+
 def test_a_page_asks_for_what_there_is(generated):
     for page in DOCS.glob("*.md"):
         assert "<!-- generated" not in generated.fill(page.read_text())
