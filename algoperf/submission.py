@@ -2,9 +2,6 @@
 
 A submission is a Python file with the five functions of the official API, or with one object `submission` that has
 them: `get_batch_size`, `init_optimizer_state`, `update_params`, `data_selection`, and `prepare_for_eval` (optional).
-
-The file, the object or both may say which hyperparameters are read, in `HYPERPARAMETERS`: a tuple of names, to which
-those are added that `init_optimizer_state` reads. A point with any other is then refused, before anything is written.
 """
 
 import collections
@@ -16,16 +13,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from algoperf import requirements, search
+from algoperf import mentions, requirements, search
 from algoperf.protocol import TARGET_SETTING, Protocol, Ruleset
 from algoperf.spec import FRAMEWORKS, Framework, UsageError, WorkloadSpec
 
 SUBMISSIONS = Path(__file__).parent.parent / "submissions"
+KIT = Path(__file__).parent / "kit"
 _REQUIRED = ("get_batch_size", "init_optimizer_state", "update_params", "data_selection")
 _SEARCH_SPACES = ("search_space.json", "tuning_search_space.json")
 _SELF_TUNING = "self_tuning.json"
 _POINTS_OF_WORKLOADS = "points.json"
-_HYPERPARAMETERS = "HYPERPARAMETERS"
 
 
 class MissingHyperparameterError(AttributeError):
@@ -34,11 +31,7 @@ class MissingHyperparameterError(AttributeError):
 
 @dataclasses.dataclass(frozen=True)
 class Submission:
-    """The functions of a submission, and what else is known of it.
-
-    takes_train_state: whether the signature of `update_params` has the official `train_state`. hyperparameters: the
-    names that it says it reads, beyond those that `init_optimizer_state` reads; None where it says nothing.
-    """
+    """The functions of a submission; `takes_train_state` says whose signature has the official `train_state`."""
 
     path: Path
     get_batch_size: Callable[[str], int]
@@ -48,7 +41,6 @@ class Submission:
     prepare_for_eval: Callable[..., Any] | None
     get_eval_batch_size: Callable[[str], int] | None
     takes_train_state: bool
-    hyperparameters: frozenset[str] | None = None
 
     def batch_size(self, spec: WorkloadSpec) -> int:
         """The global batch size; a variant that the submission does not know has its base workload's.
@@ -61,28 +53,41 @@ class Submission:
             size = self.get_batch_size(spec.base)
         return max(1, size // spec.batch_divisor)
 
+    def check_point(self, point: search.Point) -> None:
+        """Raises UsageError for a hyperparameter whose name is nowhere in the code: nothing can read it.
+
+        Names that the kit and the baselines read are left to pass: search spaces are shared between algorithms.
+        """
+        folder = self.path.parent.resolve()
+        imported = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+        own = mentions.names(
+            {
+                *folder.glob("*.py"),
+                *folder.glob("*/*.py"),  # no deeper: a single file may lie in a folder that has all of somebody's code
+                *(Path(file) for file in imported if file and Path(file).is_relative_to(folder) and file[-3:] == ".py"),
+            }
+        )
+        if own & {"_asdict", "_fields"}:  # it may look at all that there are
+            return
+        known = own | mentions.names({*KIT.glob("*.py"), *SUBMISSIONS.rglob("*.py")})
+        if unknown := [name for name in point if name not in known]:
+            raise UsageError(
+                f"the submission {self.path} does not know the hyperparameter {unknown[0]!r}: its code does not have "
+                f"the name; correct the search space, or {_SELF_TUNING}."
+            )
+
     def begin(self, workload: Any, params: Any, model_state: Any, point: search.Point, rng: Any) -> Any:
         """The optimizer state at the beginning of a trial of one hyperparameter point.
 
-        Raises UsageError where the submission reads a hyperparameter that the point lacks, and where the point has one
-        that the submission, as it says, does not read.
+        Raises UsageError where the submission reads a hyperparameter that the point lacks.
         """
-        read: set[str] = set()
-        hyperparameters = as_hyperparameters(point, read)
         try:
-            state = self.init_optimizer_state(workload, params, model_state, hyperparameters, rng)
+            return self.init_optimizer_state(workload, params, model_state, as_hyperparameters(point), rng)
         except MissingHyperparameterError as error:
             raise UsageError(
                 f"the submission {self.path} reads the hyperparameter {error.name!r}, which its point lacks; the point "
                 f"has {', '.join(point)}: add {error.name!r} to the search space, or to {_SELF_TUNING}."
             ) from error
-        known = read | (self.hyperparameters or set())
-        if self.hyperparameters is not None and (unknown := [name for name in point if name not in known]):
-            raise UsageError(
-                f"the submission {self.path} does not know the hyperparameter {unknown[0]!r} of its point; it reads "
-                f"{', '.join(sorted(known))}: correct the search space, or {_SELF_TUNING}."
-            )
-        return state
 
 
 def find(name_or_path: str, framework: Framework) -> Path:
@@ -129,17 +134,7 @@ def load(path: Path) -> Submission:
         prepare_for_eval=functions.get("prepare_for_eval"),
         get_eval_batch_size=functions.get("get_eval_batch_size"),
         takes_train_state="train_state" in inspect.signature(functions["update_params"]).parameters,
-        hyperparameters=_known_hyperparameters(module, api, path=path),
     )
-
-
-def _known_hyperparameters(*places: Any, path: Path) -> frozenset[str] | None:
-    """What the file and its object `submission` say, in one; None where neither says anything."""
-    said = [names for place in places if (names := getattr(place, _HYPERPARAMETERS, None)) is not None]
-    for names in said:
-        if not isinstance(names, tuple | list | set | frozenset) or not all(isinstance(name, str) for name in names):
-            raise UsageError(f"{_HYPERPARAMETERS} of the submission {path} is {names!r}; it must be a tuple of names.")
-    return frozenset().union(*said) if said else None
 
 
 def _import(path: Path) -> Any:
@@ -196,23 +191,15 @@ def _point_of(workload: str, path: Path, ruleset: Ruleset) -> search.Point:
     return points[workload]
 
 
-def as_hyperparameters(point: Mapping[str, Any], read: set[str] | None = None) -> Any:
+def as_hyperparameters(point: Mapping[str, Any]) -> Any:
     """A point with attributes, as submissions read it; None for a submission that brings its own hyperparameters.
 
-    read: gets the names that are read as attributes. Reading one that the point lacks is a MissingHyperparameterError.
+    Reading one that the point lacks is a MissingHyperparameterError.
     """
     if not point:
         return None
     kind = collections.namedtuple("Hyperparameters", point)
     kind.__getattr__ = _missing
-    if read is not None:
-
-        def recorded(hyperparameters: Any, name: str) -> Any:
-            if name in point:
-                read.add(name)
-            return tuple.__getattribute__(hyperparameters, name)
-
-        kind.__getattribute__ = recorded
     return kind(**point)
 
 

@@ -16,12 +16,19 @@ from algoperf.protocol import PROTOCOLS
 
 DOCS = Path(__file__).parent
 _TYPES = {"boolean": "`true` or `false`", "integer": "a whole number", "null": "nothing", "string": "text"}
+_LINK_OUT = re.compile(r"\[([^]]*)\]\((\.\./[^)#]+)\)")
 _MARK = re.compile(r"<!-- generated: (\w+) -->")
 
 
 def fill(page: str) -> str:
     """A page's Markdown with everything generated that it asks for. Raises KeyError for what there is none of."""
-    return _MARK.sub(lambda mark: GENERATED[mark[1]](), page)
+    return _LINK_OUT.sub(_linked, _MARK.sub(lambda mark: GENERATED[mark[1]](), page))
+
+
+def _linked(link: re.Match) -> str:
+    """A link to something of the repository that is no page of the site: a file to download; of a folder, its name."""
+    text, target = link.groups()
+    return text if (DOCS / target).is_dir() else f"[{text}](path:{target})"
 
 
 def _table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -76,7 +76,9 @@ def parse_ours(words):
         known = {spelling for parameter in command.params for spelling in parameter.opts}
         assert {word for word in words if word.startswith("-")} <= known
     elif "--help" not in words:
-        command.make_context(command.name, words)
+        command.make_context(command.name, list(words))
+    if command.name == "trial" and not {"...", "--dry-run"} & set(words):
+        assert {f"--{name}" for name in ("workload", "protocol", "ruleset", "study", "trial", "out")} <= set(words)
 
 
 def parse_snakemake(words):
@@ -283,6 +285,11 @@ def test_what_the_site_takes_from_the_code_is_complete(generated):
         for parameter in command.params:
             assert parameter.help, f"{command.name} does not say what {parameter.name} is"
             assert all(spelling in reference for spelling in parameter.opts if spelling.startswith("--"))
+
+
+def test_links_out_of_the_site_are_files_to_download(generated):
+    page = "[cli](../algoperf/cli.py), [`it`](../README.md), [`kit`](../algoperf/kit), [data](data.md)"
+    assert generated.fill(page) == "[cli](path:../algoperf/cli.py), [`it`](path:../README.md), `kit`, [data](data.md)"
 
 
 def test_a_page_asks_for_what_there_is(generated):

@@ -152,14 +152,10 @@ def test_hyperparameters_have_attributes():
     assert submission.as_hyperparameters({}) is None
 
 
-def test_hyperparameters_are_a_plain_named_tuple_which_notes_what_is_read():
-    read = set()
-    hyperparameters = submission.as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9, "name": "x"}, read)
+def test_hyperparameters_are_a_plain_named_tuple_that_knows_what_it_lacks():
+    hyperparameters = submission.as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9})
     assert type(hyperparameters).__bases__ == (tuple,)  # what JAX and PyTorch take for one
-    assert hyperparameters._fields == ("learning_rate", "beta2", "name")
-    assert read == set()
-    assert hyperparameters.learning_rate == 0.1
-    assert read == {"learning_rate"}
+    assert hyperparameters._fields == ("learning_rate", "beta2")
     assert not hasattr(hyperparameters, "grad_clip")
     assert getattr(hyperparameters, "grad_clip", None) is None
     with pytest.raises(submission.MissingHyperparameterError, match="'grad_clip'") as error:
@@ -167,32 +163,57 @@ def test_hyperparameters_are_a_plain_named_tuple_which_notes_what_is_read():
     assert error.value.name == "grad_clip"
 
 
-def begin(folder, point, init="return hyperparameters.lr", declared=""):
-    source = FUNCTIONS.replace("rng): return {}", f"rng):\n    {init}") + declared
+def loaded(folder, init):
+    source = FUNCTIONS.replace("rng): return {}", f"rng):\n    {init}")
     (folder / "submission.py").write_text(source)
-    return submission.load(folder / "submission.py").begin(None, None, None, point, None)
+    return submission.load(folder / "submission.py")
 
 
 def test_a_hyperparameter_that_the_point_lacks_is_named(folder):
-    assert begin(folder, {"lr": 3}) == 3
+    def begin(point, init="return hyperparameters.lr"):
+        return loaded(folder, init).begin(None, None, None, point, None)
+
+    assert begin({"lr": 3}) == 3
     with pytest.raises(UsageError, match=r"reads the hyperparameter 'lr', which its point lacks; the point has rate"):
-        begin(folder, {"rate": 3})
-    assert begin(folder, {"rate": 3}, 'return getattr(hyperparameters, "lr", 7)') == 7
+        begin({"rate": 3})
+    assert begin({"rate": 3}, 'return getattr(hyperparameters, "lr", 7)') == 7
+    assert begin({}, "return hyperparameters") is None
     with pytest.raises(AttributeError, match="no attribute 'lr'"):  # its own mistake
-        begin(folder, {"rate": 3}, "return model_params.lr")
+        begin({"rate": 3}, "return model_params.lr")
 
 
-def test_a_hyperparameter_that_is_not_known_is_refused_where_the_submission_says_what_it_knows(folder):
-    assert begin(folder, {"lr": 3, "weight_dekay": 1}) == 3
-    declared = 'HYPERPARAMETERS = ("weight_decay",)\n'
-    assert begin(folder, {"lr": 3, "weight_decay": 1}, declared=declared) == 3
-    assert begin(folder, {"lr": 3}, declared=declared) == 3
-    with pytest.raises(UsageError, match=r"not know the hyperparameter 'weight_dekay' .* it reads lr, weight_decay:"):
-        begin(folder, {"lr": 3, "weight_dekay": 1}, declared=declared)
-    assert begin(folder, {}, "return hyperparameters", declared) is None
-    for wrong in ('"lr"', "(1, 2)", "3"):
-        with pytest.raises(UsageError, match="must be a tuple of names"):
-            begin(folder, {"lr": 3}, declared=f"HYPERPARAMETERS = {wrong}\n")
+def test_a_hyperparameter_that_no_code_mentions_is_refused(folder):
+    mine = loaded(folder, 'return hyperparameters.my_rate, getattr(hyperparameters, "my_decay", 0.0)')
+    mine.check_point({"my_rate": 1, "my_decay": 1})
+    mine.check_point({})
+    mine.check_point({"my_rate": 1, "beta2": 0.9})  # that of another algorithm, as published search spaces have it
+    with pytest.raises(
+        UsageError, match="does not know the hyperparameter 'my_dekay': its code does not have the name"
+    ):
+        mine.check_point({"my_rate": 1, "my_dekay": 1})
+    with pytest.raises(UsageError, match="'init_optimizer_state_'"):
+        mine.check_point({"init_optimizer_state_": 1})
+    (folder / "helper_that_reads.py").write_text("def read(point): return point.my_dekay")
+    mine.check_point({"my_dekay": 1})
+
+
+def test_code_that_takes_all_hyperparameters_knows_any(folder):
+    loaded(folder, "return dict(**hyperparameters._asdict())").check_point({"anything": 1})
+
+
+def test_modules_in_a_package_beside_a_submission_are_looked_at(folder):
+    package = folder / "package_of_mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "inner.py").write_text("def read(point): return point.from_inside")
+    mine = loaded(folder, "from package_of_mine import inner")
+    mine.check_point({"from_inside": 1})
+    (package / "deeper").mkdir()
+    (package / "deeper" / "deepest.py").write_text("def read(point): return point.from_deep_inside")
+    with pytest.raises(UsageError, match="'from_deep_inside'"):
+        mine.check_point({"from_deep_inside": 1})
+    mine = loaded(folder, "return 1\nfrom package_of_mine.deeper import deepest")
+    mine.check_point({"from_deep_inside": 1})  # it is imported
 
 
 def trial(out, data_dir, framework, folder):
@@ -215,7 +236,7 @@ def template(folder, framework, **changed):
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"weight_dekay": {"feasible_points": [0.1]}}, "does not know the hyperparameter 'weight_dekay' of its point"),
+        ({"weight_dekay": {"feasible_points": [0.1]}}, "does not know the hyperparameter 'weight_dekay'"),
         ({"learning_rate": {"min": 2, "max": 1}}, "is an empty range: its min 2 is above its max 1"),
         ({"learning_rate": {"min": 1, "max": 2, "scale": "log"}}, "unknown key 'scale'"),
     ],
@@ -237,7 +258,7 @@ def test_a_trial_of_the_kit_with_bad_hyperparameters_ends_with_code_2(framework,
     shutil.copyfile(source / f"{framework}.py", mine / f"{framework}.py")
     point = json.loads((source / "self_tuning.json").read_text())
     slips = {
-        "does not know the hyperparameter 'dropout' of its point": {**point, "dropout": 0.1},
+        "does not know the hyperparameter 'dropout'": {**point, "dropout": 0.1},
         "reads the hyperparameter 'beta2', which its point lacks": {k: v for k, v in point.items() if k != "beta2"},
     }
     for says, slip in slips.items():
@@ -261,17 +282,3 @@ def test_a_trial_whose_dependency_is_missing_ends_with_code_2(tmp_path, data_dir
         assert (code, error.count("\n")) == (2, 1)
         assert says in error
         assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-
-
-def test_an_object_says_what_it_knows_too(folder):
-    source = FUNCTIONS.replace("rng): return {}", "rng): return hyperparameters.lr")
-    methods = "".join(f"    {line.replace('(', '(self, ', 1)}\n" for line in source.strip().splitlines())
-    source = f'class Mine:\n    HYPERPARAMETERS = ("dropout_rate",)\n{methods}submission = Mine()\n'
-    (folder / "submission.py").write_text(source)
-    loaded = submission.load(folder / "submission.py")
-    assert loaded.begin(None, None, None, {"lr": 3, "dropout_rate": 0.1}, None) == 3
-    with pytest.raises(UsageError, match="'dropout'"):
-        loaded.begin(None, None, None, {"lr": 3, "dropout": 0.1}, None)
-    (folder / "submission.py").write_text(source + 'HYPERPARAMETERS = ["rho"]\n')  # its file may add to it
-    point = {"lr": 3, "dropout_rate": 0.1, "rho": 0.05}
-    assert submission.load(folder / "submission.py").begin(None, None, None, point, None) == 3

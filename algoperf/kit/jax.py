@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,9 +56,6 @@ class OptaxSubmission:
     batch_sizes: Mapping[str, int]
     gradient: Callable[[ValueAndGrad, Any, Any], Any] = gradient_at_parameters
     average: Average | None = None
-
-    # What is read beyond what `optimizer` reads; `algoperf/submission.py` refuses a point with any other.
-    HYPERPARAMETERS: ClassVar = ("label_smoothing", "dropout_rate", "grad_clip")
 
     def get_batch_size(self, workload_name: str) -> int:
         return self.batch_sizes[workload_name]

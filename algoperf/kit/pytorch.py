@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,9 +52,6 @@ class TorchSubmission:
     batch_sizes: Mapping[str, int]
     gradient: Callable[[Backward, nn.Module, Any], torch.Tensor] = gradient_at_parameters
     average: Average | None = None
-
-    # What is read beyond what `optimizer` reads; `algoperf/submission.py` refuses a point with any other.
-    HYPERPARAMETERS: ClassVar = ("label_smoothing", "dropout_rate", "grad_clip")
 
     def get_batch_size(self, workload_name: str) -> int:
         return self.batch_sizes[workload_name]

@@ -12,9 +12,6 @@ from algoperf.pytorch_utils import sum_over_processes
 from algoperf.spec import ForwardPassMode
 from submissions.batch_sizes import BATCH_SIZES
 
-# The names of the hyperparameters that you read. A point with any other is refused: it would be a slip of the pen.
-HYPERPARAMETERS = ("learning_rate", "one_minus_beta1", "beta2", "weight_decay", "warmup_factor")
-
 EPSILON = 1e-8
 LOGGED_EVERY = 100  # steps
 

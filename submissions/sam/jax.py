@@ -5,5 +5,4 @@ from algoperf.kit.optimizers_jax import sharpness_aware
 from submissions.adamw.jax import optimizer
 from submissions.batch_sizes import BATCH_SIZES
 
-HYPERPARAMETERS = ("rho",)
 submission = OptaxSubmission(optimizer, BATCH_SIZES, gradient=sharpness_aware)

@@ -5,5 +5,4 @@ from algoperf.kit.pytorch import TorchSubmission
 from submissions.adamw.pytorch import optimizer
 from submissions.batch_sizes import BATCH_SIZES
 
-HYPERPARAMETERS = ("rho",)
 submission = TorchSubmission(optimizer, BATCH_SIZES, gradient=sharpness_aware)
