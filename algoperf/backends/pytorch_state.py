@@ -64,6 +64,8 @@ class Export:
                 return {_NUMPY: np.asarray(value)}
             case nn.Module():
                 return self._of_module(bare(value), where)
+            case _Stateful() if not self._with_arrays:
+                return None
             case _Stateful():
                 return {_STATE: self._each(value.state_dict(), where), _INNER: self._each(_inner(value), where)}
             case Mapping():
