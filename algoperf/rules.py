@@ -71,7 +71,7 @@ class Referee:
     def check_parameters(self, params: Any, global_step: int) -> None:
         """After each step, on the clock: what the parameters' shapes and types are, if they are another object.
 
-        Raises RuleError. Costs some 0.2 microseconds for each array in JAX, and nothing in PyTorch, where parameters
+        Raises RuleError. Costs 0.4 microseconds for each array in JAX, and nothing in PyTorch, where parameters
         change in place; `inspect` looks at those.
         """
         self.global_step = global_step
