@@ -1,6 +1,7 @@
 """What a submission does beside returning numbers: which code it replaces, which files it reads, what it starts.
 
-Python's audit events (PEP 578) tell it without a cost where nothing happens.
+Python's audit events (PEP 578) tell most of it without a cost where nothing happens; a few functions are guarded while
+the submission's code runs.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -18,10 +19,8 @@ from typing import Any
 import psutil
 
 _OWN = ("algoperf.", "workloads.")
-_THREAD_EVENTS = ("_thread.start_new_thread", "_thread.start_joinable_thread")
 _PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.spawn")
 _ENVIRONMENT_EVENTS = ("os.putenv", "os.unsetenv")
-_HEARD = {*_THREAD_EVENTS, *_PROCESS_EVENTS, *_ENVIRONMENT_EVENTS}
 # What these packages do by themselves serves whoever asked for it, compilation above all; it does not train.
 _LIBRARIES = ("torch", "jax", "tqdm")
 
@@ -43,9 +42,11 @@ def code_of_benchmark() -> Code:
 
 
 def replaced(before: Code) -> str | None:
-    """The first thing in `before` that is another now, None where all is as it was."""
+    """The first thing in `before` that is another now, or new in a class; None where all is as it was."""
     now = code_of_benchmark()
-    return next((".".join(name) for name, value in before.items() if now.get(name) is not value), None)
+    changed = [name for name, value in before.items() if now.get(name) is not value]
+    changed += [name for name in now if name not in before and isinstance(before.get(name[:2]), type)]
+    return ".".join(changed[0]) if changed else None
 
 
 def _parts(name: tuple[str, ...], value: Any) -> Code:
@@ -63,16 +64,20 @@ def _parts(name: tuple[str, ...], value: Any) -> Code:
 class Heard:
     """What the submission's code was heard doing.
 
+    seeders: functions that seed a global random state: modules, and names in them.
+
     files: of the prepared data, which lie in the folder `data`. threads: those that it started and that still exist,
     and the module that did.
     """
 
-    def __init__(self):
+    def __init__(self, seeders: Sequence[tuple[Any, str]]):
         self.data: Path | None = None
         self.files: list[str] = []
         self.threads: weakref.WeakKeyDictionary[threading.Thread, str] = weakref.WeakKeyDictionary()
         self.others_processes: set[int] | None = None  # those of this program; None until the submission starts one
         self._notes: list[tuple[str, str]] = []
+        self._guards = [(module, name, self._guarded_seeder(module, name)) for module, name in seeders]
+        self._guards.append((threading.Thread, "start", self._guarded_start()))
 
     def note(self, rule: str, what: str) -> None:
         if (rule, what) not in self._notes:
@@ -87,25 +92,49 @@ class Heard:
     def listening(self) -> Iterator[None]:
         """Hears what this thread does."""
         _ensure_hook()
-        outer = getattr(_LISTENER, "heard", None)
+        outer = _listening()
+        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in self._guards]
+        for owner, name, guarded in self._guards:
+            setattr(owner, name, guarded)
         _LISTENER.heard = self
         try:
             yield
         finally:
             _LISTENER.heard = outer
+            for owner, name, original in originals:
+                setattr(owner, name, original)
+
+    def _guarded_seeder(self, module: Any, name: str) -> Callable[..., Any]:
+        original = getattr(module, name)
+
+        @functools.wraps(original)
+        def guarded(*arguments: Any, **named: Any) -> Any:
+            if _listening() is self:
+                self.note("random_state", f"the submission called {module.__name__}.{name}.")
+            with _deaf():  # one seeder may call others
+                return original(*arguments, **named)
+
+        return guarded
+
+    def _guarded_start(self) -> Callable[[threading.Thread], None]:
+        original = threading.Thread.start
+
+        @functools.wraps(original)
+        def guarded(thread: threading.Thread) -> None:
+            if _listening() is self and not (starter := _starter()).startswith(_LIBRARIES):
+                self.threads[thread] = starter
+            original(thread)
+
+        return guarded
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             self._hear_file(arguments[0])
-        elif event in _HEARD and not (starter := _starter()).startswith(_LIBRARIES):
-            if event in _ENVIRONMENT_EVENTS:
-                name = os.fsdecode(arguments[0])
-                self.note("environment", f"the submission changed the environment variable {name}.")
-            elif event in _PROCESS_EVENTS:
-                if self.others_processes is None:
-                    self.others_processes = {child.pid for child in psutil.Process().children(recursive=True)}
-            elif isinstance(thread := getattr(arguments[0], "__self__", None), threading.Thread):
-                self.threads[thread] = starter
+        elif event in _ENVIRONMENT_EVENTS and not _starter().startswith(_LIBRARIES):
+            name = os.fsdecode(arguments[0])
+            self.note("environment", f"the submission changed the environment variable {name}.")
+        elif event in _PROCESS_EVENTS and not _starter().startswith(_LIBRARIES) and self.others_processes is None:
+            self.others_processes = {child.pid for child in psutil.Process().children(recursive=True)}
 
     def _hear_file(self, path: Any) -> None:
         if self.data is not None and isinstance(path, str | bytes):
@@ -117,8 +146,21 @@ class Heard:
 _LISTENER = threading.local()
 
 
+def _listening() -> Heard | None:
+    return getattr(_LISTENER, "heard", None)
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    outer, _LISTENER.heard = _listening(), None
+    try:
+        yield
+    finally:
+        _LISTENER.heard = outer
+
+
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if (heard := getattr(_LISTENER, "heard", None)) is not None:
+    if (heard := _listening()) is not None:
         heard.hear(event, arguments)
 
 

@@ -5,6 +5,7 @@ process, stops no other, and its memory is its own.
 """
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import multiprocessing
@@ -180,7 +181,7 @@ def _steps(setup: trial.Setup, progress: Progress) -> tuple[float, float, list[s
 def _repeat(run: Run, state: State, batches: Iterator[Any], saved: Any, random_state: Any) -> list[str]:
     """The step that was just taken, taken again from the state before it: it must come out as it did."""
     backend = run.backend
-    expected = backend.export(state.params)
+    expected = copy.deepcopy(backend.export(state.params))  # on a CPU it may be the parameters' own memory
     with submission_code(run):
         state.params, state.optimizer_state, state.model_state = backend.restore(session.tree_of(state), saved)
     backend.restore_random_state(random_state)

@@ -1,7 +1,7 @@
 """What a person sees of a dry run: a table that grows, and what is being done now."""
 
 import time
-from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -9,7 +9,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from algoperf.dry_run import Row
+from algoperf.dry_run import Row, check
+from algoperf.spec import Framework
 
 _STYLES = {"ok": "green", "wrong": "red", "missing": "yellow"}
 _MIB = 2**20
@@ -49,19 +50,22 @@ class _Display:
         return Group(table, *said)
 
 
-def show(title: str, rows: Callable[[Callable[[str], None]], Iterator[Row]], console: Console) -> list[Row]:
-    """Runs the checks and shows them as they come: on a terminal in one place, else a line for each step."""
-    display = _Display(title)
+def show(submission: str, framework: Framework, workloads: list[str], data_dir: Path, console: Console) -> int:
+    """Runs `dry_run.check` and shows what comes: on a terminal in one place, else a line for each step and the table.
+
+    Returns the exit code: 1 where something is wrong. Data that are missing are not the submission's fault.
+    """
+    display = _Display(f"{submission} in {framework}, mini scale")
     if console.is_terminal:
         with Live(display, console=console):
-            for row in rows(display.progress):
+            for row in check(submission, framework, workloads, data_dir, display.progress):
                 display.rows.append(row)
             display.progress("")
-        return display.rows
-    for row in rows(lambda doing: console.print(doing, markup=False, soft_wrap=True)):
-        display.rows.append(row)
-    console.print(display.table(), soft_wrap=True)
-    return display.rows
+    else:
+        for row in check(submission, framework, workloads, data_dir, lambda doing: console.print(doing, markup=False)):
+            display.rows.append(row)
+        console.print(display.table(), soft_wrap=True)
+    return int(any(row.outcome == "wrong" for row in display.rows))
 
 
 def _seconds(seconds: float | None) -> str:

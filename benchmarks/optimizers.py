@@ -109,7 +109,7 @@ def training_step(workload: LinearLoss, name: str) -> tuple[Callable[[Any], None
     """A step of the submission on a batch, and what its optimizer's state takes, in bytes for each parameter."""
     path = submission.find(name, workload.framework)
     functions = submission.load(path)
-    point = submission.hyperparameter_points(path, PROTOCOLS["v0.6"], "external")[0]
+    point = submission.hyperparameter_points(path, PROTOCOLS["v0.6"], "external", workload.name)[0]
     hyperparameters = submission.as_hyperparameters(point)
     backend = load_backend(workload.framework)
     key = backend.prng_key(0)

@@ -20,7 +20,7 @@ LIGHT = {
     "cluster": "import algoperf.doctor, algoperf.proposal, algoperf.survey, algoperf.rerun, algoperf.leftovers",
     "data": "from workloads.datasets import imagenet, criteo1tb, fashion_mnist, nyc_flights, prepare",
     "targets": "import algoperf.target_commands, algoperf.target_records, scoring.target_plot",
-    "core": "import algoperf.train, algoperf.session, algoperf.submission, algoperf.evaluate",
+    "core": "import algoperf.train, algoperf.session, algoperf.submission, algoperf.evaluate, algoperf.dry_run_table",
 }
 
 

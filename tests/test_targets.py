@@ -354,7 +354,7 @@ def test_a_record_has_the_target_and_all_that_made_it(searched):
     assert first["curve"] == [[10, 0.21234], [20, 0.3]]
     assert record["made_by"]["commit"] == ["abc"]
     assert record["made_by"]["versions"] == [{"torch": "1"}, {"torch": "2"}]
-    assert record["max_runtime"] == pytest.approx(2.0 / 0.75)
+    assert record["max_runtime"] == pytest.approx(2.0 / load_protocol("mini").target_setting.fraction)
     target_records.write_table([record], searched / "targets.csv")
     (row,) = csv.DictReader((searched / "targets.csv").open())
     assert (row["workload"], row["validation"], row["seeds"], row["reaching"]) == ("criteo1tb", "0.21234", "3", "2")

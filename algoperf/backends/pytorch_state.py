@@ -17,7 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 from algoperf.backends import plain
 from algoperf.checkpoint import CheckpointError
 
-_WRAPPERS = {DistributedDataParallel: "module", torch._dynamo.OptimizedModule: "_orig_mod"}
+# Where a model lies in what `torch.compile` makes of it.
+_COMPILED = "_orig_mod"
 _CPU = torch.device("cpu")
 
 # Names of an exported value's parts; a submission's own keys do not begin like this.
@@ -36,8 +37,8 @@ class _Stateful(Protocol):
 
 def bare(model: nn.Module) -> nn.Module:
     """The model itself, without what shares its gradients or compiles it."""
-    while (name := _WRAPPERS.get(type(model))) is not None:
-        model = getattr(model, name)
+    while isinstance(model, DistributedDataParallel) or _COMPILED in model._modules:
+        model = model.module if isinstance(model, DistributedDataParallel) else model._modules[_COMPILED]
     return model
 
 
@@ -64,6 +65,8 @@ class Export:
                 return {_NUMPY: np.asarray(value)}
             case nn.Module():
                 return self._of_module(bare(value), where)
+            case _Stateful() if not self._with_arrays:
+                return None
             case _Stateful():
                 return {_STATE: self._each(value.state_dict(), where), _INNER: self._each(_inner(value), where)}
             case Mapping():
