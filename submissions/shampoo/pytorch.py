@@ -1,4 +1,4 @@
-"""Distributed Shampoo (Anil et al. 2020): a preconditioner for each dimension of each block, grafted to another's length.
+"""Distributed Shampoo (Anil et al. 2020): each block preconditioned in all its dimensions, grafted to another's length.
 
 Decoupled weight decay, linear warm-up, cosine decay.
 """
