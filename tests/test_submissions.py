@@ -26,8 +26,6 @@ STEPS = {
     "ogbg": 40,
     "wmt": 20,
 }
-# One submission on all workloads, the others on one.
-PAIRS = [*(("nadamw", workload) for workload in STEPS), *((name, "criteo1tb") for name in NAMES if name != "nadamw")]
 
 
 def test_no_workload_is_left_out():
@@ -35,9 +33,9 @@ def test_no_workload_is_left_out():
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize(("name", "workload"), PAIRS)
-def test_it_trains(name, framework, workload, tmp_path, data_dir):
-    identity = make_trial("mini", "external", name, framework, workload, 0, 1)
+@pytest.mark.parametrize("workload", STEPS)
+def test_every_workload_is_learnt(framework, workload, tmp_path, data_dir):
+    identity = make_trial("mini", "external", "nadamw", framework, workload, 0, 1)
     setup = trial.set_up(identity, tmp_path, data_dir, STEPS[workload])
     setup = dataclasses.replace(setup, max_runtime=1_000.0)
     setup.workload.spec = dataclasses.replace(setup.workload.spec, eval_period=1_000.0)
