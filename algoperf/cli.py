@@ -31,14 +31,25 @@ ConfigFile = Annotated[Path, typer.Option(help="The experiment.")]
 
 @app.command()
 def trial(
-    workload: Annotated[str, typer.Option(help="A workload or variant; `algoperf workloads` lists them.")],
     framework: Annotated[str, typer.Option(help="jax or pytorch.")],
     submission: Annotated[str, typer.Option(help="A name in submissions/, or the path of a file or folder.")],
-    protocol: ProtocolName,
-    ruleset: RulesetName,
-    study: Annotated[int, typer.Option(help="Which repetition, from 0.")],
-    trial: Annotated[int, typer.Option(help="Which hyperparameter point, from 1.")],
-    out: Annotated[Path, typer.Option(help="The trial's folder: results and checkpoints.")],
+    workload: Annotated[
+        list[str] | None,
+        typer.Option(help="A workload or variant; `algoperf workloads` lists them. Several in a dry run; there all."),
+    ] = None,
+    protocol: Annotated[str | None, typer.Option(help="mini, v0.5 or v0.6.")] = None,
+    ruleset: Annotated[str | None, typer.Option(help="external or self.")] = None,
+    study: Annotated[int | None, typer.Option(help="Which repetition, from 0.")] = None,
+    trial: Annotated[int | None, typer.Option(help="Which hyperparameter point, from 1.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The trial's folder: results and checkpoints.")] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Check the submission on a few tiny steps of every workload at the mini scale instead, and write "
+            "nothing. It needs only --framework and --submission. Exit code 1 where something is wrong.",
+        ),
+    ] = False,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
     accelerator: Annotated[
         str, typer.Option(help="The hardware it must find, as cluster.yaml describes it; local: any.")
@@ -47,7 +58,8 @@ def trial(
 ) -> None:
     """Train one trial to its target. Run again it goes on where it stopped; finished it returns at once.
 
-    Inside of a Slurm job it uses all that the job has: a process for each GPU in PyTorch, for each node in JAX.
+    A trial needs every option without a default below but --dry-run. Inside of a Slurm job it uses all that the job
+    has: a process for each GPU in PyTorch, for each node in JAX.
     """
     from rich.console import Console
 
@@ -55,7 +67,23 @@ def trial(
     from algoperf import trial as trials
     from algoperf.plan import make_trial
 
-    identity = make_trial(protocol, ruleset, submission, framework, workload, study, trial)
+    if dry_run:
+        from algoperf import dry_run_table
+
+        sys.exit(dry_run_table.show(submission, framework, workload or [], data_dir, Console(highlight=False)))
+    needed = {
+        "workload": workload,
+        "protocol": protocol,
+        "ruleset": ruleset,
+        "study": study,
+        "trial": trial,
+        "out": out,
+    }
+    if missing := [f"--{name}" for name, value in needed.items() if value is None]:
+        raise UsageError(f"a trial needs {', '.join(missing)}; only a dry run (--dry-run) does without.")
+    if len(workload) > 1:
+        raise UsageError(f"a trial has one --workload, not {len(workload)}.")
+    identity = make_trial(protocol, ruleset, submission, framework, workload[0], study, trial)
     result = trials.finished_result(identity, out)
     if result is None:
         result = _run_trial(identity, out, data_dir, max_steps, accelerator)

@@ -40,13 +40,17 @@ class Journal:
         log.write_json(self._out / "hparams.json", hyperparameters)
         log.write_json(self._out / f"meta_data_{session}.json", metadata)
 
-    def write(self, state: State, content: Mapping[str, Any]) -> None:
-        """The rows first, the checkpoint after them: a row without its checkpoint is dropped when the trial goes on."""
+    def write(self, state: State, content: Mapping[str, Any] | None) -> None:
+        """The rows first, the checkpoint after them: a row without its checkpoint is dropped when the trial goes on.
+
+        content: of the checkpoint, None where the state cannot be saved.
+        """
         self._lock.verify()
         self._evaluations.append(state.evaluations[self._rows_written :])
         self._rows_written = len(state.evaluations)
         self.metrics_logger.flush()
-        checkpoint.save(self._out / CHECKPOINTS, state.global_step, content)
+        if content is not None:
+            checkpoint.save(self._out / CHECKPOINTS, state.global_step, content)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         self._begin()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from algoperf.files import write_atomically
+from algoperf.spec import SubmissionError
 
 EVALUATIONS = "eval_measurements.csv"
 RESULT = "result.json"
@@ -76,7 +77,17 @@ class MetricsLogger:
             self._pending.append({"global_step": global_step, **metrics})
 
     def flush(self) -> None:
-        rows = [{name: float(value) for name, value in row.items()} for row in self._pending]
+        """Raises SubmissionError where a metric is no number."""
+        rows = [{name: _number(name, value) for name, value in row.items()} for row in self._pending]
         self._pending.clear()
         if rows:
             self._table.append([{**row, "global_step": int(row["global_step"])} for row in rows])
+
+
+def _number(name: str, value: Any) -> float:
+    if getattr(value, "shape", ()) not in ((), (1,)):
+        raise SubmissionError(f"the submission logged {name!r}, which is no number but of shape {tuple(value.shape)}.")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise SubmissionError(f"the submission logged {name!r}, which is no number: {error}.") from error

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from algoperf import checkpoint, hardware, journal, submission
+from algoperf.checkpoint import CheckpointError
 from algoperf.clock import Clock
 from algoperf.evaluate import Evaluator
 from algoperf.input_queue import InputQueue
@@ -21,9 +22,19 @@ from algoperf.interruption import InterruptionError, Watch
 from algoperf.journal import Journal
 from algoperf.lock import FolderLock
 from algoperf.log import MetricsLogger
-from algoperf.spec import InfrastructureError, UsageError
-from algoperf.train import Run, State, Status, SubmissionError, run_trial, submission_code, time_to_target, train_step
-from algoperf.trial import Setup
+from algoperf.rules import Flag
+from algoperf.spec import InfrastructureError, SubmissionError, UsageError
+from algoperf.train import (
+    Run,
+    State,
+    Status,
+    prepare_for_evaluation,
+    run_trial,
+    submission_code,
+    time_to_target,
+    train_step,
+)
+from algoperf.trial import Setup, eval_batch_size
 from workloads.datasets.prepare import open_source
 
 _VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "torch")
@@ -76,8 +87,9 @@ def _run(
     try:
         status = session.train(report, watch)
     except SubmissionError as error:
-        journal.log_error(setup.out, "".join(traceback.format_exception(error.__cause__)))
-        status = "out_of_memory" if setup.backend.is_out_of_memory(error.__cause__) else "submission_error"
+        raised = error.__cause__ or error  # a broken rule is a sentence; what the submission raised has its traceback
+        journal.log_error(setup.out, str(error) if raised is error else "".join(traceback.format_exception(raised)))
+        status = "out_of_memory" if setup.backend.is_out_of_memory(raised) else "submission_error"
         if session.journal is None:
             return _recorded_by_the_first(setup.out) or session.write_result(status)
     finally:
@@ -91,6 +103,30 @@ def _recorded_by_the_first(out: Path) -> dict[str, Any] | None:
     while (result := journal.read_result(out)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     return result
+
+
+def begin(setup: Setup) -> tuple[Run, State]:
+    """A trial before its first step; `workload.metrics_logger` is set already. Raises SubmissionError."""
+    backend, workload = setup.backend, setup.workload
+    hyperparameters = submission.as_hyperparameters(setup.point)
+    backend.seed(setup.seed)
+    _, optimizer_rng, model_rng, rng = backend.split(backend.prng_key(setup.seed), 4)
+    run = Run(
+        workload=workload,
+        submission=setup.submission,
+        backend=backend,
+        evaluate=Evaluator(workload, backend, setup.eval_batch_size),
+        hyperparameters=hyperparameters,
+        rng=rng,
+        referee=setup.referee,
+        max_runtime=setup.max_runtime,
+        max_steps=setup.max_steps,
+    )
+    params, model_state = backend.place(workload.init_model_fn(model_rng))
+    setup.referee.begin(workload, params, lambda: eval_batch_size(setup.submission, workload.spec))
+    with submission_code(run):
+        optimizer_state = setup.submission.begin(workload, params, model_state, setup.point, optimizer_rng)
+    return run, State(params, backend.place(optimizer_state), model_state)
 
 
 class _Session:
@@ -114,25 +150,8 @@ class _Session:
         return InputQueue(source, setup.batch_size, setup.seed, backend.place_batch, position, backend.shard)
 
     def train(self, report: Report, watch: Watch) -> Status:
-        setup = self._setup
-        backend, workload = setup.backend, setup.workload
-        hyperparameters = submission.as_hyperparameters(setup.point)
-        backend.seed(setup.seed)
-        _, optimizer_rng, model_rng, rng = backend.split(backend.prng_key(setup.seed), 4)
-        run = Run(
-            workload=workload,
-            submission=setup.submission,
-            backend=backend,
-            evaluate=Evaluator(workload, backend, setup.eval_batch_size),
-            hyperparameters=hyperparameters,
-            rng=rng,
-            max_runtime=setup.max_runtime,
-            max_steps=setup.max_steps,
-        )
-        params, model_state = backend.place(workload.init_model_fn(model_rng))
-        with submission_code(backend):
-            optimizer_state = setup.submission.begin(workload, params, model_state, setup.point, optimizer_rng)
-        self.state = State(params, backend.place(optimizer_state), model_state, preemptions=self.preemptions)
+        run, self.state = begin(self._setup)
+        self.state.preemptions = self.preemptions
         self._write_metadata()
         if self._saved is not None:
             self._restore(run)
@@ -166,48 +185,63 @@ class _Session:
 
     def _save(self) -> None:
         """The state is gathered by all processes of the trial and written by the first."""
-        state, backend = self.state, self._setup.backend
+        state, backend, referee = self.state, self._setup.backend, self._setup.referee
         random_state = backend.export_random_state()
         if self.journal is None:
             return
-        self.journal.write(
-            state,
-            {
-                "identity": self._setup.identity,
-                "global_step": state.global_step,
-                "evaluations": state.evaluations,
-                "evaluations_not_finite": state.evaluations_not_finite,
-                "preemptions": self.preemptions,
-                "clock": {**self.clock.state, "charged": state.charged},
-                "position": self.queue.position,
-                "random_state": random_state,
-                "params": backend.export(state.params),
-                "optimizer_state": backend.export(state.optimizer_state),
-                "model_state": backend.export(state.model_state),
-            },
+        content = {
+            "identity": self._setup.identity,
+            "global_step": state.global_step,
+            "evaluations": state.evaluations,
+            "evaluations_not_finite": state.evaluations_not_finite,
+            "preemptions": self.preemptions,
+            "clock": {**self.clock.state, "charged": state.charged},
+            "position": self.queue.position,
+            "random_state": random_state,
+        }
+        try:
+            content["state"] = backend.export(tree_of(state))
+            content["flags"] = [dataclasses.asdict(flag) for flag in referee.flags]
+        except InfrastructureError:
+            raise
+        except Exception as error:  # whatever a submission's own `state_dict` may raise
+            self._write_without_checkpoint(error)
+            return
+        try:
+            self.journal.write(state, content)
+        except CheckpointError as error:
+            self._write_without_checkpoint(error)
+
+    def _write_without_checkpoint(self, error: Exception) -> None:
+        """The trial is not at fault for a state that cannot be saved; it only cannot go on from it."""
+        self._setup.referee.flag(
+            "checkpoint", f"the state cannot be saved, so an interrupted trial begins anew: {error}"
         )
+        self.journal.write(self.state, None)
 
     def _restore(self, run: Run) -> None:
-        """Puts the checkpoint's state in place of the fresh one, after a first step on the fresh one.
+        """Puts the checkpoint's state in place of the fresh one, after first steps on the fresh one.
 
-        That step compiles what an uninterrupted trial has compiled long ago; it happens off the clock, on a queue of
-        its own (a submission may change or donate its batch), and everything it computes is overwritten.
+        These compile what an uninterrupted trial has compiled long ago, and make what a submission makes only when it
+        trains. They happen off the clock, on a queue of their own (a submission may change or donate its batch), and
+        everything they compute is overwritten.
         """
-        saved, backend = self._saved, run.backend
-        fresh = dataclasses.replace(self.state)
+        saved, backend, state = self._saved, run.backend, self.state
         self._metrics_logger.muted = True
         with contextlib.closing(self._queue_from(saved["position"])) as queue:
-            train_step(run, self.state, Clock(self._now), queue)
-        backend.synchronize(self.state.params, self.state.optimizer_state, self.state.model_state)
+            for is_prepared in (True, _is_of_evaluation(saved)):  # a step before the first evaluation, one after it
+                train_step(run, state, Clock(self._now), queue)
+                if is_prepared:
+                    prepare_for_evaluation(run, state)
+        backend.synchronize(*tree_of(state))
         self._metrics_logger.muted = self.journal is None
-        self.state.params = backend.restore(fresh.params, saved["params"])
-        self.state.optimizer_state = backend.restore(fresh.optimizer_state, saved["optimizer_state"])
-        self.state.model_state = backend.restore(fresh.model_state, saved["model_state"])
-        self.state.global_step = saved["global_step"]
-        self.state.evaluations = saved["evaluations"]
-        self.state.evaluations_not_finite = saved["evaluations_not_finite"]
-        self.state.charged = saved["clock"]["charged"]
+        state.params, state.optimizer_state, state.model_state = backend.restore(tree_of(state), saved["state"])
+        state.global_step = saved["global_step"]
+        state.evaluations = saved["evaluations"]
+        state.evaluations_not_finite = saved["evaluations_not_finite"]
+        state.charged = saved["clock"]["charged"]
         backend.restore_random_state(saved["random_state"])
+        run.referee.go_on(state.params, [Flag(**flag) for flag in saved["flags"]])
 
     def write_result(self, status: Status) -> dict[str, Any]:
         setup = self._setup
@@ -225,12 +259,23 @@ class _Session:
             "hardware_evidence": {"begin": self._evidence, "end": hardware.evidence()},
             "preemptions": self.preemptions,
             "versions": _versions(),
+            "flags": [dataclasses.asdict(flag) for flag in setup.referee.flags],
         }
         if self.journal is not None:
             self.journal.write_result(result)
         elif status in ("out_of_memory", "submission_error"):
             journal.write_result(setup.out, result)  # only this process has failed, and it ends all others
         return result
+
+
+def tree_of(state: State) -> tuple[Any, Any, Any]:
+    """What of the state is the framework's; the parameters first, which the optimizer's state may share."""
+    return state.params, state.optimizer_state, state.model_state
+
+
+def _is_of_evaluation(saved: dict[str, Any]) -> bool:
+    """Whether a checkpoint was written after an evaluation, and not between two."""
+    return bool(saved["evaluations"]) and saved["evaluations"][-1]["global_step"] == saved["global_step"]
 
 
 def _versions() -> dict[str, str]:

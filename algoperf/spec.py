@@ -7,6 +7,7 @@ Source of the API: Dahl et al. 2023 (arXiv 2306.07179), section 4, and the AlgoP
 
 import dataclasses
 import enum
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -23,6 +24,10 @@ class UsageError(Exception):
 
 class InfrastructureError(Exception):
     """The machine, the data or the cluster failed, not the submission: exit code 1, and the trial is run again."""
+
+
+class SubmissionError(Exception):
+    """The submission failed or broke a rule; where it raised, `__cause__` is what it raised. It is a result."""
 
 
 class TrainingCompleteError(Exception):
@@ -84,8 +89,16 @@ Steps: TypeAlias = int
 UpdateReturn: TypeAlias = tuple[OptimizerState, ParameterContainer, ModelAuxiliaryState]
 InitOptimizerFn: TypeAlias = Callable[..., OptimizerState]
 UpdateParamsFn: TypeAlias = Callable[..., UpdateReturn]
+PrepareForEvalFn: TypeAlias = Callable[..., UpdateReturn]
 DataSelectionFn: TypeAlias = Callable[..., dict[str, Tensor]]
 InputQueue: TypeAlias = Iterator[dict[str, Tensor]]
+
+
+def __getattr__(name: str) -> Any:
+    """`spec.Workload`, which every published submission annotates with; its module imports this one."""
+    if name == "Workload":
+        return importlib.import_module("algoperf.workload").Workload
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,8 @@ from algoperf.backends import Backend
 from algoperf.clock import Clock
 from algoperf.input_queue import InputQueue
 from algoperf.interruption import Watch
-from algoperf.spec import InfrastructureError, TrainingCompleteError, UsageError
+from algoperf.rules import Referee
+from algoperf.spec import InfrastructureError, SubmissionError, TrainingCompleteError, UsageError
 from algoperf.submission import Submission
 from algoperf.workload import Workload
 
@@ -31,10 +32,6 @@ DIVERGED_EVALUATIONS = 3
 _DISK_FAILURES = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT}
 
 
-class SubmissionError(Exception):
-    """The submission raised; `__cause__` is what it raised."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Run:
     """What stays the same throughout a trial. max_runtime: charged seconds; max_steps: None without a limit."""
@@ -45,6 +42,7 @@ class Run:
     evaluate: Callable[[Any, Any, Any], dict[str, float | int]]
     hyperparameters: Any
     rng: Any
+    referee: Referee
     max_runtime: float
     max_steps: int | None = None
 
@@ -77,6 +75,9 @@ def run_trial(
 ) -> Status:
     """Trains until both targets are reached, the budget is spent, the submission is done, or the trial has diverged.
 
+    What the submission may not do is looked for by the referee (docs/rules.md): in passing after each step, thoroughly
+    when the clock has stopped.
+
     save: called after each evaluation, and in between when `watch` asks for a checkpoint, off the clock. Raises
     SubmissionError where the submission raises, and InterruptionError, saved, where `watch` says to stop.
     """
@@ -95,9 +96,10 @@ def run_trial(
 
         if is_evaluation_due:
             prepare_for_evaluation(run, state)
-        with submission_code(run.backend):
+        with submission_code(run):
             run.backend.synchronize(state.params, state.optimizer_state, state.model_state)
         clock.stop()
+        run.referee.inspect(state.params, state.optimizer_state)
 
         (state.charged,) = run.backend.from_first((clock.charged,))
         is_budget_spent = state.charged >= run.max_runtime
@@ -118,7 +120,7 @@ def run_trial(
 def train_step(run: Run, state: State, clock: Clock, input_queue: Iterator[dict[str, Any]]) -> bool:
     """One update by the submission, as the official harness calls it. Returns whether training is complete."""
     data_rng, update_rng, _, _ = run.backend.step_keys(run.rng, state.global_step)
-    with submission_code(run.backend):
+    with submission_code(run):
         batch = run.submission.data_selection(
             run.workload,
             input_queue,
@@ -138,6 +140,7 @@ def train_step(run: Run, state: State, clock: Clock, input_queue: Iterator[dict[
         except TrainingCompleteError:
             is_complete = True
     state.global_step += 1
+    run.referee.check_parameters(state.params, state.global_step)
     return is_complete or state.global_step == run.max_steps
 
 
@@ -146,7 +149,7 @@ def prepare_for_evaluation(run: Run, state: State) -> None:
     if run.submission.prepare_for_eval is None:
         return
     _, _, prepare_rng, _ = run.backend.step_keys(run.rng, state.global_step - 1)
-    with submission_code(run.backend):
+    with submission_code(run):
         state.optimizer_state, state.params, state.model_state = run.submission.prepare_for_eval(
             **_common_arguments(run, state), rng=prepare_rng
         )
@@ -154,7 +157,7 @@ def prepare_for_evaluation(run: Run, state: State) -> None:
 
 def evaluate(run: Run, state: State, clock: Clock) -> None:
     """Adds a row to the trial's evaluations, off the clock."""
-    with clock.freely("evaluation"):
+    with clock.freely("evaluation"), run.referee.quiet():
         _, _, _, eval_rng = run.backend.step_keys(run.rng, state.global_step - 1)
         values = run.evaluate(state.params, state.model_state, eval_rng)
         is_finite = all(map(math.isfinite, values.values())) and run.backend.all_finite(state.params)
@@ -224,14 +227,15 @@ def _status(workload: Workload, state: State, is_over: bool) -> Status | None:
 
 
 @contextlib.contextmanager
-def submission_code(backend: Backend) -> Iterator[None]:
-    """What is raised inside is the submission's, unless the machine or the data failed."""
+def submission_code(run: Run) -> Iterator[None]:
+    """What is raised inside is the submission's, unless the machine or the data failed. The referee listens."""
     try:
-        yield
+        with run.referee.listening():
+            yield
     except (UsageError, InfrastructureError):
         raise
     except Exception as error:
-        if backend.is_infrastructure_error(error) or _is_disk_failure(error):
+        if run.backend.is_infrastructure_error(error) or _is_disk_failure(error):
             raise InfrastructureError(f"the machine failed: {type(error).__name__}: {error}") from error
         raise SubmissionError(str(error)) from error
 

@@ -11,6 +11,7 @@ from algoperf.backends import Backend, load_backend
 from algoperf.plan import Trial, seed
 from algoperf.protocol import load_protocol
 from algoperf.registry import load_spec
+from algoperf.rules import Referee
 from algoperf.spec import UsageError, WorkloadSpec
 from algoperf.workload import Workload, load_workload
 from workloads.datasets.prepare import open_source
@@ -28,6 +29,7 @@ class Setup:
     out: Path
     workload: Workload
     backend: Backend
+    referee: Referee
     submission: submission.Submission
     point: dict[str, Any]
     seed: int
@@ -85,18 +87,21 @@ def set_up(
     found = backend.accelerator()
     if accelerator != cluster.LOCAL:
         hardware.check(found, accelerator, cluster.load().accelerator(accelerator))
-    loaded = submission.load(path)
+    referee = Referee(backend)
+    with referee.listening():
+        loaded = submission.load(path)
     loaded.check_point(points[trial.trial - 1])
     return Setup(
         trial=trial,
         out=out,
         workload=workload,
         backend=backend,
+        referee=referee,
         submission=loaded,
         point=points[trial.trial - 1],
         seed=seed(protocol.name, trial.label, trial.workload, trial.study, trial.trial),
         batch_size=_divisible("batch size", loaded.batch_size(workload.spec), backend),
-        eval_batch_size=_divisible("evaluation batch size", _eval_batch_size(loaded, workload.spec), backend),
+        eval_batch_size=_divisible("evaluation batch size", eval_batch_size(loaded, workload.spec), backend),
         max_runtime=protocol.max_runtime(workload.spec, trial.ruleset),
         max_steps=max_steps,
         accelerator=accelerator,
@@ -105,7 +110,8 @@ def set_up(
     )
 
 
-def _eval_batch_size(loaded: submission.Submission, spec: WorkloadSpec) -> int:
+def eval_batch_size(loaded: submission.Submission, spec: WorkloadSpec) -> int:
+    """How many examples are evaluated at once: what the submission says, where it says anything."""
     return spec.eval_batch_size if loaded.get_eval_batch_size is None else loaded.get_eval_batch_size(spec.name)
 
 

@@ -57,6 +57,9 @@ class Workload(abc.ABC):
             return True
         return self.spec.target.reached(eval_result[f"test/{self.target_metric_name}"], "test")
 
+    def attach_metrics_logger(self, metrics_logger: Any) -> None:
+        self.metrics_logger = metrics_logger
+
     def is_output_params(self, param_key: str) -> bool:
         """Whether a parameter (`fc.weight`), or a part of the tree (`fc`, `fc/kernel`), belongs to the last layer."""
         return param_key.replace("/", ".").split(".")[: self._output_depth] == self.spec.output_layer.split(".")
@@ -102,6 +105,10 @@ class Workload(abc.ABC):
         self, label_batch: Any, logits_batch: Any, mask_batch: Any = None, label_smoothing: float = 0.0
     ) -> dict[str, Any]:
         """`summed`, `n_valid_examples` and `per_example` (masked); not reduced over processes."""
+
+    @abc.abstractmethod
+    def output_activation_fn(self, logits_batch: Any, framework: Framework) -> Any:
+        """Logits into probabilities, or as they are where the workload predicts values. framework: this workload's."""
 
     @abc.abstractmethod
     def forward_for_evaluation(

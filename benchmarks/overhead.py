@@ -42,8 +42,11 @@ def measure(framework: str, data_dir: Path, out: Path) -> tuple[float, float, fl
     optimizer_state = setup.submission.init_optimizer_state(workload, params, model_state, hyperparameters, None)
     state = State(params, backend.place(optimizer_state), model_state)
     rng = backend.prng_key(1)
+    setup.referee.begin(workload, params, lambda: setup.eval_batch_size)
     values = {"train/loss": 0.0, "validation/accuracy": 0.0, "test/accuracy": 0.0}
-    run = Run(workload, setup.submission, backend, lambda *_: values, hyperparameters, rng, 1e9, STEPS + 1)
+    run = Run(
+        workload, setup.submission, backend, lambda *_: values, hyperparameters, rng, setup.referee, 1e9, STEPS + 1
+    )
 
     def harness() -> float:
         state.global_step, state.evaluations = 0, []

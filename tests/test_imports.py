@@ -19,7 +19,7 @@ LIGHT = {
     "start": "import algoperf.trial, algoperf.launch, algoperf.staging, algoperf.job, algoperf.journal, algoperf.ranks",
     "cluster": "import algoperf.doctor, algoperf.proposal, algoperf.survey, algoperf.rerun, algoperf.leftovers",
     "data": "from workloads.datasets import imagenet, criteo1tb, fashion_mnist, nyc_flights, prepare",
-    "core": "import algoperf.train, algoperf.session, algoperf.submission, algoperf.evaluate",
+    "core": "import algoperf.train, algoperf.session, algoperf.submission, algoperf.evaluate, algoperf.dry_run_table",
 }
 
 

@@ -13,6 +13,7 @@ import pytest
 from algoperf.clock import Clock
 from algoperf.interruption import InterruptionError, Watch
 from algoperf.registry import load_spec
+from algoperf.rules import Referee
 from algoperf.spec import InfrastructureError, TrainingCompleteError, UsageError, replace
 from algoperf.submission import Submission
 from algoperf.train import DIVERGED_EVALUATIONS, Run, State, SubmissionError, run_trial, time_to_target
@@ -58,10 +59,26 @@ class Backend:
     def all_finite(self, params):
         return self.finite
 
+    def layout(self, params):
+        return type(params)
+
+    def describe(self, params):
+        return {"parameters": type(params).__name__}
+
+    def settings(self):
+        return {}
+
+    def seeding_functions(self):
+        return ()
+
+    def not_exported(self, tree, name):
+        return []
+
 
 class Workload:
     """The facts of a real workload, with an evaluation period that is easy to count with."""
 
+    data_dir = Path("data")
     loss_type = "loss type"
     model_params_types = "types"
 
@@ -117,8 +134,11 @@ class Trial:
             takes_train_state=True,
         )
         self.prepare = prepare
+        workload, referee = Workload(), Referee(self.backend)
+        referee.begin(workload, "params", lambda: 1)
         self.run = Run(
-            Workload(), submission, self.backend, self.evaluate, "hyperparameters", ("rng",), max_runtime, max_steps
+            *(workload, submission, self.backend, self.evaluate, "hyperparameters", ("rng",), referee),
+            *(max_runtime, max_steps),
         )
         self.state = State("params", "optimizer state", "model state")
         self.clock = Clock(self.world)

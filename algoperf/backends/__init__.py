@@ -71,6 +71,24 @@ class Backend(Protocol):
     def restore(self, template: Any, exported: Any) -> Any:
         """`template` with its state replaced by what `export` gave. Raises CheckpointError where they do not match."""
 
+    def not_exported(self, tree: Any, name: str) -> list[str]:
+        """Where in `tree`, called `name`, there is something that `export` leaves out, functions aside."""
+
+    def layout(self, params: Any) -> Any:
+        """Names, shapes and types of all parameters, and the modules that hold them: equal for equal models. Fast."""
+
+    def describe(self, params: Any) -> dict[str, str]:
+        """What `layout` compares, in words, by name."""
+
+    def settings(self) -> dict[str, Any]:
+        """The framework's global settings, by name, but those that a submission may choose (docs/rules.md)."""
+
+    def seeding_functions(self) -> tuple[tuple[Any, str], ...]:
+        """Where the framework has its functions that seed its global random state: modules, and names in them."""
+
+    def peak_memory(self) -> int | None:
+        """The most bytes that the devices of this process have held at once; None where the device does not tell."""
+
     def export_random_state(self) -> Any:
         """The global random states of all processes, as plain data. Involves all processes."""
 

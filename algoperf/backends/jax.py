@@ -1,5 +1,6 @@
 """JAX: the devices of all processes on one mesh, random keys of `jax.random`, state as leaves of a tree."""
 
+import enum
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from jax.experimental import multihost_utils
 
 from algoperf import hardware, ranks
 from algoperf import jax_sharding_utils as sharding
-from algoperf.backends import gather_rows
+from algoperf.backends import gather_rows, plain
 from algoperf.checkpoint import CheckpointError
 
 # How XLA begins or what it says where a device, a driver or another process failed. An assertion on the device is the
@@ -19,6 +20,23 @@ from algoperf.checkpoint import CheckpointError
 _LOST = ("UNAVAILABLE", "ABORTED", "DEADLINE_EXCEEDED", "CUDA_ERROR_", "CUDA error", "NCCL", "Gloo")
 _ASSERTION = "CUDA_ERROR_ASSERT"
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY")
+
+
+_STATE = (jax.Array, np.ndarray, bool, int, float, *plain.GENERATORS)
+
+# Settings of JAX that change how fast or how exactly it computes, what it keeps and what it tells, but not what.
+_FREE_SETTINGS = (
+    *("jax_default_matmul_precision", "jax_compilation_cache", "jax_enable_compilation_cache", "jax_persistent_cache"),
+    *(
+        "jax_log",
+        "jax_explain_cache_misses",
+        "jax_traceback",
+        "jax_include_",
+        "jax_dump",
+        "jax_pprint",
+        "jax_debug_log",
+    ),
+)
 
 
 class JaxBackend:
@@ -99,6 +117,34 @@ class JaxBackend:
             lambda path, leaf: _restored(leaf, exported[_name(path)]) if _name(path) in exported else leaf, template
         )
 
+    def not_exported(self, tree: Any, name: str) -> list[str]:
+        leaves = jax.tree_util.tree_leaves_with_path(tree)
+        others = [(path, leaf) for path, leaf in leaves if not isinstance(leaf, _STATE) and not plain.is_code(leaf)]
+        return [
+            f"{name}{_name(path)}, a {type(leaf).__name__}"
+            for path, leaf in others
+            if not isinstance(leaf, str | enum.Enum) and not plain.is_of_benchmark(leaf)
+        ]
+
+    def layout(self, params: Any) -> tuple[Any, ...]:
+        leaves, structure = jax.tree.flatten(params)
+        return structure, [_kind(leaf) for leaf in leaves]
+
+    def describe(self, params: Any) -> dict[str, str]:
+        kinds = [(path, _kind(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
+        return {repr(jax.tree_util.keystr(path)): f"{dtype} {shape}" for path, (shape, dtype) in kinds}
+
+    def settings(self) -> dict[str, Any]:
+        return {name: value for name, value in jax.config.values.items() if not name.startswith(_FREE_SETTINGS)}
+
+    def seeding_functions(self) -> tuple[tuple[Any, str], ...]:
+        return ()
+
+    def peak_memory(self) -> int | None:
+        statistics = [device.memory_stats() or {} for device in jax.local_devices()]
+        peaks = [entry["peak_bytes_in_use"] for entry in statistics if "peak_bytes_in_use" in entry]
+        return sum(peaks) if peaks else None
+
     def export_random_state(self) -> None:
         """Every key is derived from the seed and the step."""
 
@@ -147,10 +193,16 @@ def _name(path: tuple[Any, ...]) -> str:
 def _state_leaves(tree: Any) -> dict[str, Any]:
     """The leaves that are state, by their path; functions and the like come anew from the submission."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {_name(path): leaf for path, leaf in leaves if isinstance(leaf, jax.Array | np.ndarray | bool | int | float)}
+    return {_name(path): leaf for path, leaf in leaves if isinstance(leaf, _STATE)}
+
+
+def _kind(leaf: Any) -> tuple[tuple[int, ...], Any]:
+    return getattr(leaf, "shape", ()), getattr(leaf, "dtype", type(leaf))
 
 
 def _exported(leaf: Any) -> Any:
+    if isinstance(leaf, plain.GENERATORS):
+        return plain.export_generator(leaf)
     if not isinstance(leaf, jax.Array):
         return leaf
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -161,6 +213,8 @@ def _exported(leaf: Any) -> Any:
 
 
 def _restored(leaf: Any, exported: Any) -> Any:
+    if isinstance(leaf, plain.GENERATORS):
+        return plain.restore_generator(leaf, exported)
     if not isinstance(leaf, jax.Array):
         return type(leaf)(exported) if isinstance(leaf, bool | int | float) else exported
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):

@@ -12,8 +12,8 @@ from flax import nnx
 
 from algoperf import jax_sharding_utils as sharding
 from algoperf.backends.jax import JaxBackend
-from algoperf.losses.jax import LOSSES, PREDICTIONS
-from algoperf.spec import ForwardPassMode, ParameterType, ShapeTuple, WorkloadSpec
+from algoperf.losses.jax import ACTIVATIONS, LOSSES, PREDICTIONS
+from algoperf.spec import ForwardPassMode, Framework, ParameterType, ShapeTuple, WorkloadSpec
 from algoperf.workload import Workload
 from workloads.layers import jax as layers
 from workloads.layers.context import ForwardContext
@@ -88,6 +88,10 @@ class JaxWorkload(Workload):
         label_smoothing: float = 0.0,
     ) -> dict[str, jax.Array]:
         return LOSSES[self.spec.loss_name](label_batch, logits_batch, mask_batch, label_smoothing)
+
+    def output_activation_fn(self, logits_batch: jax.Array, framework: Framework) -> jax.Array:
+        del framework
+        return ACTIVATIONS[self.spec.loss_name](logits_batch)
 
     def forward_for_evaluation(
         self,

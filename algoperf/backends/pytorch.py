@@ -2,16 +2,16 @@
 
 import atexit
 import random
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
 
 from algoperf import hardware, ranks
 from algoperf.backends import gather_rows
+from algoperf.backends.pytorch_state import Export, Restoration, bare
 from algoperf.checkpoint import CheckpointError
 from algoperf.pytorch_utils import pytorch_setup
 from algoperf.spec import InfrastructureError, UsageError
@@ -24,15 +24,6 @@ _IMAGE_RANK = 4
 _LOST = ("CUDA error", "CUDA driver", "NVIDIA driver", "NCCL", "gloo")
 _ASSERTION = "device-side assert"
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
-
-
-@runtime_checkable
-class _Stateful(Protocol):
-    """Modules, optimizers, schedulers, gradient scalers."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
 class PytorchBackend:
@@ -123,34 +114,54 @@ class PytorchBackend:
         return is_lost or any(sign in str(error) for sign in _LOST)
 
     def export(self, tree: Any) -> Any:
-        match tree:
-            case DistributedDataParallel(module=module):
-                return self.export(module)
-            case _Stateful():
-                return _exported(tree.state_dict())
-            case Mapping():
-                return {key: self.export(value) for key, value in tree.items() if _has_state(value)}
-            case list() | tuple():
-                return [self.export(value) if _has_state(value) else None for value in tree]
-        return _exported(tree)
+        return Export().of(tree, "state")
 
     def restore(self, template: Any, exported: Any) -> Any:
-        match template:
-            case DistributedDataParallel(module=module):
-                self.restore(module, exported)
-                return template
-            case _Stateful():
-                template.load_state_dict(_restored(exported, self.device))
-                return template
-            case dict():
-                if missing := {key for key, value in template.items() if _has_state(value)} - set(exported):
-                    raise CheckpointError(f"the checkpoint lacks the state {sorted(map(str, missing))[0]!r}.")
-                restored = {key: self.restore(template.get(key), value) for key, value in exported.items()}
-                return {**template, **restored}
-            case list() | tuple() if not _is_plain(template):
-                pairs = zip(template, exported, strict=True)
-                return type(template)(self.restore(a, b) if _has_state(a) else a for a, b in pairs)
-        return _restored(exported, self.device)
+        return Restoration(self.device).of(template, exported)
+
+    def not_exported(self, tree: Any, name: str) -> list[str]:
+        export = Export(with_arrays=False)
+        export.of(tree, name)
+        return export.left_out
+
+    def layout(self, params: torch.nn.Module) -> tuple[Any, ...]:
+        model = bare(params)
+        modules = [(name, type(module), "forward" in vars(module)) for name, module in model.named_modules()]
+        return modules, [(name, tensor.shape, tensor.dtype) for name, tensor in _tensors(model)]
+
+    def describe(self, params: torch.nn.Module) -> dict[str, str]:
+        model = bare(params)
+        modules = {
+            f"the module {name!r}": f"{type(module).__name__}{' with another forward' * ('forward' in vars(module))}"
+            for name, module in model.named_modules()
+        }
+        return modules | {
+            f"{name!r}": f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+            for name, tensor in _tensors(model)
+        }
+
+    def settings(self) -> dict[str, Any]:
+        hooks = torch.nn.modules.module
+        return {
+            "torch.default_dtype": torch.get_default_dtype(),
+            "torch.default_device": torch.get_default_device(),
+            "torch.num_threads": torch.get_num_threads(),
+            "torch.num_interop_threads": torch.get_num_interop_threads(),
+            "torch.deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "torch.grad_enabled": torch.is_grad_enabled(),
+            "torch.autocast": [torch.is_autocast_enabled(device) for device in ("cpu", "cuda")],
+            "torch.anomaly_enabled": torch.is_anomaly_enabled(),
+            "torch.global_forward_hooks": len(hooks._global_forward_hooks) + len(hooks._global_forward_pre_hooks),
+        }
+
+    def seeding_functions(self) -> tuple[tuple[Any, str], ...]:
+        return (
+            *((torch, "manual_seed"), (torch.random, "manual_seed"), (torch, "seed"), (torch.random, "seed")),
+            *((torch.cuda, "manual_seed"), (torch.cuda, "manual_seed_all")),
+        )
+
+    def peak_memory(self) -> int | None:
+        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
     def export_random_state(self) -> list[dict[str, Any]]:
         own = {
@@ -198,6 +209,11 @@ def _join(device: torch.device) -> None:
     atexit.register(distributed.destroy_process_group)
 
 
+def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
 def _from_all(array: np.ndarray) -> np.ndarray:
     """The arrays of all processes, which have one shape, stacked."""
     own = torch.from_numpy(array)
@@ -208,40 +224,3 @@ def _from_all(array: np.ndarray) -> np.ndarray:
 
 def _generator(key: np.ndarray) -> np.random.RandomState:
     return np.random.RandomState(np.asarray(key) % _KEY_MODULUS)
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str | np.ndarray | np.generic | torch.Tensor)
-
-
-def _has_state(value: Any) -> bool:
-    """Whether there is something in `value` to save; functions and the like come anew from the submission."""
-    return _is_plain(value) or isinstance(value, Mapping | list | tuple | _Stateful)
-
-
-def _exported(value: Any) -> Any:
-    """Tensors as NumPy arrays, at any depth; kinds of number that NumPy lacks as their bits."""
-    match value:
-        case torch.Tensor():
-            tensor = value.detach().cpu()
-            if tensor.dtype == torch.bfloat16:
-                return {"bfloat16": tensor.view(torch.int16).numpy()}
-            return tensor.numpy()
-        case Mapping():
-            return {key: _exported(item) for key, item in value.items()}
-        case list() | tuple():
-            return type(value)(_exported(item) for item in value) if type(value) in (list, tuple) else list(value)
-    return value
-
-
-def _restored(value: Any, device: torch.device) -> Any:
-    match value:
-        case np.ndarray():
-            return torch.from_numpy(np.array(value)).to(device)
-        case {"bfloat16": bits, **rest} if not rest:
-            return torch.from_numpy(np.array(bits)).view(torch.bfloat16).to(device)
-        case dict():
-            return {key: _restored(item, device) for key, item in value.items()}
-        case list() | tuple():
-            return type(value)(_restored(item, device) for item in value)
-    return value

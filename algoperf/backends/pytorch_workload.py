@@ -13,8 +13,9 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from algoperf.backends.pytorch import PytorchBackend
-from algoperf.losses.pytorch import LOSSES, PREDICTIONS
-from algoperf.spec import ForwardPassMode, ParameterType, ShapeTuple, WorkloadSpec
+from algoperf.backends.pytorch_state import bare
+from algoperf.losses.pytorch import ACTIVATIONS, LOSSES, PREDICTIONS
+from algoperf.spec import ForwardPassMode, Framework, ParameterType, ShapeTuple, WorkloadSpec
 from algoperf.workload import Workload
 from workloads.layers import pytorch as layers
 from workloads.layers.context import ForwardContext
@@ -67,7 +68,7 @@ class PytorchWorkload(Workload):
         )
         is_evaluation = mode == ForwardPassMode.EVAL
         # The hooks around a model that is shared are for its gradients.
-        model = _bare(params) if is_evaluation else params
+        model = bare(params) if is_evaluation else params
         with torch.no_grad() if is_evaluation else contextlib.nullcontext():
             return model(self.model_inputs(augmented_and_preprocessed_input_batch), context), None
 
@@ -79,6 +80,10 @@ class PytorchWorkload(Workload):
         label_smoothing: float = 0.0,
     ) -> dict[str, torch.Tensor]:
         return LOSSES[self.spec.loss_name](label_batch, logits_batch, mask_batch, label_smoothing)
+
+    def output_activation_fn(self, logits_batch: torch.Tensor, framework: Framework) -> torch.Tensor:
+        del framework
+        return ACTIVATIONS[self.spec.loss_name](logits_batch)
 
     @torch.no_grad()
     def forward_for_evaluation(
@@ -93,7 +98,7 @@ class PytorchWorkload(Workload):
         if "predictions" in wanted:
             outputs["predictions"] = PREDICTIONS[self.spec.loss_name](logits)
         if "translations" in wanted:
-            outputs["translations"] = _bare(params).translate(placed["inputs"])
+            outputs["translations"] = bare(params).translate(placed["inputs"])
         return {name: _as_numpy(value) for name, value in outputs.items()}
 
     def canonical_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -106,7 +111,7 @@ class PytorchWorkload(Workload):
         return _shared(model, self._backend.device), None
 
     def to_canonical(self, params: nn.Module, model_state: None) -> dict[str, np.ndarray]:
-        return layers.to_canonical(_bare(params))
+        return layers.to_canonical(bare(params))
 
 
 WORKLOAD = PytorchWorkload
@@ -126,7 +131,3 @@ def _shared(model: nn.Module, device: torch.device) -> nn.Module:
 
 def _as_numpy(value: torch.Tensor | tuple[torch.Tensor, ...]) -> Any:
     return tuple(map(_as_numpy, value)) if isinstance(value, tuple) else value.cpu().numpy()
-
-
-def _bare(model: nn.Module) -> nn.Module:
-    return model.module if isinstance(model, DistributedDataParallel) else model

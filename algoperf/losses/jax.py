@@ -94,3 +94,14 @@ PREDICTIONS = {
     "multitask_sigmoid_cross_entropy": lambda logits: logits > 0,
     "ctc_loss": _likeliest_of_each_frame,
 }
+
+_SOFTMAX = jax.nn.softmax
+
+# Logits into what the official API calls their activations: probabilities, or the values that are predicted.
+ACTIVATIONS = {
+    "softmax_cross_entropy": _SOFTMAX,
+    "sigmoid_cross_entropy": jax.nn.sigmoid,
+    "mean_absolute_error": lambda logits: logits,
+    "multitask_sigmoid_cross_entropy": jax.nn.sigmoid,
+    "ctc_loss": lambda logits: (_SOFTMAX(logits[0]), logits[1]),
+}

@@ -5,6 +5,8 @@ API: `summed` (scalar), `n_valid_examples` (scalar) and `per_example`, masked. A
 the first of its axes.
 """
 
+import functools
+
 import torch
 from torch.nn import functional
 
@@ -95,4 +97,15 @@ PREDICTIONS = {
     "softmax_cross_entropy": lambda logits: logits.argmax(-1),
     "multitask_sigmoid_cross_entropy": lambda logits: logits > 0,
     "ctc_loss": _likeliest_of_each_frame,
+}
+
+_SOFTMAX = functools.partial(functional.softmax, dim=-1)
+
+# Logits into what the official API calls their activations: probabilities, or the values that are predicted.
+ACTIVATIONS = {
+    "softmax_cross_entropy": _SOFTMAX,
+    "sigmoid_cross_entropy": torch.sigmoid,
+    "mean_absolute_error": lambda logits: logits,
+    "multitask_sigmoid_cross_entropy": torch.sigmoid,
+    "ctc_loss": lambda logits: (_SOFTMAX(logits[0]), logits[1]),
 }
