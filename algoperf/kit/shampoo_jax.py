@@ -170,8 +170,9 @@ def _inverse_roots(ridge: float, statistics: Matrices, previous: Matrices) -> Ma
 def _after(first: jax.Array, second: jax.Array) -> jax.Array:
     """`second`, once `first` has been computed.
 
-    On a CPU, XLA runs decompositions that do not depend on each other at a time; each waits for threads that the others
-    hold, for ever. `optimization_barrier` does not keep them apart there, a number that is always 0 does.
+    On a CPU, XLA runs decompositions that do not depend on each other at the same time, and large ones (1024 x 1024,
+    JAX 0.10.2) then wait for each other's threads for ever. `optimization_barrier` did not keep them apart there; a
+    number that is always 0 does.
     """
     number = first.ravel()[0]
     return second + jnp.where(jnp.isnan(number) & (number > 0), 1.0, 0.0)
