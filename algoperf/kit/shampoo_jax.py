@@ -151,13 +151,13 @@ def _inverse_roots(ridge: float, statistics: Matrices, previous: Matrices) -> Ma
         np.full(len(stack), -0.5 / order) for stack, order in zip(stacks, jax.tree.leaves(orders), strict=True)
     ]
     roots: dict[int, jax.Array] = {}
+    together = None
     for size in sorted({stack.shape[-1] for stack in stacks}):
         members = [index for index, stack in enumerate(stacks) if stack.shape[-1] == size]
-        together = _shared_powers(
-            ridge,
-            jnp.concatenate([stacks[index] for index in members]),
-            np.concatenate([exponents[index] for index in members]),
-        )
+        matrices = jnp.concatenate([stacks[index] for index in members])
+        if together is not None:
+            matrices = _after(together, matrices)
+        together = _shared_powers(ridge, matrices, np.concatenate([exponents[index] for index in members]))
         ends = np.cumsum([len(stacks[index]) for index in members])
         roots |= zip(members, jnp.split(together, ends[:-1]), strict=True)
 
@@ -165,6 +165,17 @@ def _inverse_roots(ridge: float, statistics: Matrices, previous: Matrices) -> Ma
         return jnp.where(jnp.isfinite(root).all((1, 2), keepdims=True), root, old)
 
     return jax.tree.map(usable, jax.tree.unflatten(structure, [roots[index] for index in range(len(stacks))]), previous)
+
+
+def _after(first: jax.Array, second: jax.Array) -> jax.Array:
+    """`second`, once `first` has been computed.
+
+    On a CPU, XLA runs decompositions that do not depend on each other at the same time, and large ones (1024 x 1024,
+    JAX 0.10.2) then wait for each other's threads for ever. `optimization_barrier` did not keep them apart there; a
+    number that is always 0 does.
+    """
+    number = first.ravel()[0]
+    return second + jnp.where(jnp.isnan(number) & (number > 0), 1.0, 0.0)
 
 
 def _shared_powers(ridge: float, matrices: jax.Array, exponents: np.ndarray) -> jax.Array:
