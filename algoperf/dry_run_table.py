@@ -36,12 +36,14 @@ class _Display:
     def table(self) -> Group:
         """The table, and below it what is to be said of single workloads."""
         table = Table(title=self._title, title_justify="left")
-        for column in ("workload", "first step", "second step", "memory"):
-            table.add_column(column, justify="left" if column == "workload" else "right", no_wrap=True)
-        table.add_column("outcome")
+        memory = next((f"memory of the {row.memory_of}" for row in self.rows if row.memory is not None), "memory")
+        for column in ("workload", "outcome"):
+            table.add_column(column, no_wrap=True)
+        for column in ("first step", "second step", memory):
+            table.add_column(column, justify="right")
         for row in self.rows:
             outcome = Text(row.outcome, style=_STYLES[row.outcome])
-            table.add_row(row.workload, _seconds(row.first_step), _seconds(row.second_step), _memory(row), outcome)
+            table.add_row(row.workload, outcome, _seconds(row.first_step), _seconds(row.second_step), _memory(row))
         said = [
             Text.assemble((row.workload, _STYLES[row.outcome]), f": {sentence}")
             for row in self.rows
@@ -73,4 +75,4 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _memory(row: Row) -> str:
-    return "" if row.memory is None else f"{row.memory / _MIB:,.0f} MiB of the {row.memory_of}"
+    return "" if row.memory is None else f"{row.memory / _MIB:,.0f} MiB"

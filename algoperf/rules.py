@@ -8,6 +8,7 @@ import contextlib
 import copy
 import dataclasses
 import functools
+import importlib
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -39,23 +40,25 @@ class Referee:
     flags: what it has seen so far; nothing is noted twice.
     """
 
-    def __init__(self, backend: Backend):
+    def __init__(self, backend: Backend, workload: Workload):
         self.flags: list[Flag] = []
         self.global_step = 0
         self._backend = backend
+        self._workload = workload
         self._settings = backend.settings()
+        for metric in workload.spec.metrics:  # before a submission can replace anything in them
+            importlib.import_module(f"workloads.metrics.{metric}")
         self._code = conduct.code_of_benchmark()
         self._heard = conduct.Heard([(random, "seed"), (np.random, "seed"), *backend.seeding_functions()])
+        self._heard.data = workload.data_dir / workload.spec.dataset
         self._params = self._layout = None
 
-    def begin(self, workload: Workload, params: Any, eval_batch_size: Callable[[], int]) -> None:
-        """The trial begins with these. eval_batch_size: asks the submission."""
-        self._workload, self._facts = workload, vars(workload).copy()
-        self._spec = copy.deepcopy(workload.spec)
+    def begin(self, params: Any, eval_batch_size: Callable[[], int]) -> None:
+        """The trial begins with these parameters. eval_batch_size: asks the submission."""
+        self._facts, self._spec = vars(self._workload).copy(), copy.deepcopy(self._workload.spec)
         self._params, self._layout = params, self._backend.layout(params)
         self._described = self._backend.describe(params)
         self._eval_batch_size, self._agreed = eval_batch_size, eval_batch_size()
-        self._heard.data = workload.data_dir / workload.spec.dataset
 
     def go_on(self, params: Any, flags: list[Flag]) -> None:
         """The trial goes on from a checkpoint, with what was noted until then."""
@@ -82,8 +85,7 @@ class Referee:
         """All that can be compared at leisure, when the clock has stopped. Raises RuleError."""
         self._compare_parameters(params)
         self._compare_workload()
-        if (asked := self._eval_batch_size()) != self._agreed:
-            raise RuleError(f"the submission changed its evaluation batch size from {self._agreed} to {asked}.")
+        self._compare_eval_batch_size()
         if self._heard.files:
             raise RuleError(
                 f"the submission read {self._heard.files[0]}: the prepared data, validation and test among them, are "
@@ -112,13 +114,25 @@ class Referee:
             self.flags.append(Flag(rule, what, self.global_step))
 
     def _compare_parameters(self, params: Any) -> None:
-        if self._backend.layout(params) == self._layout:
-            self._params = params
-            return
-        found = self._backend.describe(params)
-        name = next(name for name in (*self._described, *found) if self._described.get(name) != found.get(name))
+        try:
+            if self._backend.layout(params) == self._layout:
+                self._params = params
+                return
+            found = self._backend.describe(params)
+        except Exception as error:  # there is nothing that a submission cannot return
+            raise RuleError(f"the submission returned a {type(params).__name__} as its parameters.") from error
+        names = (*self._described, *found)
+        name = next((name for name in names if self._described.get(name) != found.get(name)), "its structure")
         was, is_now = self._described.get(name, "not there"), found.get(name, "not there")
         raise RuleError(f"the submission changed the model: {name} was {was} and is {is_now}.")
+
+    def _compare_eval_batch_size(self) -> None:
+        try:
+            asked = self._eval_batch_size()
+        except Exception as error:
+            raise RuleError(f"the submission does not say its evaluation batch size any more: {error!r}.") from error
+        if asked != self._agreed:
+            raise RuleError(f"the submission changed its evaluation batch size from {self._agreed} to {asked}.")
 
     def _compare_workload(self) -> None:
         workload = self._workload

@@ -22,7 +22,7 @@ from algoperf.interruption import InterruptionError, Watch
 from algoperf.journal import Journal
 from algoperf.lock import FolderLock
 from algoperf.log import MetricsLogger
-from algoperf.rules import Flag
+from algoperf.rules import Flag, RuleError
 from algoperf.spec import InfrastructureError, SubmissionError, UsageError
 from algoperf.train import (
     Run,
@@ -87,8 +87,9 @@ def _run(
     try:
         status = session.train(report, watch)
     except SubmissionError as error:
-        raised = error.__cause__ or error  # a broken rule is a sentence; what the submission raised has its traceback
-        journal.log_error(setup.out, str(error) if raised is error else "".join(traceback.format_exception(raised)))
+        is_sentence = isinstance(error, RuleError) or error.__cause__ is None
+        raised = error if is_sentence else error.__cause__
+        journal.log_error(setup.out, str(error) if is_sentence else "".join(traceback.format_exception(raised)))
         status = "out_of_memory" if setup.backend.is_out_of_memory(raised) else "submission_error"
         if session.journal is None:
             return _recorded_by_the_first(setup.out) or session.write_result(status)
@@ -123,7 +124,7 @@ def begin(setup: Setup) -> tuple[Run, State]:
         evaluated_every=setup.evaluated_every,
     )
     params, model_state = backend.place(workload.init_model_fn(model_rng))
-    setup.referee.begin(workload, params, lambda: eval_batch_size(setup.submission, workload.spec))
+    setup.referee.begin(params, lambda: eval_batch_size(setup.submission, workload.spec))
     with submission_code(run):
         optimizer_state = setup.submission.begin(workload, params, model_state, setup.point, optimizer_rng)
     return run, State(params, backend.place(optimizer_state), model_state)

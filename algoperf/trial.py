@@ -99,7 +99,7 @@ def set_up(
     found = backend.accelerator()
     if accelerator != cluster.LOCAL:
         hardware.check(found, accelerator, cluster.load().accelerator(accelerator))
-    referee = Referee(backend)
+    referee = Referee(backend, workload)
     with referee.listening():
         loaded = submission.load(path)
     loaded.check_point(points[trial.trial - 1])

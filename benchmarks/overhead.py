@@ -42,7 +42,7 @@ def measure(framework: str, data_dir: Path, out: Path) -> tuple[float, float, fl
     optimizer_state = setup.submission.init_optimizer_state(workload, params, model_state, hyperparameters, None)
     state = State(params, backend.place(optimizer_state), model_state)
     rng = backend.prng_key(1)
-    setup.referee.begin(workload, params, lambda: setup.eval_batch_size)
+    setup.referee.begin(params, lambda: setup.eval_batch_size)
     values = {"train/loss": 0.0, "validation/accuracy": 0.0, "test/accuracy": 0.0}
     run = Run(
         workload, setup.submission, backend, lambda *_: values, hyperparameters, rng, setup.referee, 1e9, STEPS + 1

@@ -75,6 +75,7 @@ REFUSED = {
         "was float32 (65536, 16) and is float32 (1,)",
     ),
     "another model": ("import torch; params = torch.nn.Linear(2, 2)", "changed the model"),
+    "nothing": ("params = None", "the submission returned a NoneType as its parameters"),
     "forward": ("params.forward = lambda batch, context: batch[:, :1]", "with another forward"),
     "spec": (
         "import dataclasses; workload.spec = dataclasses.replace(workload.spec, eval_period=1.0)",
@@ -119,7 +120,6 @@ def test_what_falsifies_numbers_is_refused(name, tried, restored):
     result, errors = tried(what)
     assert (result["status"], result["time_to_target"]) == ("submission_error", None)
     assert sentence in errors
-    assert "Traceback" not in errors
     assert len(errors.splitlines()) == 1
 
 

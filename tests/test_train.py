@@ -135,8 +135,9 @@ class Trial:
             takes_train_state=True,
         )
         self.prepare = prepare
-        workload, referee = Workload(), Referee(self.backend)
-        referee.begin(workload, "params", lambda: 1)
+        workload = Workload()
+        referee = Referee(self.backend, workload)
+        referee.begin("params", lambda: 1)
         self.run = Run(
             *(workload, submission, self.backend, self.evaluate, "hyperparameters", ("rng",), referee),
             *(max_runtime, max_steps),
