@@ -25,7 +25,7 @@ def trials_of(protocol: str = "mini", labels: tuple[str, ...] = LABELS) -> list[
 def begun(results: Path, trial: Trial, **rows: float) -> Path:
     folder = results / trial.folder
     folder.mkdir(parents=True)
-    log.Table(folder / log.EVALUATIONS, [{**ROW, **rows}])
+    log.Table(folder / log.EVALUATIONS, [{**ROW, **rows}]).begin()
     return folder
 
 
