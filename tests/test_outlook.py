@@ -43,7 +43,7 @@ def test_finished_trials_stand_beside_what_was_expected_and_shorten_what_is_left
         folder = tmp_path / trial.folder
         folder.mkdir(parents=True)
         row = {"accumulated_submission_time": 500.0, "accumulated_eval_time": 90.0, "accumulated_logging_time": 10.0}
-        log.Table(folder / log.EVALUATIONS, [{**row, "global_step": 9, "validation/ssim": 0.73}])
+        log.Table(folder / log.EVALUATIONS, [{**row, "global_step": 9, "validation/ssim": 0.73}]).begin()
         log.write_json(folder / "meta_data_0.json", {"seconds_to_first_step": 100.0})
         log.write_json(folder / log.RESULT, {"status": "reached", "global_step": 9, "charged_time": 500.0})
     after = outlook.look(experiment, Accelerator(count=8), 1)

@@ -253,7 +253,7 @@ def test_a_look_again_reads_only_what_has_changed(tmp_path: Path, folder: Path, 
 
 def test_what_was_free_and_the_set_up_of_all_sessions_belong_to_a_finished_trial(tmp_path: Path, folder: Path):
     rows = [{**row, "accumulated_eval_time": 2.0, "accumulated_logging_time": 0.5} for row in ROWS]
-    log.Table(folder / log.EVALUATIONS, rows)
+    log.Table(folder / log.EVALUATIONS, rows).begin()
     log.write_json(folder / log.RESULT, result())
     assert (status_of(tmp_path).free, status_of(tmp_path).set_up) == (2.5, None)  # its one session does not say
     for session in (0, 1):
@@ -284,7 +284,7 @@ def test_no_damage_to_a_file_is_a_traceback(tmp_path: Path, name: str, damage: b
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     log.write_json(folder / "meta_data_0.json", {"seconds_to_first_step": 3.0})
-    log.Table(folder / log.EVALUATIONS, ROWS)
+    log.Table(folder / log.EVALUATIONS, ROWS).begin()
     if name != lock.LOCK:
         log.write_json(folder / log.RESULT, result())
     path = folder / name

@@ -78,7 +78,7 @@ def experiment(tmp_path):
     folder = tmp_path / "results" / "mini" / "external" / "nadamw_jax" / "study_0" / "wmt_jax" / "trial_1"
     folder.mkdir(parents=True)
     row = {"accumulated_submission_time": 2.0, "global_step": 77, "validation/loss": 9.0}
-    log.Table(folder / log.EVALUATIONS, [row])
+    log.Table(folder / log.EVALUATIONS, [row]).begin()
     return config, folder
 
 
