@@ -67,12 +67,11 @@ VARIANTS = {
 }
 
 # New York City flights written as Criteo day files: is the flight late? Real, but not advertising.
-# The target was set by hand from measured runs of 500 steps in both frameworks: nadamw ends at 0.511 and 0.513 (test
-# 0.479 and 0.480), nesterov at 0.538 and 0.547 (0.512 and 0.518); validation's prior alone gives 0.574.
+# The target is made by the benchmark's rule (mini_target.json); validation's prior alone gives 0.574.
 MINI = dict(
     dataset="nyc_flights",
-    target=dict(validation=0.555, test=0.525),
-    budget={"mini": Budget(max_runtime=12, step_hint=500)},
+    target=dict(validation=0.516, test=0.483),
+    budget={"mini": Budget(max_runtime=16, step_hint=500)},
     eval_period=1,
     needs=Needs(evaluation_time=2, memory_gib=4, cpus=2),
     batch_divisor=256,

@@ -66,12 +66,11 @@ VARIANTS = {
 }
 
 # Fashion-MNIST, written as a folder of JPEG files per class: the same preparation, pipeline and model, made small.
-# The target was set by hand from measured runs of 350 steps in both frameworks: nadamw ends at 0.563 and 0.579 (test
-# 0.568 and 0.593), nesterov at 0.603 and 0.627 (0.617 and 0.635).
+# The target is made by the benchmark's rule (mini_target.json).
 MINI = dict(
     dataset="fashion_mnist",
-    target=dict(validation=0.52, test=0.52),
-    budget={"mini": Budget(max_runtime=18, step_hint=350)},
+    target=dict(validation=0.545, test=0.552),
+    budget={"mini": Budget(max_runtime=20, step_hint=350)},
     eval_period=2,
     needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
     batch_divisor=16,

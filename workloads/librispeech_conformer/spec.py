@@ -86,12 +86,12 @@ VARIANTS = {
 }
 
 # Recorded telephone prompts, written as LibriSpeech's folders: the same preparation, pipeline and model, made small.
-# The target is one of the loss: words come right after more minutes than this scale has. Of SpecAugment little is
-# left, because there are but six minutes of speech to hide something of. Set by hand from measured runs: nadamw is
-# there after 82 steps in PyTorch and 54 in JAX, nesterov after 51 and 94.
+# Of SpecAugment little is left, because there are but six minutes of speech to hide something of. The target, of the
+# loss because words come right after more minutes than this scale has, is made by the benchmark's rule
+# (mini_target.json).
 MINI = dict(
     dataset="asterisk_prompts",
-    target=dict(metric="ctc_loss", validation=2.95, test=3.0),
+    target=dict(metric="ctc_loss", validation=2.88, test=2.91),
     budget={"mini": Budget(max_runtime=24, step_hint=200)},
     eval_period=2,
     needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),

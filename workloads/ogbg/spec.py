@@ -56,13 +56,12 @@ VARIANTS = {
     ),
 }
 
-# MoleculeACE, written as the archive of ogbg-molpcba: the same preparation, pipeline and model, made small. The target
-# was set by hand from measured runs: nadamw has 0.253 after 233 steps in PyTorch and 0.282 after 429 in JAX, nesterov
-# 0.251 after 224 and 0.261 after 430; nadamw ends at 0.33 after 1,000.
+# MoleculeACE, written as the archive of ogbg-molpcba: the same preparation, pipeline and model, made small.
+# The target is made by the benchmark's rule (mini_target.json).
 MINI = dict(
     dataset="moleculeace",
-    target=dict(validation=0.24, test=0.25),
-    budget={"mini": Budget(max_runtime=15, step_hint=1_000)},
+    target=dict(validation=0.275, test=0.295),
+    budget={"mini": Budget(max_runtime=18, step_hint=1_000)},
     eval_period=2,
     needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
     batch_divisor=32,

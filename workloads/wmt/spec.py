@@ -77,14 +77,13 @@ VARIANTS = {
     "glu_tanh": dict(model=dict(activation="tanh", gate="linear"), target=dict(validation=29.5779, test=29.0515)),
 }
 
-# Example sentences of a dictionary: the same preparation, pipeline and model, made small. The target is one of the
-# loss: BLEU is below 1 at this scale. Pairs of more than 32 tokens, 1 in 20, are left out when read. Set by hand from
-# measured runs: nadamw has 5.73 after 152 steps in PyTorch and 5.47 after 241 in JAX; nesterov, with the rate of the
-# other mini workloads, stays at 6.6.
+# Example sentences of a dictionary: the same preparation, pipeline and model, made small. Pairs of more than 32 tokens,
+# 1 in 20, are left out when read. The target, of the loss because BLEU is below 1 at this scale, is made by the
+# benchmark's rule (mini_target.json).
 MINI = dict(
     dataset="trans_de_en",
-    target=dict(metric="loss", validation=5.9, test=5.9, goal="min"),
-    budget={"mini": Budget(max_runtime=12, step_hint=400)},
+    target=dict(metric="loss", validation=5.18, test=5.16, goal="min"),
+    budget={"mini": Budget(max_runtime=18, step_hint=400)},
     eval_period=3,
     needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
     batch_divisor=8,
