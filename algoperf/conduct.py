@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 _OWN = ("algoperf.", "workloads.")
-# It is a part of the submissions that are made with it, and PyTorch wraps its optimizers' `step` when it first meets one.
+# It is a part of the submissions made with it, and PyTorch wraps its optimizers' `step` when it first meets one.
 _KIT = "algoperf.kit."
 _PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.spawn")
 _ENVIRONMENT_EVENTS = ("os.putenv", "os.unsetenv")
