@@ -20,7 +20,6 @@ class Forecast:
     """
 
     ends: Mapping[Trial, float]
-    starts: Mapping[Trial, float]
     at_once: int
     is_running: bool
 
@@ -54,19 +53,17 @@ def forecast(found: Sequence[TrialStatus], now: float) -> Forecast:
 
     running = [entry for entry in found if entry.progress == "running"]
     ends = {entry.trial: max(0.0, seconds_left(entry) - (now - (entry.since or now))) for entry in running}
-    starts = {}
     free_at = list(ends.values()) or [0.0]
     heapq.heapify(free_at)
     for entry in found:
         if entry.progress == "waiting":
-            starts[entry.trial] = free_at[0]
             ends[entry.trial] = free_at[0] + seconds_left(entry)
             heapq.heapreplace(free_at, ends[entry.trial])
-    return Forecast(ends, starts, len(free_at), bool(running))
+    return Forecast(ends, len(free_at), bool(running))
 
 
 def _seconds_left(entry: TrialStatus, whole: Cost, took: Sequence[Took]) -> float:
-    """Seconds that a trial needed still at its last evaluation. whole: what trials of its kind take from the start.
+    """Seconds that a trial still needed at its last evaluation. whole: what trials of its kind take from the start.
 
     The charged time to come is what trials took that had not ended by then either; the free time goes on in proportion,
     as this trial has spent it so far.
