@@ -64,9 +64,10 @@ def check(name: str, framework: Framework, workloads: list[str], data_dir: Path,
 
     Raises UsageError for an unknown submission, framework or workload, and for a submission that cannot be loaded.
     """
-    ruleset = _ruleset(submission.find(name, framework))
+    path = submission.find(name, framework)
     specs = [load_spec(workload, "mini") for workload in workloads or load_protocol(_PROTOCOL).workloads]
     for spec in specs:
+        ruleset = _ruleset(path, spec.name)
         try:
             open_source(spec, "train", data_dir)
         except UsageError as error:
@@ -75,12 +76,12 @@ def check(name: str, framework: Framework, workloads: list[str], data_dir: Path,
         yield _in_a_process((name, framework, spec.name, ruleset, data_dir), progress)
 
 
-def _ruleset(path: Path) -> Ruleset:
-    """External tuning where the submission has a search space, else self-tuning."""
+def _ruleset(path: Path, workload: str) -> Ruleset:
+    """External tuning where the submission has a point for it, else self-tuning."""
     try:
-        submission.hyperparameter_points(path, load_protocol(_PROTOCOL), "external")
+        submission.hyperparameter_points(path, load_protocol(_PROTOCOL), "external", workload)
     except UsageError:
-        submission.hyperparameter_points(path, load_protocol(_PROTOCOL), "self")
+        submission.hyperparameter_points(path, load_protocol(_PROTOCOL), "self", workload)
         return "self"
     return "external"
 

@@ -215,14 +215,14 @@ def several(framework):
     torch.linalg.eigh = lambda matrices: decomposed.append(len(matrices)) or eigh(matrices)
     load_backend(framework)
     optimizer = after_all_steps(OPTIMIZERS[framework]())
-    _, state = optimizer.export()
     if framework == "jax":
+        _, state = optimizer.export()
         preconditioners = {name: value for name, value in state.items() if ".preconditioners" in name}
         assert (
             "all-gather" in optimizer.update.lower(GRADIENTS[0], optimizer.state, optimizer.params).compile().as_text()
         )
     else:
-        groups = state["state"]["group_0"]["preconditioners"].items()
+        groups = optimizer.optimizer.state["group_0"]["preconditioners"].items()
         preconditioners = {f"{name}/{axis}": value for name, values in groups for axis, value in enumerate(values)}
     return {**optimizer.arrays(), **preconditioners, "decomposed": sum(decomposed)}
 

@@ -18,7 +18,7 @@ from tests.small_models import small_batch, small_spec, small_tensors
 from tests.test_distributed import Recorder
 from tests.test_session import run, set_up, without_times
 
-NAMES = sorted(path.parent.name for path in SUBMISSIONS.glob("*/jax.py"))
+NAMES = sorted(path.parent.name for path in SUBMISSIONS.glob("*/search_space.json"))
 STEPS = 4
 WORKLOADS = {"jax": JaxWorkload, "pytorch": PytorchWorkload}
 BACKENDS = {"jax": JaxBackend, "pytorch": PytorchBackend}

@@ -90,7 +90,7 @@ def _directions(grads: list[torch.Tensor], group: dict[str, Any], state: dict[st
     if not groups:
         return {}
     if not state:
-        state |= _initial(groups, grads[0].device)
+        state |= _initial(groups, grads[0])
     stacks = _stacked(grads, groups)
     for name, stack in stacks.items():
         for axis, statistics in _axes(state["statistics"][name]):
@@ -108,12 +108,13 @@ def _directions(grads: list[torch.Tensor], group: dict[str, Any], state: dict[st
     )
 
 
-def _initial(groups: Mapping[str, Sequence[Block]], device: torch.device) -> dict[str, Any]:
+def _initial(groups: Mapping[str, Sequence[Block]], like: torch.Tensor) -> dict[str, Any]:
+    options = {"device": like.device, "dtype": like.dtype}
     statistics, preconditioners = {}, {}
     for name, places in groups.items():
         sizes = places[0].shape
-        statistics[name] = [torch.zeros(len(places), size, size, device=device) for size in sizes]
-        preconditioners[name] = [torch.eye(size, device=device).repeat(len(places), 1, 1) for size in sizes]
+        statistics[name] = [torch.zeros(len(places), size, size, **options) for size in sizes]
+        preconditioners[name] = [torch.eye(size, **options).repeat(len(places), 1, 1) for size in sizes]
     return {"step": 0, "statistics": statistics, "preconditioners": preconditioners}
 
 
