@@ -1,10 +1,12 @@
 """What a person sees of a trial while it runs: a line for each evaluation, and how it ended."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from algoperf import log
 from algoperf.protocol import TARGET_SETTING
 from algoperf.train import State
 from algoperf.trial import Setup
@@ -55,8 +57,8 @@ class Reporter:
         )
 
 
-def print_result(result: dict[str, Any], console: Console) -> None:
-    """How a trial ended, in one line."""
+def print_result(result: dict[str, Any], out: Path, console: Console) -> None:
+    """How a trial ended, in one line, and where the reason stands if its folder `out` has one."""
     style = "green" if result["status"] == "reached" else "yellow"
     time = result["time_to_target"]
     how = f" in {duration(time)}" if time is not None else ""
@@ -68,6 +70,8 @@ def print_result(result: dict[str, Any], console: Console) -> None:
         ),
         soft_wrap=True,
     )
+    if result["status"] in ("submission_error", "out_of_memory"):
+        console.print(f"why: {out / log.ERRORS}", markup=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

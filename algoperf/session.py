@@ -37,7 +37,7 @@ from algoperf.train import (
 from algoperf.trial import Setup, eval_batch_size
 from workloads.datasets.prepare import open_source
 
-_VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "torch")
+_VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "schedulefree", "torch")
 
 # Seconds that a process which is not the first gives the first one to record how a submission failed.
 _FIRST_RECORDS = 15.0

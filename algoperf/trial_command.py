@@ -68,7 +68,7 @@ def trial(
     result = trials.finished_result(identity, out)
     if result is None:
         result = _run_trial(identity, out, data_dir, max_steps, accelerator)
-    progress.print_result(result, Console(highlight=False))
+    progress.print_result(result, out, Console(highlight=False))
 
 
 def _run_trial(identity, out: Path, data_dir: Path, max_steps: int | None, accelerator: str) -> dict:
