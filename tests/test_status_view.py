@@ -55,8 +55,8 @@ def test_few_trials_are_all_listed_below_their_workload(tmp_path: Path):
     done(tmp_path, trials[0])
     with lock.FolderLock(begun(tmp_path, trials[1])):
         shown = printed(status.statuses(trials, tmp_path)).splitlines()
-    assert shown[1] == "criteo1tb  loss ≤ 0.555 within 12.0 s"
-    assert shown[2].split() == ["nadamw_jax", "0/1", "reached", "1,234", "0.9", "░░░░░░░░", "50%"]
+    assert shown[1] == "criteo1tb  loss ≤ 0.516 within 16.0 s"
+    assert shown[2].split() == ["nadamw_jax", "0/1", "reached", "1,234", "0.9", "░░░░░░░░", "38%"]
     assert shown[3].split()[:3] == ["nadamw_pytorch", "0/1", "running,"]
     assert shown[-2] == "1 of 6 done, 1 running, 4 waiting"
     assert shown[-1].endswith("with 1 at once")
@@ -68,7 +68,7 @@ def test_a_wide_terminal_says_who_runs_a_trial(tmp_path: Path):
     with lock.FolderLock(begun(tmp_path, trials[1])) as held:
         found = status.statuses(trials, tmp_path)
     assert str(held._holder) in printed(found, width=140)
-    assert "5.0 s, 42%" in printed(found, width=140)
+    assert "5.0 s, 31%" in printed(found, width=140)
 
 
 def test_long_names_are_folded_and_not_cut_short(tmp_path: Path):
@@ -133,8 +133,8 @@ def test_two_rulesets_of_a_workload_are_told_apart(tmp_path: Path):
     (trial, *_) = trials_of()
     both = [trial, dataclasses.replace(trial, ruleset="self")]
     shown = printed(status.statuses(both, tmp_path))
-    assert "criteo1tb (external)  loss ≤ 0.555 within 12.0 s" in shown
-    assert "criteo1tb (self)  loss ≤ 0.555 within 18.0 s" in shown
+    assert "criteo1tb (external)  loss ≤ 0.516 within 16.0 s" in shown
+    assert "criteo1tb (self)  loss ≤ 0.516 within 24.0 s" in shown
 
 
 def test_failures_are_listed_with_reason_log_and_way_out(tmp_path: Path, capsys):
