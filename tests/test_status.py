@@ -104,7 +104,11 @@ def test_a_trial_whose_process_lives_is_running_and_says_where(tmp_path: Path, f
         found = status_of(tmp_path)
     assert (found.progress, found.outcome) == ("running", f"process {os.getpid()} on {socket.gethostname()}")
     assert (found.global_step, found.charged, found.best) == (120, 5.5, 0.55)
-    assert (found.evaluations, found.first, found.since) == (4, 0.9, (folder / log.EVALUATIONS).stat().st_mtime)
+    assert (found.evaluations, found.first, found.since) == (
+        4,
+        0.9,
+        pytest.approx((folder / log.EVALUATIONS).stat().st_mtime),
+    )
     assert (found.target.metric, found.budget > 0) == ("loss", True)
 
 
