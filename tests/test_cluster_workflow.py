@@ -185,7 +185,7 @@ def runs(site):
     end_jobs(site, found["ended"])
     lose_nodes(site, found["lost"])
     for name, run in found.items():
-        run.code = processes[name].wait(400)
+        run.code = processes[name].wait(1_000)
     site.cluster.start_node(found["lost"].dead_node)
     return found
 
@@ -326,7 +326,7 @@ def test_killing_snakemake_loses_no_trial_and_runs_none_twice(site, runs):
     wait_until(lambda: "20 jobs of an earlier run" in run.log, 60, "leftovers")
     assert run.start().wait(60) == 1  # two at once: the second one is told so
     assert f"is being written by process {again.pid}" in run.log
-    run.code = again.wait(400)
+    run.code = again.wait(1_000)
     assert_equal_to(runs["undisturbed"], run)
     assert len(run.outcomes()) == 20
     for curve in run.curves().values():
@@ -393,7 +393,7 @@ def test_a_controller_that_is_down_is_said_in_a_sentence(site, without_controlle
 def test_a_run_on_a_cluster_with_accounting(slurm_cluster_with_accounting, tmp_path_factory, data_dir, runs):
     site = Site(slurm_cluster_with_accounting, tmp_path_factory.mktemp("accounted"), data_dir)
     run = Experiment(site, "accounted", "a100", [str(Path("quick", "s0"))])
-    run.code = run.start().wait(240)
+    run.code = run.start().wait(600)
     assert_equal_to(runs["undisturbed"], run)
     wait_until(lambda: site.slurm("sacct", "-X", "-n", "-o", "State").split() == ["COMPLETED"], 30, "accounts")
 
