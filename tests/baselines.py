@@ -19,7 +19,8 @@ from algoperf.spec import Framework
 from algoperf.submission import SUBMISSIONS
 from algoperf.workload import make_workload
 
-BASELINES = sorted(path.parent.name for path in SUBMISSIONS.glob("*/search_space.json"))
+# All but NAdamW, with which `test_submissions.py` goes the whole way.
+BASELINES = sorted({path.parent.name for path in SUBMISSIONS.glob("*/search_space.json")} - {"nadamw"})
 WORKLOADS = PROTOCOLS["mini"].workloads
 
 

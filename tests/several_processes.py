@@ -5,7 +5,6 @@ Each process writes the arrays that the function returns, by name, to `rank_<i>.
 
 import importlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tests.conftest import REPOSITORY
+from tests.ports import free_ports
 
 # XLA's flags where compiling takes longer than what is compiled.
 QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
@@ -25,8 +25,7 @@ Task = Callable[..., Mapping[str, Any]]
 
 def start(task: Task, arguments: list[str], processes: int, devices: int, folder: Path) -> list[subprocess.Popen]:
     """Starts `task(*arguments)` in each process; what they print goes to `log_<i>`. devices: CPUs that JAX sees."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    (port,) = free_ports(1)
     flags = f"{QUICK_COMPILATION} --xla_force_host_platform_device_count={devices}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "XLA_FLAGS": flags}
     if processes > 1:

@@ -21,6 +21,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.ports import free_ports
+
 GPUS = 8
 NODES = {"v100-1": "v100", "v100-2": "v100", "a100-1": "a100", "h200-1": "h200", "cpu-1": "cpu"}
 CLIENTS = ("sacct", "sacctmgr", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun", "sstat")
@@ -129,7 +131,7 @@ def start(folder: Path, accounting: bool) -> Cluster:
 
 def _configure(folder: Path, accounting: bool) -> None:
     """Writes every file that the daemons and the commands read."""
-    *node_ports, controller_port, accounting_port, database_port = _free_ports(len(NODES) + 3)
+    *node_ports, controller_port, accounting_port, database_port = free_ports(len(NODES) + 3)
     facts = {
         "folder": folder,
         "host": socket.gethostname().split(".")[0],
@@ -220,14 +222,6 @@ def _succeeds(cluster: Cluster, *command: str) -> bool:
     return True
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 def _can_use_control_group(controller: str) -> bool:
     """Whether Slurm 22 can: control groups of version 1 that this user may add to."""
     folder = CONTROL_GROUPS / controller / f"algoperf_test_{os.getpid()}"
@@ -280,6 +274,6 @@ def on_cluster(slurm_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Clust
 def without_controller(slurm_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process asks a controller that is down, and does not ask for long."""
     settings = (slurm_cluster.folder / "slurm.conf").read_text()
-    nobody = re.sub(r"(?m)^SlurmctldPort=.*$", f"SlurmctldPort={_free_ports(1)[0]}\nMessageTimeout=1", settings)
+    nobody = re.sub(r"(?m)^SlurmctldPort=.*$", f"SlurmctldPort={free_ports(1)[0]}\nMessageTimeout=1", settings)
     (tmp_path / "slurm.conf").write_text(nobody)
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))

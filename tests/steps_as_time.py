@@ -1,4 +1,4 @@
-"""`algoperf` with steps as time: 16 steps are a charged second, so two runs of one trial can be compared exactly.
+"""`algoperf` with steps as time: 32 steps are a charged second, so two runs of one trial can be compared exactly.
 
 The jobs of the cluster tests call it where a job calls `algoperf`. Every fourth one is saved.
 """
@@ -10,7 +10,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # twenty jobs sh
 
 from algoperf import cli, interruption, job, session, train
 
-SECONDS_PER_STEP = 0.0625  # a power of two: sums of it are exact
+SECONDS_PER_STEP = 1 / 32  # a power of two: sums of it are exact
 
 
 class Steps:

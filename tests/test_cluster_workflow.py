@@ -1,6 +1,6 @@
 """The workflow on a real Slurm: `snakemake --profile slurm score` through everything that a cluster does to jobs.
 
-Sixteen steps stand for a charged second (`steps_as_time.py`), so each fault's evaluations and scores must equal, to
+Thirty-two steps stand for a charged second (`steps_as_time.py`), so each fault's evaluations and scores must equal, to
 the last digit, those of the same trials without it.
 """
 
@@ -22,7 +22,7 @@ from tests.slurm_cluster import wait_until
 PARTITIONS = ("v100", "a100", "h200")
 TIMES = ("accumulated_eval_time", "accumulated_logging_time", "total_duration", "preemption_count")
 
-# Adam with a rate that reaches the mini target in some forty steps; each takes `pause` seconds longer than it must.
+# Adam with a rate that reaches the mini target in 65 to 129 steps; each takes `pause` seconds longer than it must.
 SUBMISSION = """
 import time
 import torch
@@ -35,9 +35,10 @@ class Paused(TorchSubmission):
         return super().update_params(**arguments)
 
 def optimizer(model, hyperparameters, workload):
-    return torch.optim.Adam(model.parameters(), lr=hyperparameters.learning_rate), lambda step: 1.0
+    adam = torch.optim.Adam(model.parameters(), lr=hyperparameters.learning_rate)
+    return adam, lambda step: max(0.25, 1 - step / 128)
 
-submission = Paused(optimizer, BATCH_SIZES)
+submission = Paused(optimizer, {**BATCH_SIZES, "criteo1tb": 2**20})
 """
 
 # Takes more memory than the job has, once: at the tenth step of the first try.
@@ -52,7 +53,7 @@ class Hungry(Paused):
             self_made = torch.ones(2**30, dtype=torch.float32) + torch.ones(2**30, dtype=torch.float32)
         return super().update_params(**arguments)
 
-submission = Hungry(optimizer, BATCH_SIZES)
+submission = Hungry(optimizer, {**BATCH_SIZES, "criteo1tb": 2**20})
 """
 
 
@@ -143,14 +144,14 @@ class Site:
         for number in range(20):
             self.add_submission(f"s{number}", pause=0.1)
         self.add_submission("quick/s0", pause=0.0)
-        self.add_submission("slow/s0", pause=1.4)  # its 49 steps outlast a job of a minute
+        self.add_submission("slow/s0", pause=0.8)  # its 97 steps outlast a job of a minute
         self.add_submission("hungry/s0", pause=0.1, more=HUNGER)
 
     def add_submission(self, label, pause, more=""):
         folder = self.folder / label
         folder.mkdir(parents=True)
         (folder / "pytorch.py").write_text(SUBMISSION + more)
-        rate = (0.003, 0.007)[int(label[-1]) % 2]
+        rate = (0.004, 0.006)[int(label[-1]) % 2]
         (folder / "search_space.json").write_text(json.dumps([{"learning_rate": rate, "pause": pause}]))
 
     def slurm(self, *command):
@@ -301,7 +302,7 @@ def test_two_ranks_of_one_job_are_one_trial(runs):
     found, expected = run.curves()["s0"], runs["undisturbed"].curves()["s0"]
     assert [row["global_step"] for row in found] == [row["global_step"] for row in expected]
     for name in ("validation/loss", "test/loss", "train/loss"):
-        # Sums over the examples of a batch in another order, through some forty steps.
+        # Sums over the examples of a batch in another order, through some eighty steps.
         assert [float(row[name]) for row in found] == pytest.approx([float(row[name]) for row in expected], rel=1e-3)
     assert run.outcomes()["s0"]["hardware"]["count"] == 2
 
