@@ -1,4 +1,4 @@
-"""The documents: every command parses or runs, every link leads somewhere, every quoted sentence is the code's."""
+"""The documents: every command is one, every link leads somewhere, every quoted sentence is the code's."""
 
 import ast
 import dataclasses
@@ -6,9 +6,6 @@ import importlib.util
 import re
 import shlex
 import statistics
-import string
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,53 +13,18 @@ import typer
 from snakemake.cli import get_argument_parser
 
 from algoperf import cli, config
-from algoperf.new_submission import TEMPLATE
 from algoperf.protocol import PROTOCOLS, load_protocol
 from algoperf.registry import workload_names
 from scoring.score import READINGS, integrate, settle
 from tests.conftest import REPOSITORY
+from tests.documents import DOCS, PAGES, blocks, label, read, shown
 
-DOCS = REPOSITORY / "docs"
-PAGES = sorted([*REPOSITORY.glob("*.md"), *DOCS.glob("*.md"), TEMPLATE / "README.md"])
 COMMAND_LINE = typer.main.get_command(cli.app)
-
-# What is run as it stands: it takes seconds and changes nothing.
-CHEAP = ("algoperf workloads", "algoperf plan --config config/")
 
 # Programs that are not ours; of those that start ours, what comes after it is looked at.
 FOREIGN = {".", "apt-get", "git", "mv", "pip", "pre-commit", "sbatch", "tmux", "../envs/jax/bin/pip"}
 FOREIGN |= {"../envs/pytorch/bin/pip", "python3.11"}
 STARTERS = {"exec", "srun", "torchrun"}
-
-
-def read(page):
-    text = page.read_text()
-    if page.parent == TEMPLATE:
-        text = string.Template(text).substitute(name="idea", framework="jax", submission="idea")
-    return text
-
-
-def label(page):
-    return str(page.relative_to(REPOSITORY))
-
-
-def blocks(text, *languages):
-    """The contents of the fenced blocks in one of the languages, of every depth of indentation."""
-    found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
-    return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, kind, body in found if kind in languages]
-
-
-def commands(text):
-    """The commands of a page's blocks of shell: without comments, continued lines as one, `&&` as two."""
-    for block in blocks(text.partition("## The tree")[0], "", "sh", "bash", "shell"):
-        for line in re.sub(r" *\\\n *", " ", block).splitlines():
-            for command in re.sub(r"(^|\s)#.*", "", line).split("&&"):
-                if command.strip():
-                    yield command.strip()
-
-
-def shown():
-    return sorted({(label(page), command) for page in PAGES for command in commands(read(page))})
 
 
 def parse_ours(words):
@@ -111,30 +73,6 @@ def test_every_command_that_is_shown_is_one(page, command):
             assert (REPOSITORY / script).is_file()
         case [program, *_]:
             assert program in FOREIGN, f"{program}: say in this test what it is"
-
-
-def cheap():
-    return sorted({command for _, command in shown() if command.startswith(CHEAP)})
-
-
-@pytest.mark.parametrize("command", cheap())
-def test_what_is_cheap_runs_as_it_stands(command):
-    if "NAME" in command or "mine.yaml" in command:
-        pytest.skip("it names what a reader has made")
-    words = [sys.executable, "-m", *shlex.split(command)]
-    ran = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout
-
-
-def test_the_plan_that_is_shown_runs(tmp_path):
-    planned = [command for _, command in shown() if command.startswith("snakemake") and command.endswith(" -n")]
-    assert planned
-    words = shlex.split(planned[0].replace("--profile slurm", "--profile profiles/local"))
-    words = [sys.executable, "-m", *words, "--config", f"results_dir={tmp_path}"]
-    ran = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert "trial_wmt" in ran.stdout
 
 
 def test_options_that_are_only_named_exist():
