@@ -14,7 +14,7 @@ NUMBERS = st.floats(-1e9, 1e9) | st.sampled_from([math.nan, math.inf, -math.inf]
 
 
 def decoded(differences: list[int | None], unit: float) -> list[float]:
-    """As `column` in report.js does it."""
+    """As `column` in curves.js does it."""
     sums = itertools.accumulate(0 if difference is None else difference for difference in differences)
     return [math.nan if d is None else total * unit for d, total in zip(differences, sums, strict=True)]
 

@@ -41,7 +41,7 @@ def page(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]], tab
     sections = {name: made for name, (_, make) in _SECTIONS.items() if (made := make(context))}
     links = "".join(f'<a href="#{name}">{text(_SECTIONS[name][0])}</a>' for name in sections)
     title = f"{result.title} ({result.caveat})" if result.caveats else result.title
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = _asset("report.css"), _asset("report.js") + "\n" + _asset("curves.js")
     # What a browser may do with the page: show it and run this very script. A name from a log can do neither.
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_digest(script)}'"
     return (

@@ -1,4 +1,4 @@
-"""The curves of all trials, compactly, and the controls with which `report.js` draws them."""
+"""The curves of all trials, compactly, and the controls with which `curves.js` draws them."""
 
 from typing import Any
 
