@@ -225,7 +225,7 @@ def print_failures(found: Sequence[TrialStatus]) -> None:
     for line in _failed(failed):
         console.print(line)
     console.print(
-        f"{len(failed):,} of {len(found):,} trials have failed or stopped and {missing:,} have no result: no score is "
-        "made. The same command goes on with exactly these, from their checkpoints; `--config partial=true` scores "
-        "the trials that are done, and says so."
+        f"{len(failed):,} of {len(found):,} trials have failed or stopped and {missing:,} have no result: nothing is "
+        "made of them. The same command goes on with exactly these, from their checkpoints; `--config partial=true` "
+        "scores the trials that are done, and says so."
     )

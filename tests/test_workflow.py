@@ -274,7 +274,7 @@ def test_a_trial_that_failed_is_listed_with_its_reason_and_log_and_no_score_is_m
     listed = run.stderr[run.stderr.index("failed: mini/external/quick_pytorch") :].splitlines()
     assert listed[0].endswith("/trial_1")
     assert listed[1].strip() == f"{error} ({victim / 'error.log'})"
-    assert listed[2].startswith("1 of 2 trials have failed or stopped and 1 have no result: no score is made.")
+    assert listed[2].startswith("1 of 2 trials have failed or stopped and 1 have no result: nothing is made of them.")
 
 
 def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock_in_the_way(experiment):
