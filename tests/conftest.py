@@ -12,7 +12,7 @@ import pytest
 from algoperf.cli import main
 from workloads.datasets.prepare import prepare_dataset
 
-pytest_plugins = ["tests.slurm_cluster"]
+pytest_plugins = ["tests.compilation", "tests.slurm_cluster"]
 
 REPOSITORY = Path(__file__).parent.parent
 

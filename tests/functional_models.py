@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from algoperf.losses import jax as jax_losses
 from algoperf.losses import pytorch as pytorch_losses
 from algoperf.spec import ParameterType, Sum, WorkloadSpec
+from tests.compilation import COMPILE_FAST
 from workloads.layers import jax as jax_layers
 from workloads.layers import pytorch as pytorch_layers
 from workloads.layers.context import ForwardContext
@@ -26,9 +27,6 @@ TRAIN = ForwardContext(train=True, update_batch_norm=True, use_running_average=F
 
 # What a model reads and what a loss compares: an array, or several of them in a tuple or a dict.
 Arrays = Any
-
-# For models in float64, which are small here, and initial values, which are drawn once.
-_COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +49,13 @@ class JaxModel:
         self._abstract = nnx.eval_shape(lambda: self._build(0))
         self._graphdef, _, _ = jax_layers.split(self._abstract)
         self._loss_fn = jax_losses.LOSSES[spec.loss_name]
-        options = _COMPILE_FAST if dtype == np.float64 else None
+        options = COMPILE_FAST if dtype == np.float64 else None  # models in float64 are small here
         self._jitted_forward = jax.jit(self._forward, static_argnames="ctx", compiler_options=options)
         self._jitted_loss = jax.jit(jax.value_and_grad(self._loss, has_aux=True), compiler_options=options)
 
     def initial(self, seed: int) -> dict[str, np.ndarray]:
         """Arrays as the model's constructor gives them."""
-        build = jax.jit(lambda: jax_layers.split(self._build(seed))[1:], compiler_options=_COMPILE_FAST)
+        build = jax.jit(lambda: jax_layers.split(self._build(seed))[1:], compiler_options=COMPILE_FAST)
         return jax_layers.to_canonical(jax_layers.merge(self._graphdef, *build()))
 
     def round_trip(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -106,7 +104,7 @@ class JaxModel:
             return masks
 
         inputs = model_inputs(self.spec, batch)
-        return jax.device_get(jax.jit(drawn, compiler_options=_COMPILE_FAST)(*self._trees(tensors), inputs))
+        return jax.device_get(jax.jit(drawn, compiler_options=COMPILE_FAST)(*self._trees(tensors), inputs))
 
     def _trees(self, tensors: Mapping[str, np.ndarray]) -> Any:
         trees = jax_layers.from_canonical(self._abstract, tensors)

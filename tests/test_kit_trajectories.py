@@ -63,6 +63,7 @@ def trajectory(framework, name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("compiled_fast")
 def test_the_frameworks_agree(name, monkeypatch):
     with jax.enable_x64(True):
         steps, arrays = trajectory("jax", name, monkeypatch)

@@ -111,8 +111,8 @@ def _columns(table: pd.DataFrame) -> pd.DataFrame:
     }
     columns = {"label": (table["arr_delay"] > LATE_MINUTES).astype(int)}
     columns |= {name: value.round().astype("Int64") for name, value in numbers.items()}
-    columns |= _categories(table, date.dt.dayofweek)
-    columns["day_of_year"] = date.dt.dayofyear - 1
+    columns |= _categories(table, date.dt.day_of_week)
+    columns["day_of_year"] = date.dt.day_of_year - 1
     return pd.DataFrame(columns)
 
 
