@@ -1,11 +1,21 @@
-"""For tests whose JAX code is over sooner than XLA has made it fast."""
+"""What XLA compiles for the tests: made in a hurry where it runs only shortly, and forgotten after each file."""
 
 import functools
+import gc
+from collections.abc import Iterator
 
 import jax
 import pytest
 
 COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_after_a_file() -> Iterator[None]:
+    """JAX keeps what it has compiled: a process that tests many files would grow until the machine has no memory."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What the tests share: the prepared mini data, and a trial of the real loop that is cheap."""
 
 import fcntl
-import gc
 import os
 import sys
 import tempfile
@@ -27,15 +26,6 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
         # Several processes share the cores: PyTorch's threads would burn them while they wait.
         "OMP_WAIT_POLICY": "PASSIVE",
     }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def forgetful():
-    """JAX keeps what it has compiled: a process that tests many files would grow until the machine has no memory."""
-    yield
-    if jax := sys.modules.get("jax"):
-        jax.clear_caches()
-        gc.collect()
 
 
 @pytest.fixture

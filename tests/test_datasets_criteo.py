@@ -84,6 +84,13 @@ def test_a_fingerprint_does_not_depend_on_the_neighbours(strings):
         assert alone[0] == fingerprint
 
 
+def test_the_command_prepares_a_folder_of_days(tmp_path, raw, algoperf):
+    code, printed, error = algoperf("data", "prepare", "criteo1tb", "--source", raw, "--data-dir", tmp_path / "data")
+    assert code == 0, error
+    (manifest,) = (tmp_path / "data").glob("*/manifest.json")
+    assert str(manifest) in printed
+
+
 def test_lines_become_the_reference_s_inputs(tmp_path, raw, pool):
     prepare(raw, tmp_path / "store", quiet)
     batch = everything(open_split(tmp_path / "store", "train", 1_196, {}), pool)

@@ -19,7 +19,7 @@ from tests.documents import DOCS, blocks, shown
 
 # The beginning of a command -> the test that runs it really; those in PLANNED are planned here all the same.
 ELSEWHERE = {
-    "algoperf data prepare criteo1tb --source": "test_datasets_criteo.py::test_lines_become_the_reference_s_inputs",
+    "algoperf data prepare criteo1tb --source": "test_datasets_criteo.py::test_the_command_prepares_a_folder_of_days",
     "algoperf doctor --propose": "test_proposal.py::test_each_partition_and_kind_of_gpu_is_an_accelerator",
     "exec algoperf trial": "test_cluster_workflow.py::test_a_trial_is_run_by_hand_with_the_same_files",
     "make score": "test_workflow.py::test_an_experiment_ends_in_scores_and_a_report",

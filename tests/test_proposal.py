@@ -14,8 +14,9 @@ def accelerators(text: str) -> dict[str, Accelerator]:
     return check_content(cluster.Cluster, yaml.safe_load(text), "the proposal").accelerators
 
 
-def test_each_partition_and_kind_of_gpu_is_an_accelerator(on_cluster):
-    text = proposal.propose()
+def test_each_partition_and_kind_of_gpu_is_an_accelerator(on_cluster, algoperf):
+    code, text, error = algoperf("doctor", "--propose")
+    assert code == 0, error
     found = accelerators(text)
     v100 = Accelerator(device="v100", count=8, gres="gpu:v100:8", partition="v100")
     assert found == {
