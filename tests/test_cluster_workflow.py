@@ -303,7 +303,7 @@ def test_two_ranks_of_one_job_are_one_trial(runs):
     found, expected = run.curves()["s0"], runs["undisturbed"].curves()["s0"]
     assert [row["global_step"] for row in found] == [row["global_step"] for row in expected]
     for name in ("validation/loss", "test/loss", "train/loss"):
-        # Sums over the examples of a batch in another order, through some eighty steps.
+        # Sums over the examples of a batch in another order, through 97 steps.
         assert [float(row[name]) for row in found] == pytest.approx([float(row[name]) for row in expected], rel=1e-3)
     assert run.outcomes()["s0"]["hardware"]["count"] == 2
 
