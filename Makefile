@@ -18,8 +18,8 @@ score: $(INSTALLED)  ## run the mini benchmark and show its leaderboard
 	@ls $(RESULTS)/*/report.html | sed 's/^/report: /'
 
 test: $(INSTALLED)  ## run all tests: two files at a time, then those on a real Slurm, whose jobs want the machine
-	python -m pytest -n 2 --dist loadfile --ignore tests/test_cluster_workflow.py
-	python -m pytest tests/test_cluster_workflow.py
+	python -m pytest -n 2 --dist loadfile --ignore tests/cluster/test_workflow.py
+	python -m pytest tests/cluster/test_workflow.py
 
 packages:  ## install the Debian packages of the tests on a real Slurm and in a real browser (as root); else they are skipped
 	apt-get update -qq

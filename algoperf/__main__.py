@@ -1,6 +1,6 @@
 """`python -m algoperf`: the command line without its entry point."""
 
-from algoperf.cli import main
+from algoperf.commands.cli import main
 
 if __name__ == "__main__":  # processes that are spawned import this module
     main()

@@ -12,13 +12,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from algoperf import cluster, config, interruption, leftovers, lock, log, plan, status, status_view, target_records
-from algoperf.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
-from algoperf.registry import load_spec
-from algoperf.search import Point
-from algoperf.spec import InfrastructureError, Scale, UsageError
-from algoperf.store import MANIFEST
+from algoperf.benchmark.facts import InfrastructureError, Scale, UsageError
+from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
+from algoperf.benchmark.registry import load_spec
+from algoperf.experiment import config, plan, target_records
+from algoperf.machine import cluster, interruption, leftovers, lock
+from algoperf.progress import status, status_view
+from algoperf.records import official_files
+from algoperf.submission.search import Point
 from workloads.datasets.prepare import store_path
+from workloads.datasets.store import MANIFEST
 
 # Slurm looks at the time of its jobs once a minute, so it would give a shorter notice at any moment, or at the start.
 _SHORTEST_NOTICE = 60
@@ -68,7 +71,7 @@ class Experiment:
             / "study_{study}"
             / f"{workload}_{{framework}}"
             / "trial_{trial}"
-            / log.RESULT
+            / official_files.RESULT
         )
 
     @property
@@ -78,7 +81,7 @@ class Experiment:
     def results(self, ruleset: str | None = None) -> list[str]:
         """The results of all trials, or of one ruleset's; of a partial score, those that are there."""
         chosen = (trial for trial in self.trials if ruleset in (None, trial.ruleset))
-        paths = (self.config.results_dir / trial.folder / log.RESULT for trial in chosen)
+        paths = (self.config.results_dir / trial.folder / official_files.RESULT for trial in chosen)
         return [str(path) for path in paths if not self.config.partial or path.exists()]
 
     def partial(self, ruleset: str) -> list[str]:
@@ -127,12 +130,15 @@ class Experiment:
 
     def target_search(self, workload: str) -> list[str]:
         """The results of a workload's search."""
-        return [str(self.config.results_dir / trial.folder / log.RESULT) for trial in self._target_search[workload]]
+        return [
+            str(self.config.results_dir / trial.folder / official_files.RESULT)
+            for trial in self._target_search[workload]
+        ]
 
     def target_repeats(self, best_point: str) -> list[str]:
         """The results of the repeats of a best point."""
         repeats = plan.target_repeats(self.config, target_records.best_trial(Path(best_point)))
-        return [str(self.config.results_dir / trial.folder / log.RESULT) for trial in repeats]
+        return [str(self.config.results_dir / trial.folder / official_files.RESULT) for trial in repeats]
 
     def cpus(self, workload: str) -> int:
         """CPUs of each node that a job for a trial of this workload asks for."""

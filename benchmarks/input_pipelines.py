@@ -28,9 +28,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from algoperf.input_queue import InputQueue, evaluation_batches
-from algoperf.registry import load_spec
-from algoperf.store import read_manifest
+from algoperf.benchmark.registry import load_spec
+from algoperf.trial.input_queue import InputQueue, evaluation_batches
 from workloads.datasets.criteo1tb import DAYS
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER
 from workloads.datasets.imagenet_raw import FOLDERS
@@ -38,6 +37,7 @@ from workloads.datasets.librispeech import LIBRISPEECH
 from workloads.datasets.librispeech_raw import FOLDER, SAMPLE_RATE
 from workloads.datasets.prepare import load_dataset, prepare_dataset
 from workloads.datasets.source import Source
+from workloads.datasets.store import read_manifest
 
 CORES = 2
 WARM_UP, MEASURED = 5.0, 15.0  # seconds

@@ -24,10 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from algoperf import submission
 from algoperf.backends import load_backend
-from algoperf.spec import Framework
-from algoperf.workload import load_workload
+from algoperf.benchmark.facts import Framework
+from algoperf.benchmark.workload import load_workload
+from algoperf.submission import loading
 
 NUM_DISCARDED = 2
 NUM_TIMED = 7
@@ -220,7 +220,7 @@ def pytorch_kernels() -> dict[str, Callable[[], Any]]:
 
 def training_step(cell: Cell, framework: Framework) -> Callable[[], None]:
     workload = load_workload(cell.workload, framework, model=cell.model)
-    functions = submission.load(submission.find("nadamw", framework))
+    functions = loading.load(loading.find("nadamw", framework))
     backend = load_backend(framework)
     key = backend.prng_key(0)
     params, model_state = workload.init_model_fn(key)

@@ -22,11 +22,11 @@ import jax
 import numpy as np
 import torch
 
-from algoperf import submission
 from algoperf.backends import load_backend
-from algoperf.protocol import PROTOCOLS
-from algoperf.spec import FRAMEWORKS, Framework
-from algoperf.workload import Workload, load_workload
+from algoperf.benchmark.facts import FRAMEWORKS, Framework
+from algoperf.benchmark.protocol import PROTOCOLS
+from algoperf.benchmark.workload import Workload, load_workload
+from algoperf.submission import loading
 
 BASELINE = "nadamw"
 NUM_DISCARDED = 101
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def report(size: str, framework: Framework, wanted: list[str]) -> None:
-    known = sorted(path.parent.name for path in submission.SUBMISSIONS.glob(f"*/{framework}.py"))
+    known = sorted(path.parent.name for path in loading.SUBMISSIONS.glob(f"*/{framework}.py"))
     names = [BASELINE, *(name for name in wanted or known if name != BASELINE)]
     workload = LinearLoss(load_workload("imagenet_vit", framework, **SIZES[size]))
     made = {name: training_step(workload, name) for name in names}
@@ -107,10 +107,10 @@ def random_batches(workload: LinearLoss) -> list[dict[str, Any]]:
 
 def training_step(workload: LinearLoss, name: str) -> tuple[Callable[[Any], None], Callable[[], float]]:
     """A step of the submission on a batch, and what its optimizer's state takes, in bytes for each parameter."""
-    path = submission.find(name, workload.framework)
-    functions = submission.load(path)
-    point = submission.hyperparameter_points(path, PROTOCOLS["v0.6"], "external", workload.name)[0]
-    hyperparameters = submission.as_hyperparameters(point)
+    path = loading.find(name, workload.framework)
+    functions = loading.load(path)
+    point = loading.hyperparameter_points(path, PROTOCOLS["v0.6"], "external", workload.name)[0]
+    hyperparameters = loading.as_hyperparameters(point)
     backend = load_backend(workload.framework)
     key = backend.prng_key(0)
     params, model_state = backend.place(workload.init_model_fn(key))

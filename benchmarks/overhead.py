@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from algoperf import submission, trial
-from algoperf.clock import Clock
-from algoperf.interruption import Watch
-from algoperf.plan import make_trial
-from algoperf.spec import FRAMEWORKS, replace
-from algoperf.train import Run, State, run_trial
+from algoperf.benchmark.facts import FRAMEWORKS, replace
+from algoperf.experiment.plan import make_trial
+from algoperf.machine.interruption import Watch
+from algoperf.submission import loading
+from algoperf.trial.clock import Clock
+from algoperf.trial.setup import set_up
+from algoperf.trial.train import Run, State, run_trial
 from workloads.datasets.prepare import open_source
 
 STEPS = 20
@@ -28,10 +29,10 @@ BATCH_SIZE = 256  # a step of 50 ms or more
 
 def measure(framework: str, data_dir: Path, out: Path) -> tuple[float, float, float]:
     """Median seconds per step, bare and through `run_trial`, and the median of their ratios, pair by pair."""
-    setup = trial.set_up(make_trial("mini", "external", "nadamw", framework, "imagenet_resnet", 0, 1), out, data_dir)
+    setup = set_up(make_trial("mini", "external", "nadamw", framework, "imagenet_resnet", 0, 1), out, data_dir)
     backend, workload = setup.backend, setup.workload
     workload.spec = replace(workload.spec, {"eval_period": 1e9})
-    hyperparameters = submission.as_hyperparameters(setup.point)
+    hyperparameters = loading.as_hyperparameters(setup.point)
     source = open_source(workload.spec, "train", data_dir)
     with ThreadPoolExecutor() as pool:
         indices = np.arange(8 * BATCH_SIZE).reshape(8, BATCH_SIZE)

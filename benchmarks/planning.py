@@ -18,9 +18,9 @@ from pathlib import Path
 
 import yaml
 
-from algoperf import config, plan
-from algoperf.spec import FRAMEWORKS
-from algoperf.submission import SUBMISSIONS
+from algoperf.benchmark.facts import FRAMEWORKS
+from algoperf.experiment import config, plan
+from algoperf.submission.loading import SUBMISSIONS
 
 REPOSITORY = Path(__file__).parent.parent
 PROTOCOLS_AND_FOLDERS = (("mini", 125), ("mini", 375), ("mini", 1_250), ("v0.5", 5))

@@ -21,11 +21,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from algoperf.protocol import load_protocol
-from scoring.leave_one_out import leave_one_out
-from scoring.read import read_logs
-from scoring.score import score_trials
-from scoring.uncertainty import DRAWS, RESAMPLED, resample
+from algoperf.benchmark.protocol import load_protocol
+from scoring.certainty.leave_one_out import leave_one_out
+from scoring.certainty.uncertainty import DRAWS, RESAMPLED, resample
+from scoring.logs.read import read_logs
+from scoring.rules.score import score_trials
 
 RUNS = 5
 PROTOCOL = load_protocol("v0.5")
@@ -53,7 +53,7 @@ def main() -> None:
         taken = seconds(work)
         print(f"{what}: {taken:.2f} s = {taken / scoring:.0f}x one scoring of {scoring:.3f} s")
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-c", "from algoperf.cli import main; main()", "score", str(logs)]
+        command = [sys.executable, "-c", "from algoperf.commands.cli import main; main()", "score", str(logs)]
         command += ["--protocol", PROTOCOL.name, "--ruleset", "external", "--out", out]
         whole = seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
     start = seconds(lambda: subprocess.run([sys.executable, "-c", ""], check=True))

@@ -15,7 +15,7 @@ COMMANDS = {
     "algoperf plan": ["-m", "algoperf", "plan", "--config", "config/full.yaml"],
     "algoperf status": ["-m", "algoperf", "status"],
     "algoperf workloads": ["-m", "algoperf", "workloads"],
-    "import of scoring": ["-c", "import scoring.command, scoring.leaderboard"],
+    "import of scoring": ["-c", "import scoring.command, scoring.tables.leaderboard"],
     "Snakefile's own part": [
         "-c",
         "import yaml; from algoperf import workflow; workflow.read(yaml.safe_load(open('config/full.yaml')))",

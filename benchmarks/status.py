@@ -22,12 +22,14 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from algoperf import config, lock, log, plan
-from algoperf.forecast import forecast
-from algoperf.plan import Trial
-from algoperf.registry import load_spec
-from algoperf.status import Reader
-from algoperf.status_view import live_view
+from algoperf.benchmark.registry import load_spec
+from algoperf.experiment import config, plan
+from algoperf.experiment.plan import Trial
+from algoperf.machine import lock
+from algoperf.progress.forecast import forecast
+from algoperf.progress.status import Reader
+from algoperf.progress.status_view import live_view
+from algoperf.records import official_files
 
 SUBMISSIONS, RUNNING, ROWS, LOOKS = 10, 300, 100, 5
 
@@ -36,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder)
         trials = write_experiment(results)
-        stat = seconds(lambda: [os.path.exists(results / trial.folder / log.RESULT) for trial in trials])[0]
+        stat = seconds(lambda: [os.path.exists(results / trial.folder / official_files.RESULT) for trial in trials])[0]
         reader = Reader(trials, results)
         print(f"{len(trials):,} trials; one os.stat of each: {1e3 * stat:.0f} ms")
         print(f"{'':12} {'read ms':>8} {'forecast ms':>12} {'draw ms':>8} {'in all':>8} {'x stat':>7}")
@@ -44,7 +46,7 @@ def main() -> None:
         later = []
         for number in range(LOOKS):
             for trial in trials[1 : 20 * 2 : 4]:  # some of those that run
-                with (results / trial.folder / log.EVALUATIONS).open("a") as file:
+                with (results / trial.folder / official_files.EVALUATIONS).open("a") as file:
                     file.write(row(ROWS + 1 + number))
             later.append(look(reader))
         report("later, median", later, stat)
@@ -65,9 +67,9 @@ def write_experiment(results: Path) -> list[Trial]:
         folder.mkdir(parents=True)
         header = "accumulated_eval_time,accumulated_logging_time,accumulated_submission_time,global_step,validation/"
         text = f"{header}{load_spec(trial.workload).target.metric}\n" + "".join(map(row, range(1, ROWS + 1)))
-        (folder / log.EVALUATIONS).write_text(text)
+        (folder / official_files.EVALUATIONS).write_text(text)
         (folder / "meta_data_0.json").write_text(json.dumps({"seconds_to_first_step": 60.0}))
-        name, content = (log.RESULT, result) if is_done else (lock.LOCK, holder)
+        name, content = (official_files.RESULT, result) if is_done else (lock.LOCK, holder)
         (folder / name).write_text(json.dumps(content))
     return trials
 

@@ -9,10 +9,10 @@ from typing import Any
 import typer
 import yaml
 
-from algoperf import registry
-from algoperf.cli import app
-from algoperf.config import Config
-from algoperf.protocol import PROTOCOLS
+from algoperf.benchmark import registry
+from algoperf.benchmark.protocol import PROTOCOLS
+from algoperf.commands.cli import app
+from algoperf.experiment.config import Config
 
 DOCS = Path(__file__).parent
 _TYPES = {"boolean": "`true` or `false`", "integer": "a whole number", "null": "nothing", "string": "text"}

@@ -4,18 +4,18 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from algoperf.protocol import RULESETS, Ruleset, load_protocol
-from algoperf.spec import UsageError
-from scoring.checks import by_hardware
-from scoring.comparison import check_steps
-from scoring.files import printable
-from scoring.locate import locate
+from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.protocol import RULESETS, Ruleset, load_protocol
+from scoring.logs.checks import by_hardware
+from scoring.logs.files import printable
+from scoring.logs.locate import locate
+from scoring.logs.read import read_logs
+from scoring.logs.trials import Finding, Logs, Trial, in_order
 from scoring.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, find_published
-from scoring.read import read_logs
 from scoring.report import write_report
 from scoring.result import Result
-from scoring.score import READINGS, Reading, score_trials
-from scoring.trials import Finding, Logs, Trial, in_order
+from scoring.rules.comparison import check_steps
+from scoring.rules.score import READINGS, Reading, score_trials
 
 _NAMED = 3  # trials that a message names
 

@@ -6,15 +6,15 @@ what the terminal showed.
 
 from pathlib import Path
 
-from algoperf.files import write_atomically
-from algoperf.spec import UsageError
-from scoring.analysis import analysis_tables
-from scoring.leaderboard import leaderboard_text
+from algoperf.benchmark.facts import UsageError
+from algoperf.records.atomic import write_atomically
 from scoring.page import page
-from scoring.plots import as_png, as_svg, profile_figure
 from scoring.result import Result
-from scoring.studies import studies
-from scoring.tables import tables
+from scoring.rules.studies import studies
+from scoring.tables.analysis import analysis_tables
+from scoring.tables.leaderboard import leaderboard_text
+from scoring.tables.plots import as_png, as_svg, profile_figure
+from scoring.tables.tables import tables
 
 
 def write_report(result: Result, out: Path) -> None:

@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 
-from algoperf.protocol import Ruleset
-from scoring.comparison import Pair, Reach, pairs, reaches
-from scoring.leave_one_out import LeftOut, leave_one_out
-from scoring.score import Scores
-from scoring.trials import Logs
-from scoring.uncertainty import RESAMPLED, Resampled, Uncertainty, resample
+from algoperf.benchmark.protocol import Ruleset
+from scoring.certainty.leave_one_out import LeftOut, leave_one_out
+from scoring.certainty.uncertainty import RESAMPLED, Resampled, Uncertainty, resample
+from scoring.logs.trials import Logs
+from scoring.rules.comparison import Pair, Reach, pairs, reaches
+from scoring.rules.score import Scores
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from algoperf.cli import main
+from algoperf.commands.cli import main
 from workloads.datasets.prepare import prepare_dataset
 
-pytest_plugins = ["tests.compilation", "tests.slurm_cluster"]
+pytest_plugins = ["tests.support.compilation", "tests.support.slurm_cluster"]
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from algoperf import cluster, lock, log, workflow
+from algoperf import workflow
+from algoperf.machine import cluster, lock
+from algoperf.records import official_files
 from tests.conftest import REPOSITORY
-from tests.slurm_cluster import wait_until
+from tests.support.slurm_cluster import wait_until
 
 BIN = Path(sys.executable).parent
 
@@ -161,7 +163,7 @@ def test_a_partial_score_is_of_the_trials_that_there_are_and_says_how_many(read)
     assert (whole.partial("external"), partial.results()) == ([], [])
     for path in (whole.results("external")[3], whole.results("self")[0]):
         Path(path).parent.mkdir(parents=True)
-        log.write_json(Path(path), {})
+        official_files.write_json(Path(path), {})
     assert partial.results() == [whole.results("external")[3], whole.results("self")[0]]
     assert partial.results("external") == whole.results("external")[3:4]
     assert partial.partial("external") == ["--partial", f"1 of {planned} trials"]
@@ -194,7 +196,7 @@ def experiment(tmp_path_factory, data_dir):
 
 STOPS_AFTER_TWO_STEPS = """
 import dataclasses
-from algoperf.spec import TrainingCompleteError
+from algoperf.benchmark.facts import TrainingCompleteError
 
 class Short(TorchSubmission):
     def update_params(self, **arguments):
@@ -293,7 +295,7 @@ def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock_in_the_way(expe
     assert "Traceback" not in second.stderr
     third = snakemake(*arguments, directory=experiment)
     assert third.returncode == 0, third.stderr
-    assert json.loads((victim / log.RESULT).read_text())["status"] == "budget_exhausted"
+    assert json.loads((victim / official_files.RESULT).read_text())["status"] == "budget_exhausted"
     assert not (experiment / "results" / lock.LOCK).exists()
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from algoperf.spec import Framework
+from algoperf.benchmark.facts import Framework
 
 Key = Any
 

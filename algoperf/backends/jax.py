@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from algoperf import hardware, ranks
 from algoperf import jax_sharding_utils as sharding
 from algoperf.backends import gather_rows, plain
-from algoperf.checkpoint import CheckpointError
+from algoperf.machine import hardware, ranks
+from algoperf.records.checkpoint import CheckpointError
 
 # How XLA begins or what it says where a device, a driver or another process failed. An assertion on the device is the
 # program's own fault.

@@ -12,9 +12,9 @@ from flax import nnx
 
 from algoperf import jax_sharding_utils as sharding
 from algoperf.backends.jax import JaxBackend
+from algoperf.benchmark.facts import ForwardPassMode, Framework, ParameterType, ShapeTuple, WorkloadSpec
+from algoperf.benchmark.workload import Workload
 from algoperf.losses.jax import ACTIVATIONS, LOSSES, PREDICTIONS
-from algoperf.spec import ForwardPassMode, Framework, ParameterType, ShapeTuple, WorkloadSpec
-from algoperf.workload import Workload
 from workloads.layers import jax as layers
 from workloads.layers.context import ForwardContext
 

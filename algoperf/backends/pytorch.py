@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import distributed
 
-from algoperf import hardware, ranks
 from algoperf.backends import gather_rows
 from algoperf.backends.pytorch_state import Export, Restoration, bare
-from algoperf.checkpoint import CheckpointError
+from algoperf.benchmark.facts import InfrastructureError, UsageError
+from algoperf.machine import hardware, ranks
 from algoperf.pytorch_utils import pytorch_setup
-from algoperf.spec import InfrastructureError, UsageError
+from algoperf.records.checkpoint import CheckpointError
 
 _KEY_MODULUS = 2**31 - 1
 _IMAGE_RANK = 4

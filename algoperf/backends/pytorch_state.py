@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from algoperf.backends import plain
-from algoperf.checkpoint import CheckpointError
+from algoperf.records.checkpoint import CheckpointError
 
 # Where a model lies in what `torch.compile` makes of it.
 _COMPILED = "_orig_mod"

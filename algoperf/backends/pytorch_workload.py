@@ -14,9 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from algoperf.backends.pytorch import PytorchBackend
 from algoperf.backends.pytorch_state import bare
+from algoperf.benchmark.facts import ForwardPassMode, Framework, ParameterType, ShapeTuple, WorkloadSpec
+from algoperf.benchmark.workload import Workload
 from algoperf.losses.pytorch import ACTIVATIONS, LOSSES, PREDICTIONS
-from algoperf.spec import ForwardPassMode, Framework, ParameterType, ShapeTuple, WorkloadSpec
-from algoperf.workload import Workload
 from workloads.layers import pytorch as layers
 from workloads.layers.context import ForwardContext
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from algoperf.benchmark.facts import ForwardPassMode
+from algoperf.benchmark.workload import Workload
 from algoperf.jax_sharding_utils import get_replicate_sharding
-from algoperf.spec import ForwardPassMode
-from algoperf.workload import Workload
 
 LOGGED_EVERY = 100
 

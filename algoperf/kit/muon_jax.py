@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from algoperf.benchmark.workload import Workload
 from algoperf.kit.parameters import NEWTON_SCHULZ, is_hidden_matrix
-from algoperf.workload import Workload
 
 
 def hidden_matrices(workload: Workload) -> Any:

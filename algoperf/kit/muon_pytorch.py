@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from algoperf.benchmark.workload import Workload
 from algoperf.kit.optimizers_pytorch import Row, RowOptimizer, is_at_once, whole
 from algoperf.kit.parameters import NEWTON_SCHULZ, is_hidden_matrix
-from algoperf.workload import Workload
 
 
 def hidden_and_other(model: nn.Module, workload: Workload) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from algoperf.benchmark.workload import Workload
 from algoperf.kit.hyperparameters import beta1
 from algoperf.kit.jax import ValueAndGrad
 from algoperf.kit.schedules_jax import warmup_linear
-from algoperf.workload import Workload
 
 
 def sgd(hyperparameters: Any, workload: Workload, *, nesterov: bool) -> optax.GradientTransformation:

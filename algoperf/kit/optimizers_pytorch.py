@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from algoperf.benchmark.workload import Workload
 from algoperf.kit.hyperparameters import beta1
 from algoperf.kit.pytorch import Backward
 from algoperf.kit.schedules_pytorch import Schedule, warmup_linear
-from algoperf.workload import Workload
 
 _PIECE = 1 << 20  # numbers
 _LONG_ENOUGH = 128

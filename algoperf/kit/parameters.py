@@ -1,7 +1,7 @@
 """Which parameters are hidden matrices, which Muon is for, from their types and shapes and never from their names."""
 
-from algoperf.spec import ParameterType
-from algoperf.workload import Workload
+from algoperf.benchmark.facts import ParameterType
+from algoperf.benchmark.workload import Workload
 
 # The coefficients of the iteration that makes a matrix orthogonal: a x + (b A + c A A) x with A = x x' (Jordan 2024).
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from algoperf.benchmark.facts import ForwardPassMode
+from algoperf.benchmark.workload import Workload
 from algoperf.pytorch_utils import sum_over_processes
-from algoperf.spec import ForwardPassMode
-from algoperf.workload import Workload
 
 LOGGED_EVERY = 100
 

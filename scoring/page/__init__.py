@@ -8,10 +8,10 @@ from importlib.resources import files
 
 from scoring.page import certainty, curves, leaderboard, origins, profile, speedups, spread, times
 from scoring.page.markup import Context, attribute, text
-from scoring.plots import LINE_STYLES, PALETTE
 from scoring.result import Result
-from scoring.studies import Study
-from scoring.tables import CsvTable
+from scoring.rules.studies import Study
+from scoring.tables.plots import LINE_STYLES, PALETTE
+from scoring.tables.tables import CsvTable
 
 _READINGS = {
     "as-documented": "a study counts by its earliest hit, and the profile is integrated exactly",

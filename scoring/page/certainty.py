@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable
 
-from scoring.leave_one_out import LeftOut
+from scoring.certainty.leave_one_out import LeftOut
+from scoring.certainty.uncertainty import CONFIDENCE, Spread, Uncertainty
 from scoring.page.markup import Context, cell, name_cell, row, table, text
 from scoring.page.markup import section as as_section
-from scoring.uncertainty import CONFIDENCE, Spread, Uncertainty
 
 _TITLE = "How sure the ranks are"
 _LEAST_SHOWN = 0.005  # of a probability

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from algoperf.registry import load_spec
-from scoring.curves import MAX_POINTS, Scale, encoded, thinned
+from algoperf.benchmark.registry import load_spec
+from scoring.logs.curves import MAX_POINTS, Scale, encoded, thinned
+from scoring.logs.trials import Trial
 from scoring.page.markup import Context, attribute, embedded, finite
 from scoring.page.markup import section as as_section
-from scoring.studies import deciding_trial
-from scoring.tables import budget_of
-from scoring.trials import Trial
+from scoring.rules.studies import deciding_trial
+from scoring.tables.tables import budget_of
 
 
 def section(context: Context) -> str:
@@ -46,7 +46,7 @@ def section(context: Context) -> str:
         body,
         [context.tables["trials"]],
         note=f"a curve is its trial's <code>eval_measurements.csv</code>, of which about {MAX_POINTS} evaluations "
-        "are drawn, the first, the hit and the last among them, by <code>scoring.curves.thinned</code>",
+        "are drawn, the first, the hit and the last among them, by <code>scoring.logs.curves.thinned</code>",
     )
 
 
@@ -58,7 +58,7 @@ _LEAD = (
 
 
 def curves_data(context: Context) -> dict[str, Any]:
-    """What the script reads: `workloads`, each with its `trials`, whose numbers are of `scoring.curves.encoded`."""
+    """What the script reads: `workloads`, each with its `trials`, whose numbers are `logs.curves.encoded`."""
     result, protocol = context.result, context.result.scores.protocol
     places = {submission: place for place, submission in enumerate(context.submissions)}
     settings: dict[str, int] = {}

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterable, Mapping
 
+from scoring.certainty.uncertainty import Spread
 from scoring.page.certainty import interval, spreads
 from scoring.page.markup import Context, attribute, cell, name_cell, row, style_of, table, text
 from scoring.page.markup import section as as_section
-from scoring.score import Cell, Standing
-from scoring.uncertainty import Spread
+from scoring.rules.score import Cell, Standing
 
 
 def section(context: Context) -> str:

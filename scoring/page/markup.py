@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from scoring.plots import LINE_STYLES, PALETTE
 from scoring.result import Result
-from scoring.studies import Study
-from scoring.tables import CsvTable
+from scoring.rules.studies import Study
+from scoring.tables.plots import LINE_STYLES, PALETTE
+from scoring.tables.tables import CsvTable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from algoperf.registry import load_spec
+from algoperf.benchmark.registry import load_spec
 from scoring.page.markup import EACH_TRIAL, Context, cell, row, table, text
 from scoring.page.markup import section as as_section
 

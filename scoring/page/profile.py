@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from scoring.certainty.uncertainty import Bands
 from scoring.page.certainty import spreads
 from scoring.page.markup import Context, attribute, cell, embedded, finite, name_cell, row, style_of
 from scoring.page.markup import section as as_section
-from scoring.plots import shortened, spread
-from scoring.score import MAX_RATIO, Scores, jumps, profile
-from scoring.uncertainty import Bands
+from scoring.rules.score import MAX_RATIO, Scores, jumps, profile
+from scoring.tables.plots import shortened, spread
 
 _TAUS = (1, 1.5, 2, 2.5, 3, 3.5, 4)
 _LABEL = 19  # pixels between the names at the curves' ends

@@ -2,9 +2,9 @@
 
 import math
 
-from scoring.comparison import Pair
 from scoring.page.markup import Context, cell, name_cell, row, table
 from scoring.page.markup import section as as_section
+from scoring.rules.comparison import Pair
 
 
 def section(context: Context) -> str:

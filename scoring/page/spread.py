@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from scoring.page.markup import Context, attribute, duration, style_of, text
 from scoring.page.markup import section as as_section
-from scoring.score import median
-from scoring.studies import Study
-from scoring.tables import budget_of
+from scoring.rules.score import median
+from scoring.rules.studies import Study
+from scoring.tables.tables import budget_of
 
 _LEFT, _WIDTH, _RIGHT, _ROW, _TOP = 132, 200, 84, 17, 22
 _LONGEST = 19

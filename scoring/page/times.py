@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 
-from algoperf.registry import load_spec
+from algoperf.benchmark.registry import load_spec
 from scoring.page.markup import Context, cell, duration, name_cell, row, table
 from scoring.page.markup import section as as_section
-from scoring.score import Cell
-from scoring.studies import used_budget
-from scoring.tables import budget_of
+from scoring.rules.score import Cell
+from scoring.rules.studies import used_budget
+from scoring.tables.tables import budget_of
 
 
 def section(context: Context) -> str:

@@ -7,10 +7,10 @@ import math
 import re
 from pathlib import Path
 
-from algoperf.files import write_atomically
-from algoperf.protocol import Protocol, Ruleset
-from algoperf.spec import UsageError
-from scoring.trials import Logs, Trial, in_order
+from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.protocol import Protocol, Ruleset
+from algoperf.records.atomic import write_atomically
+from scoring.logs.trials import Logs, Trial, in_order
 
 
 @dataclasses.dataclass(frozen=True)

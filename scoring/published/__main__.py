@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from algoperf.protocol import load_protocol
+from algoperf.benchmark.protocol import load_protocol
+from scoring.logs.read import read_logs
 from scoring.published import PUBLISHED, write_published
-from scoring.read import read_logs
 
 parser = argparse.ArgumentParser(prog="python -m scoring.published")
 parser.add_argument("logs", type=Path)

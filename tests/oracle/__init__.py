@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from algoperf.reference import from_reference, to_reference
-from algoperf.spec import WorkloadSpec
+from algoperf.benchmark.facts import WorkloadSpec
+from algoperf.benchmark.reference_names import from_reference, to_reference
 from tests.oracle.batches import (
     criteo_batch,
     fastmri_batch,

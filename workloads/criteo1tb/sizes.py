@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from algoperf.spec import UsageError
+from algoperf.benchmark.facts import UsageError
 
 NUM_NUMBERS = 13
 NUM_CATEGORIES = 26

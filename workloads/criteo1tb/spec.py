@@ -1,6 +1,6 @@
 """Criteo 1TB with DLRM-small (binary cross entropy): click-through rates from 13 numbers and 26 categories."""
 
-from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
+from algoperf.benchmark.facts import Budget, LossType, Needs, Target, WorkloadSpec
 
 _HIDDEN = [f"bottom_mlp.{i}" for i in range(3)] + [f"top_mlp.{i}" for i in range(4)]
 _LINEARS = [*(f"{layer}.linear" for layer in _HIDDEN), "head"]

@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from algoperf.spec import Split, UsageError
-from algoperf.store import (
+from algoperf.benchmark.facts import Split, UsageError
+from workloads.datasets.farmhash import fingerprint64
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
+from workloads.datasets.store import (
     FileWriter,
     Manifest,
     Part,
@@ -30,8 +32,6 @@ from algoperf.store import (
     write_manifest,
     written_part,
 )
-from workloads.datasets.farmhash import fingerprint64
-from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 
 # The number of buckets that the strings of each column are hashed into.
 # fmt: off

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from algoperf.spec import UsageError
-from algoperf.store import Progress
+from algoperf.benchmark.facts import UsageError
 from workloads.datasets.imagenet import prepare_images
 from workloads.datasets.imagenet_raw import FOLDERS
 from workloads.datasets.images import open_split
 from workloads.datasets.packages import check_sha256, unpack_debian
+from workloads.datasets.store import Progress
 
 __all__ = ["fetch", "open_split", "prepare"]
 

@@ -19,8 +19,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from algoperf.spec import Split, UsageError
-from algoperf.store import (
+from algoperf.benchmark.facts import Split, UsageError
+from workloads.datasets.augment import uniform
+from workloads.datasets.kspace import image, sampled_columns, transformed_columns
+from workloads.datasets.philox import stateless_uniform
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
+from workloads.datasets.store import (
     FileWriter,
     Manifest,
     Part,
@@ -32,10 +36,6 @@ from algoperf.store import (
     write_manifest,
     written_part,
 )
-from workloads.datasets.augment import uniform
-from workloads.datasets.kspace import image, sampled_columns, transformed_columns
-from workloads.datasets.philox import stateless_uniform
-from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 
 TRAIN_FOLDER, VAL_FOLDER = "knee_singlecoil_train", "knee_singlecoil_val"
 VALIDATION_FILES, VAL_FILES = 100, 199

@@ -25,8 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tiktoken
 
-from algoperf.spec import Split, UsageError
-from algoperf.store import (
+from algoperf.benchmark.facts import Split, UsageError
+from workloads.datasets import gpt2
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
+from workloads.datasets.store import (
     FileWriter,
     Manifest,
     Part,
@@ -38,8 +40,6 @@ from algoperf.store import (
     write_manifest,
     written_part,
 )
-from workloads.datasets import gpt2
-from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 
 COLUMN = "text"
 TOKEN = np.dtype("<u2")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import tiktoken
 
-from algoperf.store import FileWriter
 from workloads.datasets.packages import check_sha256, unpack_sdist
+from workloads.datasets.store import FileWriter
 
 PACKAGE = "openai-whisper"
 VERSION = "20250625"

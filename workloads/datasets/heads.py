@@ -15,10 +15,10 @@ import nibabel
 import numpy as np
 import scipy.fft
 
-from algoperf.spec import UsageError
-from algoperf.store import Progress
+from algoperf.benchmark.facts import UsageError
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER, open_split, prepare_volumes
 from workloads.datasets.packages import check_sha256, unpack_debian, unpack_sdist
+from workloads.datasets.store import Progress
 
 __all__ = ["fetch", "open_split", "prepare"]
 

@@ -13,11 +13,11 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from algoperf.spec import UsageError
-from algoperf.store import FileWriter, Manifest, Part, Progress, build, write_manifest, written_part
+from algoperf.benchmark.facts import UsageError
 from workloads.datasets.imagenet_raw import Group, groups
 from workloads.datasets.images import INDEX, open_split
 from workloads.datasets.source import downloaded_by_hand
+from workloads.datasets.store import FileWriter, Manifest, Part, Progress, build, write_manifest, written_part
 
 __all__ = ["fetch", "open_split", "prepare"]
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import scipy.io
 
-from algoperf.spec import Split, UsageError
+from algoperf.benchmark.facts import Split, UsageError
 
 FOLDERS: dict[Split, str] = {
     "train": "train",

@@ -13,13 +13,13 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from algoperf.spec import Split
-from algoperf.store import evenly_spaced, memory_map, read_manifest
+from algoperf.benchmark.facts import Split
 from workloads.datasets.augment import uniform
 from workloads.datasets.mixup import beta_weight, mix_images, mix_labels
 from workloads.datasets.rand_augment import DRAWS, rand_augment
 from workloads.datasets.resample import CROP_DRAWS, bicubic, centre_crops, random_crops
 from workloads.datasets.source import Batch, RowSource, Source
+from workloads.datasets.store import evenly_spaced, memory_map, read_manifest
 
 INDEX = np.dtype([("offset", "<i8"), ("size", "<i4"), ("label", "<i4"), ("height", "<i4"), ("width", "<i4")])
 BYTES_PER_JOB = 1 << 18  # of JPEG, when read: threads hinder each other where a job is much less than a millisecond

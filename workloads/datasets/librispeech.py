@@ -15,8 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from algoperf.spec import Split, UsageError
-from algoperf.store import (
+from algoperf.benchmark.facts import Split, UsageError
+from workloads.datasets.librispeech_raw import Chapter, read_chapters, read_recording
+from workloads.datasets.sentencepieces import Tokenizer, train
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
+from workloads.datasets.store import (
     FileWriter,
     Manifest,
     Part,
@@ -28,9 +31,6 @@ from algoperf.store import (
     write_manifest,
     written_part,
 )
-from workloads.datasets.librispeech_raw import Chapter, read_chapters, read_recording
-from workloads.datasets.sentencepieces import Tokenizer, train
-from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 
 TOKENIZER = "tokenizer.model"
 CHAPTERS_PER_PART = 32  # about 0.6 GB of samples

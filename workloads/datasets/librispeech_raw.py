@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from algoperf.spec import UsageError
+from algoperf.benchmark.facts import UsageError
 
 FOLDER = "LibriSpeech"  # which all archives unpack into
 SAMPLE_RATE = 16_000

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.csv
 from rdkit import Chem
 
-from algoperf.spec import UsageError
-from algoperf.store import Progress
+from algoperf.benchmark.facts import UsageError
 from workloads.datasets.molecules import graph, scaffold, split_by_scaffold
 from workloads.datasets.ogbg import open_split, prepare_graphs
 from workloads.datasets.ogbg_raw import SPLIT_FILES
 from workloads.datasets.packages import unpack_wheel
+from workloads.datasets.store import Progress
 
 __all__ = ["fetch", "open_split", "prepare"]
 

@@ -20,10 +20,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from algoperf.spec import UsageError
-from algoperf.store import Progress
+from algoperf.benchmark.facts import UsageError
 from workloads.datasets.criteo1tb import DAYS, LAST_DAY_ROWS, TEST_ROWS, open_split, prepare_days
 from workloads.datasets.packages import unpack_sdist
+from workloads.datasets.store import Progress
 
 __all__ = ["fetch", "open_split", "prepare"]
 

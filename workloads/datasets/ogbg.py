@@ -11,19 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from algoperf.spec import Split, UsageError
-from algoperf.store import (
-    FileWriter,
-    Manifest,
-    Part,
-    Progress,
-    build,
-    evenly_spaced,
-    memory_map,
-    read_manifest,
-    write_manifest,
-    written_part,
-)
+from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.ogbg_raw import (
     EDGE_FEATURES,
     MISSING,
@@ -38,6 +26,18 @@ from workloads.datasets.ogbg_raw import (
     read_split,
 )
 from workloads.datasets.source import Batch, Source, downloaded_by_hand
+from workloads.datasets.store import (
+    FileWriter,
+    Manifest,
+    Part,
+    Progress,
+    build,
+    evenly_spaced,
+    memory_map,
+    read_manifest,
+    write_manifest,
+    written_part,
+)
 
 # How many nodes and edges, in both directions, a batch has room for, for each graph.
 NODES_PER_GRAPH, EDGES_PER_GRAPH = 26, 56

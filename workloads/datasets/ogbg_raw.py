@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from algoperf.spec import UsageError
+from algoperf.benchmark.facts import UsageError
 
 Folder: TypeAlias = Path | zipfile.Path
 

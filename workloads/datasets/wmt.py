@@ -17,8 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from algoperf.spec import Split, UsageError
-from algoperf.store import (
+from algoperf.benchmark.facts import Split, UsageError
+from workloads.datasets.packing import lay_out, pack
+from workloads.datasets.sentencepieces import Tokenizer, train
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand, equal_parts
+from workloads.datasets.store import (
     FileWriter,
     Manifest,
     Part,
@@ -30,9 +33,6 @@ from algoperf.store import (
     write_manifest,
     written_part,
 )
-from workloads.datasets.packing import lay_out, pack
-from workloads.datasets.sentencepieces import Tokenizer, train
-from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand, equal_parts
 from workloads.datasets.wmt_raw import Block, find_blocks, sample
 
 TOKENIZER = "tokenizer.model"

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from algoperf.spec import UsageError
+from algoperf.benchmark.facts import UsageError
 
 LANGUAGES = ("de", "en")  # source and target
 LINES_PER_BLOCK = 65_536

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.fastmri.sizes import check_size
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext

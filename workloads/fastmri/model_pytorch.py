@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.fastmri.sizes import check_size
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext

@@ -1,6 +1,6 @@
 """What both models check before they compute."""
 
-from algoperf.spec import UsageError
+from algoperf.benchmark.facts import UsageError
 
 
 def check_size(shape: tuple[int, ...], num_pool_layers: int) -> None:

@@ -1,6 +1,6 @@
 """fastMRI: a U-Net reconstructs knee images from undersampled single-coil k-space (SSIM)."""
 
-from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
+from algoperf.benchmark.facts import Budget, LossType, Needs, Target, WorkloadSpec
 
 
 def _reference_names(num_pool_layers: int) -> dict[str, str]:

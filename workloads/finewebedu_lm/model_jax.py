@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.finewebedu_lm.rotations import cosines_and_sines
 from workloads.layers.attention_jax import Key, Out, Query, Value, attended
 from workloads.layers.context import ForwardContext

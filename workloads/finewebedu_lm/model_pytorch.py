@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.finewebedu_lm.rotations import cosines_and_sines
 from workloads.layers.attention_pytorch import Key, Out, Query, Value, initialized
 from workloads.layers.context import ForwardContext

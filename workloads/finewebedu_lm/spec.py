@@ -1,6 +1,6 @@
 """FineWeb-Edu: a decoder-only Transformer tells the next token of web pages (perplexity)."""
 
-from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
+from algoperf.benchmark.facts import Budget, LossType, Needs, Target, WorkloadSpec
 
 _LENGTH = 1_024
 

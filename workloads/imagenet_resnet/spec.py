@@ -1,6 +1,6 @@
 """ImageNet with ResNet-50 v1.5 (accuracy); the test split is ImageNet-v2, matched frequency."""
 
-from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
+from algoperf.benchmark.facts import Budget, LossType, Needs, Target, WorkloadSpec
 
 WORKLOAD = WorkloadSpec(
     name="imagenet_resnet",

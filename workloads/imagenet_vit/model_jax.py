@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.imagenet_vit.positions import sincos_2d
 from workloads.layers.attention_jax import XAVIER, Key, Out, Query, Value
 from workloads.layers.choices import choose

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from algoperf.spec import UsageError
+from algoperf.benchmark.facts import UsageError
 
 
 @functools.cache

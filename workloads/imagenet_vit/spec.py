@@ -1,6 +1,6 @@
 """ImageNet with ViT-S/16 (accuracy), RandAugment and mixup in training."""
 
-from algoperf.spec import Budget, LossType, Needs, Rows, Target, WorkloadSpec
+from algoperf.benchmark.facts import Budget, LossType, Needs, Rows, Target, WorkloadSpec
 
 _DEPTH = 12
 _MLP = {"hidden": "linear1", "gate": "glu_linear", "out": "linear2"}

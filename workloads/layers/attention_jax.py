@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.layers.context import ForwardContext
 from workloads.layers.jax import Leaf, dropout
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 
 
 def projection_types(weight: ParameterType) -> dict[str, ParameterType]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from algoperf.spec import UsageError
+from algoperf.benchmark.facts import UsageError
 
 Choice = TypeVar("Choice")
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from algoperf.benchmark.facts import ParameterType
 from algoperf.pytorch_utils import num_processes, sum_over_processes
-from algoperf.spec import ParameterType
 from workloads.layers.context import ForwardContext
 
 ACTIVATIONS = {

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.layers import log_mel
 from workloads.layers.attention_jax import XAVIER
 from workloads.layers.context import ForwardContext

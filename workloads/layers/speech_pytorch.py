@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from algoperf.benchmark.facts import ParameterType
 from algoperf.pytorch_utils import sum_over_processes
-from algoperf.spec import ParameterType
 from workloads.layers import log_mel
 from workloads.layers.attention_pytorch import initialized
 from workloads.layers.context import ForwardContext

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.layers.attention_jax import XAVIER
 from workloads.layers.jax import Leaf
 

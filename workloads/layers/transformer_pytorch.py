@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.layers.attention_pytorch import initialized
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.layers.attention_jax import XAVIER, Key, Out, Query, Value, attended
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext

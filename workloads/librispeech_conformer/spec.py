@@ -1,6 +1,6 @@
 """LibriSpeech with a Conformer and CTC (word error rate as the reference counts it)."""
 
-from algoperf.spec import Budget, LossType, Needs, Rows, Target, WorkloadSpec
+from algoperf.benchmark.facts import Budget, LossType, Needs, Rows, Target, WorkloadSpec
 
 _DEPTH = 4
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.experimental import rnn
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
 from workloads.layers.jax import ACTIVATIONS, LECUN_NORMAL, Leaf, dropout

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import rnn
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
 from workloads.layers.pytorch import ACTIVATIONS, dropout, lecun_normal

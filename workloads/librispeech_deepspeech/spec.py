@@ -1,6 +1,6 @@
 """LibriSpeech with DeepSpeech 2 and CTC (word error rate as the reference counts it)."""
 
-from algoperf.spec import Budget, LossType, Needs, Sum, Target, WorkloadSpec
+from algoperf.benchmark.facts import Budget, LossType, Needs, Sum, Target, WorkloadSpec
 
 _RECURRENT_DEPTH, _FEED_FORWARD_DEPTH = 6, 3
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from algoperf.spec import ParameterType, UsageError
+from algoperf.benchmark.facts import ParameterType, UsageError
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
 from workloads.layers.jax import ACTIVATIONS, FLAX_LEAVES, Leaf, dropout

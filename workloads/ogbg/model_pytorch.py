@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import nn
 
-from algoperf.spec import ParameterType
+from algoperf.benchmark.facts import ParameterType
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
 from workloads.layers.pytorch import ACTIVATIONS, PYTORCH_TYPES, dropout, lecun_normal

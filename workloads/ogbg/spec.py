@@ -2,7 +2,7 @@
 
 import itertools
 
-from algoperf.spec import Budget, LossType, Needs, Target, WorkloadSpec
+from algoperf.benchmark.facts import Budget, LossType, Needs, Target, WorkloadSpec
 
 _NUM_STEPS, _NUM_HIDDEN = 5, 2  # the most that a variant has
 

@@ -1,6 +1,6 @@
 """WMT de-en: a Transformer translates German into English (BLEU)."""
 
-from algoperf.spec import Budget, LossType, Needs, Rows, Target, WorkloadSpec
+from algoperf.benchmark.facts import Budget, LossType, Needs, Rows, Target, WorkloadSpec
 
 _DEPTH = 6
 _MLP = {"mlp.hidden": "linear1", "mlp.gate": "linear_glu", "mlp.out": "linear2"}

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import torch
 
-from algoperf import spec
+from algoperf.benchmark import facts
 
 HPARAMS = SimpleNamespace(rho=0.05, learning_rate=0.003, weight_decay=0.01)
 
@@ -70,7 +70,7 @@ def update_params(
             current_param_container,
             batch,
             model_state,
-            spec.ForwardPassMode.TRAIN,
+            facts.ForwardPassMode.TRAIN,
             rng,
             update_batch_norm,
             dropout_rate=0.1,

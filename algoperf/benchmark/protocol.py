@@ -1,0 +1,149 @@
+"""Benchmark versions as data: which workloads, how many studies and trials, which budgets, which held-outs.
+
+Sources: Dahl et al. 2023 (arXiv 2306.07179); the AlgoPerf technical documentation of v0.5 (2024) and v0.6 (2025).
+"""
+
+import dataclasses
+from typing import Literal, TypeAlias
+
+from algoperf.benchmark.facts import Budget, Scale, UsageError, WorkloadSpec
+
+Ruleset: TypeAlias = Literal["external", "self", "target_setting"]
+RULESETS: tuple[Ruleset, ...] = ("external", "self")
+
+# No ruleset for submissions: its trials make the targets. They are tuned as under the external one.
+TARGET_SETTING: Ruleset = "target_setting"
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetSetting:
+    """How the targets of a version are made; see docs/targets.md.
+
+    points: of each algorithm's search space. seeds: how often the best point is repeated. fraction: of the step hint,
+    which its trials are trained for. evaluations: of a trial, evenly spread over its steps.
+    """
+
+    points: int
+    seeds: int
+    fraction: float
+    evaluations: int
+
+
+# Dahl et al. 2023, section 4, and the technical documentation ("Defining target performance"): 200 points, 20 seeds,
+# and a budget for submissions that is a third longer than the trials that made the targets. How often those were
+# evaluated is not published; a trial of version 0.5 is evaluated about 100 times in its budget.
+_PUBLISHED = TargetSetting(points=200, seeds=20, fraction=0.75, evaluations=100)
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """One version of the benchmark.
+
+    workloads: those that are scored. unscored: others that can be trained under it. held_out: variants, each voiding
+    its base workload where it is missed. studies: independent repetitions. trials: tuning trials of a study under
+    external tuning (self-tuning has one). self_tuning_factor: how much longer a self-tuning trial may train.
+    """
+
+    name: str
+    scale: Scale
+    workloads: tuple[str, ...]
+    held_out: tuple[str, ...]
+    studies: int
+    trials: int
+    self_tuning_factor: float
+    target_setting: TargetSetting
+    unscored: tuple[str, ...] = ()
+
+    def num_trials(self, ruleset: Ruleset) -> int:
+        """Tuning trials of a study."""
+        return {"external": self.trials, "self": 1, "target_setting": self.target_setting.points}[ruleset]
+
+    def num_studies(self, ruleset: Ruleset) -> int:
+        """Of target setting, study 0 is the search, and each of the others repeats its best point with a new seed."""
+        return 1 + self.target_setting.seeds if ruleset == TARGET_SETTING else self.studies
+
+    def max_runtime(self, spec: WorkloadSpec, ruleset: Ruleset) -> float:
+        """Seconds of charged time that a trial may use.
+
+        A trial of target setting may use any: here it is what its steps take at the pace of the budget. Raises
+        UsageError where the workload has no such budget.
+        """
+        factors = {"external": 1.0, "self": self.self_tuning_factor, "target_setting": self.target_setting.fraction}
+        return factors[ruleset] * self._budget(spec).max_runtime
+
+    def target_setting_steps(self, spec: WorkloadSpec) -> int:
+        """The steps of a trial of target setting. Raises UsageError where the workload has no budget here."""
+        return int(self.target_setting.fraction * self._budget(spec).step_hint)
+
+    def _budget(self, spec: WorkloadSpec) -> Budget:
+        if self.name not in spec.budget:
+            raise UsageError(
+                f"{spec.name} is not part of protocol {self.name}; it has budgets for {', '.join(spec.budget)}."
+            )
+        return spec.budget[self.name]
+
+
+_BASE_WORKLOADS = (
+    "criteo1tb",
+    "fastmri",
+    "imagenet_resnet",
+    "imagenet_vit",
+    "librispeech_conformer",
+    "librispeech_deepspeech",
+    "ogbg",
+    "wmt",
+)
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            name="v0.5",
+            scale="full",
+            workloads=_BASE_WORKLOADS,
+            held_out=(
+                "criteo1tb_embed_init",
+                "fastmri_tanh",
+                "imagenet_resnet_large_bn_init",
+                "librispeech_conformer_layernorm",
+                "ogbg_model_size",
+                "wmt_glu_tanh",
+            ),
+            studies=5,
+            trials=5,
+            self_tuning_factor=3.0,
+            target_setting=_PUBLISHED,
+        ),
+        Protocol(
+            name="v0.6",
+            scale="full",
+            workloads=_BASE_WORKLOADS,
+            held_out=(),
+            studies=3,
+            trials=5,
+            self_tuning_factor=1.5,
+            target_setting=_PUBLISHED,
+            # The benchmark has it since 2026; the scores of v0.6 do not.
+            unscored=("finewebedu_lm",),
+        ),
+        # The same code on small models and small real data: a complete benchmark on two cores.
+        Protocol(
+            name="mini",
+            scale="mini",
+            workloads=tuple(sorted((*_BASE_WORKLOADS, "finewebedu_lm"))),
+            held_out=(),
+            studies=1,
+            trials=1,
+            self_tuning_factor=1.5,
+            # Targets that the first point of each baseline, tuned by nobody, can reach in all of its steps.
+            target_setting=TargetSetting(points=3, seeds=5, fraction=0.4, evaluations=5),
+        ),
+    )
+}
+
+
+def load_protocol(name: str) -> Protocol:
+    """Raises UsageError for an unknown protocol."""
+    if name not in PROTOCOLS:
+        raise UsageError(f"there is no protocol {name!r}; the protocols are {', '.join(PROTOCOLS)}.")
+    return PROTOCOLS[name]

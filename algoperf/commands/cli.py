@@ -1,0 +1,252 @@
+"""The command line: `algoperf COMMAND`. Exit codes: 0 a result, 1 an infrastructure failure, 2 a usage error.
+
+Every command imports what it needs when it runs, so that `--help` starts at once and only a trial imports a framework.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from algoperf.benchmark.facts import InfrastructureError, UsageError
+from algoperf.commands import targets, trial
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="AlgoPerf: Training Algorithms. Which training algorithm trains neural networks faster?",
+)
+data = typer.Typer(no_args_is_help=True, help="Raw files into the prepared store.")
+app.add_typer(data, name="data")
+app.add_typer(targets.app, name="targets")
+app.command()(trial.trial)
+
+DataDir = Annotated[Path, typer.Option(help="Where prepared data lies.")]
+ConfigFile = Annotated[Path, typer.Option(help="The experiment.")]
+
+
+@app.command()
+def score(
+    logs: Annotated[
+        Path,
+        typer.Argument(
+            help="A results folder, or one of <submission>/study_<i>/<workload>_<framework>/trial_<k>/, or "
+            "published:v0.5-external."
+        ),
+    ],
+    protocol: Annotated[
+        str | None, typer.Option(help="mini, v0.5 or v0.6; may be left out where LOGS has one only, or with --with.")
+    ] = None,
+    ruleset: Annotated[str | None, typer.Option(help="external or self; left out like the protocol.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for tables, pictures and report.html.")] = Path("scores"),
+    reading: Annotated[
+        str, typer.Option(help="as-documented, or as-published (the reference code).")
+    ] = "as-documented",
+    with_published: Annotated[
+        str | None,
+        typer.Option("--with", help="Rank a published leaderboard's submissions too: published:v0.5-external."),
+    ] = None,
+    allow_mixed_hardware: Annotated[
+        bool, typer.Option("--allow-mixed-hardware", help="Compare times of unlike machines; the score says so.")
+    ] = False,
+    partial: Annotated[
+        str | None,
+        typer.Option(help="How much of the experiment this is, such as '37 of 40 trials'; the score says so."),
+    ] = None,
+) -> None:
+    """Score a tree of logs, ours or anyone's: leaderboard, profile, why workloads were lost, and how sure it is."""
+    from rich.console import Console
+
+    from scoring.command import score_logs
+    from scoring.tables.leaderboard import shown
+
+    result = score_logs(logs, protocol, ruleset, reading, out, with_published, allow_mixed_hardware, partial)
+    console = Console(highlight=False)
+    for table in shown(result):
+        console.print(table)
+    console.print(f"report: {out / 'report.html'}", markup=False)
+
+
+@app.command()
+def plan(
+    config: ConfigFile = Path("config/mini.yaml"),
+    nodes: Annotated[int, typer.Option(min=1, help="How many nodes there are for the wall clock.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON: seconds, accelerator-hours and bytes.")] = False,
+) -> None:
+    """What an experiment costs: time, accelerator-hours and disk, at most and expected, before anything is submitted.
+
+    Expected is what published trials took. Where the experiment has finished trials, what they took stands beside it,
+    and what is left is forecast from both.
+    """
+    from rich.console import Console
+
+    from algoperf.experiment import config as configs
+    from algoperf.machine import cluster
+    from algoperf.progress import outlook, outlook_view
+
+    experiment = configs.load(config)
+    found = outlook.look(experiment, cluster.load().accelerator(experiment.accelerator), nodes)
+    if as_json:
+        print(json.dumps(outlook.as_dict(found), indent=2))
+    else:
+        outlook_view.print_outlook(found, str(config), Console(highlight=False))
+
+
+@app.command()
+def status(
+    results: Annotated[Path | None, typer.Argument(help="The results folder; the config's where left out.")] = None,
+    config: ConfigFile = Path("config/mini.yaml"),
+    every_trial: Annotated[bool, typer.Option("--all", help="A line for each trial, however many there are.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Stay, and look again every few seconds; Ctrl-C ends it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+) -> None:
+    """Every trial of an experiment: done (how), running, failed (why), stopped or waiting, and when it ends."""
+    from rich.console import Console
+
+    from algoperf.experiment import config as configs
+    from algoperf.experiment import plan, target_records
+    from algoperf.progress import forecast, status, status_live, status_view
+
+    experiment = configs.load(config)
+    results = results or experiment.results_dir
+    trials = [*plan.trials(experiment), *target_records.begun_trials(experiment, results)]
+    reader = status.Reader(trials, results)
+    console = Console(highlight=False)
+    if live and not as_json and console.is_terminal:
+        status_live.watch(reader, console)
+    found = reader.read()
+    seen = forecast.forecast(found, time.time())
+    if as_json:
+        entries = [{**status.as_dict(entry), "ends_in": seen.ends.get(entry.trial)} for entry in found]
+        print(json.dumps(entries, indent=2))
+    else:
+        status_view.print_status(found, seen, console, every_trial)
+
+
+@app.command()
+def rerun(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Folders of trials, or parts of their paths: nadamw_jax, wmt, trial_2.")
+    ] = None,
+    status: Annotated[str | None, typer.Option(help="How they ended: out_of_memory,submission_error.")] = None,
+    config: ConfigFile = Path("config/mini.yaml"),
+) -> None:
+    """Put finished trials back to be run: they are moved aside, and the next `snakemake` starts them anew."""
+    from algoperf.experiment import config as configs
+    from algoperf.experiment import rerun
+
+    experiment = configs.load(config)
+    statuses = None if status is None else set(status.split(","))
+    for moved in rerun.rerun(experiment, experiment.results_dir, statuses, names or []):
+        print(moved)
+
+
+@app.command()
+def workloads(
+    name: Annotated[str | None, typer.Argument(help="One workload or variant, in full.")] = None,
+    scale: Annotated[str, typer.Option(help="full or mini.")] = "full",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """The table of workloads and variants, or one of them in full."""
+    from algoperf.commands import catalogue
+
+    chosen = catalogue.entries(scale) if name is None else [catalogue.entry(name, scale)]
+    if as_json:
+        print(json.dumps(chosen if name is None else chosen[0], indent=2))
+    elif name is None:
+        catalogue.print_table(chosen)
+    else:
+        catalogue.print_entry(chosen[0])
+
+
+@app.command()
+def new_submission(
+    name: Annotated[str, typer.Argument(help="What it will be called: letters, digits and _.")],
+    framework: Annotated[str, typer.Option(help="jax or pytorch.")],
+    into: Annotated[Path, typer.Option(help="The folder that its folder is put into.")] = Path("submissions"),
+) -> None:
+    """Begin a submission: a folder with an algorithm that runs, written out to be changed, and how to try it."""
+    from algoperf.submission import new
+
+    folder = new.create(name, framework, into)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    print(f"change `update` in {folder / framework}.py; {folder / 'README.md'} says how to try it")
+
+
+@app.command()
+def doctor(
+    config: ConfigFile = Path("config/mini.yaml"),
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Print a first cluster.yaml, read from the live cluster, instead.")
+    ] = False,
+) -> None:
+    """Check this machine or cluster: frameworks, data, Slurm. Each line is ok or says how to mend it."""
+    from algoperf.doctor import checks, proposal
+
+    if propose:
+        print(proposal.propose(), end="")
+    elif not checks.print_checks(config):
+        sys.exit(1)
+
+
+@data.command()
+def prepare(
+    workload: Annotated[str, typer.Argument(help="A workload or variant.")],
+    scale: Annotated[str, typer.Option(help="full or mini.")] = "full",
+    source: Annotated[Path | None, typer.Option(help="Raw files that you have; docs/data.md says which.")] = None,
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Make the prepared store of a workload's dataset: resumable, checksummed; nothing to do where it is there."""
+    from rich.progress import Progress
+
+    from algoperf.benchmark.registry import load_spec
+    from workloads.datasets.prepare import prepare_dataset
+
+    dataset = load_spec(workload, scale).dataset
+    with Progress() as bars:
+        tasks = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        manifest = prepare_dataset(dataset, data_dir, source, progress)
+    print(f"{dataset}: {manifest}")
+
+
+@data.command()
+def verify(
+    workload: Annotated[str, typer.Argument(help="A workload or variant.")],
+    scale: Annotated[str, typer.Option(help="full or mini.")] = "full",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Read every byte of a prepared store and compare the checksums."""
+    from algoperf.benchmark.registry import load_spec
+    from workloads.datasets import store
+    from workloads.datasets.prepare import open_source, store_path
+
+    spec = load_spec(workload, scale)
+    open_source(spec, "train", data_dir)
+    folder = store_path(data_dir, spec.dataset)
+    if damaged := store.verify(folder):
+        raise InfrastructureError(f"{folder / damaged[0]} is damaged; remove {folder} and prepare it again.")
+    print(f"{spec.dataset}: every checksum is right")
+
+
+def main() -> None:
+    """Turns the two kinds of error a person should see into one sentence and an exit code."""
+    try:
+        app()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except InfrastructureError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

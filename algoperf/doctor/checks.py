@@ -1,0 +1,133 @@
+"""Checks of this machine and its cluster: each is ok, or says how to mend it."""
+
+import importlib.util
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from algoperf.backends import load_backend
+from algoperf.benchmark.facts import FRAMEWORKS, Framework, InfrastructureError, UsageError
+from algoperf.benchmark.protocol import load_protocol
+from algoperf.benchmark.registry import load_spec
+from algoperf.doctor import survey
+from algoperf.doctor.finding import Check, mend, note, ok
+from algoperf.experiment import config, plan
+from algoperf.experiment.config import Config
+from algoperf.machine import cluster
+from workloads.datasets.prepare import open_source
+
+_PACKAGES = {"jax": "jax", "pytorch": "torch"}
+_STYLES = {"ok": "green", "mend": "red", "note": "yellow"}
+
+# Seconds for a site's lines of shell: modules from a network disk are slow.
+_SETUP_TIME_LIMIT = 60
+
+
+def checks(config_file: Path) -> Iterator[Check]:
+    """Everything that an experiment needs, in the order in which it needs it."""
+    try:
+        experiment = config.load(config_file)
+        trials = plan.trials(experiment)
+    except UsageError as error:
+        yield mend("config", str(error))
+        return
+    yield ok("config", f"{config_file}: {len(trials)} trials of protocol {experiment.protocol}")
+    frameworks = {entry.framework for entry in experiment.submissions}
+    for framework in FRAMEWORKS:
+        yield _framework(framework, is_needed=framework in frameworks)
+    yield from _data(experiment)
+    yield _results(experiment.results_dir)
+    try:
+        site = cluster.load()
+    except UsageError as error:
+        yield mend("cluster description", str(error))
+        return
+    yield _scratch(site)
+    for framework in sorted(frameworks):
+        yield _environment(framework, site.environment(framework))
+    yield from survey.checks(experiment, site)
+
+
+def _framework(framework: Framework, is_needed: bool) -> Check:
+    if importlib.util.find_spec(_PACKAGES[framework]) is None:
+        advice = f"not installed: pip install -c constraints.txt '.[{framework}]'"
+        return mend(framework, advice) if is_needed else note(framework, advice)
+    accelerator = load_backend(framework).accelerator()
+    return ok(framework, f"{accelerator['count']} x {accelerator['name']} ({accelerator['kind']})")
+
+
+def _data(experiment: Config) -> Iterator[Check]:
+    scale = load_protocol(experiment.protocol).scale
+    for workload in plan.datasets(experiment).values():
+        spec = load_spec(workload, scale)
+        try:
+            open_source(spec, "train", experiment.data_dir)
+        except (UsageError, InfrastructureError) as error:
+            yield mend(f"data {spec.dataset}", str(error))
+        else:
+            yield ok(f"data {spec.dataset}", str(experiment.data_dir / spec.dataset))
+
+
+def _results(folder: Path) -> Check:
+    """Whether a file can be written there, or where the folder would be made; it leaves neither."""
+    absolute = folder.absolute()
+    try:
+        existing = next(path for path in (absolute, *absolute.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(bytes(2**20))
+    except OSError as error:
+        return mend("results", f"nothing can be written to {folder}: {error.strerror}; results_dir names another")
+    return ok("results", f"{folder} can be written to")
+
+
+def _scratch(site: cluster.Cluster) -> Check:
+    try:
+        folder = site.scratch_folder()
+    except UsageError as error:
+        return note("scratch", f"{error} It has to be on the nodes.")
+    if folder is None:
+        return ok("scratch", "none: trials read their data where they lie")
+    if not os.access(folder, os.W_OK):
+        return note("scratch", f"{folder} cannot be written to on this machine; the nodes must have it")
+    return ok("scratch", str(folder))
+
+
+def _environment(framework: Framework, environment: cluster.Environment) -> Check:
+    """Whether a job's lines of shell end with the command there, tried on this machine as a job would."""
+    name = f"{framework} in jobs"
+    program = shlex.split(environment.command)[0]
+    script = f"{environment.setup}\ncommand -v {shlex.quote(program)}"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    try:
+        done = subprocess.run(
+            ["bash", "-c", script],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            timeout=_SETUP_TIME_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return mend(name, f"the setup in {cluster.path()} does not end within {_SETUP_TIME_LIMIT} s")
+    if done.returncode:
+        words = " ".join(done.stderr.split()) or f"there is no {program}"
+        return mend(name, f"{words}; see environments in {cluster.path()}")
+    return ok(name, done.stdout.strip().splitlines()[-1])
+
+
+def print_checks(config_file: Path) -> bool:
+    """Whether all that is needed is there."""
+    console = Console(highlight=False)
+    is_ok = True
+    for check in checks(config_file):
+        console.print(Text.assemble((f"{check.mark:5}", _STYLES[check.mark]), f"{check.name}: {check.advice}"))
+        is_ok = is_ok and check.mark != "mend"
+    return is_ok

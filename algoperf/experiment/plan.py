@@ -1,0 +1,151 @@
+"""Config -> the list of trials: the only thing that Snakemake asks.
+
+A trial's folder and seed follow from what the trial is, so the same command finds the same trial on every machine.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from algoperf.benchmark.facts import FRAMEWORKS, Framework, UsageError
+from algoperf.benchmark.protocol import RULESETS, TARGET_SETTING, Ruleset, TargetSetting, load_protocol
+from algoperf.benchmark.registry import base_of, load_spec, variants
+from algoperf.experiment.config import Config
+from algoperf.submission import loading
+from algoperf.submission.search import Point
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training run of one hyperparameter point. study counts from 0, trial from 1, as in the official layout.
+
+    Of target setting, study 0 is the search, and each of the others repeats its best trial with a seed of its own.
+    submission: the name or path that it is loaded by; label: what it is called in results.
+    """
+
+    protocol: str
+    ruleset: Ruleset
+    submission: str
+    label: str
+    framework: Framework
+    workload: str
+    study: int
+    trial: int
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, relative to the results folder: the official layout."""
+        return (
+            Path(self.protocol)
+            / self.ruleset
+            / self.label
+            / f"study_{self.study}"
+            / f"{self.workload}_{self.framework}"
+            / f"trial_{self.trial}"
+        )
+
+
+def make_trial(
+    protocol: str, ruleset: str, name_or_path: str, framework: str, workload: str, study: int, trial: int
+) -> Trial:
+    """A trial as a command line names it. Raises UsageError for an unknown ruleset or framework."""
+    if framework not in FRAMEWORKS:
+        raise UsageError(f"there is no framework {framework!r}; the frameworks are {', '.join(FRAMEWORKS)}.")
+    if ruleset not in (*RULESETS, TARGET_SETTING):
+        raise UsageError(
+            f"there is no ruleset {ruleset!r}; the rulesets are {', '.join(RULESETS)}, and {TARGET_SETTING} for the "
+            "trials that make the targets."
+        )
+    label = f"{loading.short_name(name_or_path)}_{framework}"
+    return Trial(protocol, ruleset, name_or_path, label, framework, workload, study, trial)
+
+
+def seed(protocol: str, label: str, workload: str, study: int, trial: int) -> int:
+    """The seed of a trial, in [0, 2^31): a stable hash of what it is, equal on every machine and in every process."""
+    identity = "/".join((protocol, label, workload, str(study), str(trial)))
+    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4], "big") % 2**31
+
+
+def trials(config: Config) -> list[Trial]:
+    """Every trial of a config: workload by workload, so that a shared dataset stays in the machine's cache."""
+    protocol = load_protocol(config.protocol)
+    known = points(config, config.rulesets)
+    return [
+        Trial(config.protocol, ruleset, entry.name, entry.label, entry.framework, workload, study, trial)
+        for workload in workloads(config)
+        for ruleset in config.rulesets
+        for entry in config.submissions
+        for study in range(protocol.studies)
+        for trial in range(1, len(known[entry.label, ruleset, workload]) + 1)
+    ]
+
+
+def target_search(config: Config) -> dict[str, list[Trial]]:
+    """The first phase of target setting: of each workload, every point of every contestant, once."""
+    known = points(config, [TARGET_SETTING])
+    return {
+        workload: [
+            Trial(config.protocol, TARGET_SETTING, entry.name, entry.label, entry.framework, workload, 0, trial)
+            for entry in config.submissions
+            for trial in range(1, len(known[entry.label, TARGET_SETTING, workload]) + 1)
+        ]
+        for workload in workloads(config)
+    }
+
+
+def target_repeats(config: Config, best: Trial) -> list[Trial]:
+    """The second phase: the best trial of a workload's search again, with other seeds."""
+    return [dataclasses.replace(best, study=study) for study in range(1, target_setting(config).seeds + 1)]
+
+
+def target_setting(config: Config) -> TargetSetting:
+    """The protocol's, with fewer points or seeds where the config asks for fewer."""
+    asked = config.target_setting.model_dump(exclude_none=True)
+    return dataclasses.replace(load_protocol(config.protocol).target_setting, **asked)
+
+
+def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Ruleset, str], list[Point]]:
+    """The hyperparameter points of each contestant, by its label, under each ruleset on each workload.
+
+    As many as the protocol has trials, or the config asks for; fewer where a submission lists fewer.
+    """
+    protocol = load_protocol(config.protocol)
+    paths = {entry.label: loading.find(entry.name, entry.framework) for entry in config.submissions}
+    return {
+        (label, ruleset, workload): loading.hyperparameter_points(path, protocol, ruleset, workload)[
+            : _num_trials(config, ruleset)
+        ]
+        for label, path in paths.items()
+        for ruleset in rulesets
+        for workload in workloads(config)
+    }
+
+
+def _num_trials(config: Config, ruleset: Ruleset) -> int:
+    if ruleset == TARGET_SETTING:
+        return target_setting(config).points
+    return load_protocol(config.protocol).num_trials(ruleset)
+
+
+def workloads(config: Config) -> list[str]:
+    """The workloads and variants that a config trains on; the protocol's held-outs come with their workloads."""
+    protocol = load_protocol(config.protocol)
+    named = list(protocol.workloads) if config.workloads == "all" else config.workloads
+    for name in named:
+        allowed = (*protocol.workloads, *protocol.unscored)
+        if base_of(name) not in allowed:
+            raise UsageError(f"{name} is not part of protocol {protocol.name}, which has {', '.join(allowed)}.")
+    available = [variant for name in named if name == base_of(name) for variant in variants(name)]
+    wanted = available if config.variants == "all" else [] if config.variants == "none" else config.variants
+    if unknown := set(wanted) - set(available):
+        raise UsageError(f"there is no variant {min(unknown)!r} of these workloads; there are {', '.join(available)}.")
+    extra = {*wanted, *protocol.held_out}.intersection(available)
+    # Each variant after its workload.
+    return [name for base in named for name in (base, *(v for v in available if v in extra and base_of(v) == base))]
+
+
+def datasets(config: Config) -> dict[str, str]:
+    """Each dataset that a config needs -> one of the workloads on it."""
+    scale = load_protocol(config.protocol).scale
+    return {load_spec(name, scale).dataset: name for name in reversed(workloads(config))}

@@ -1,0 +1,92 @@
+"""What the accelerators of a config are on this cluster, and how a job there gets its environment.
+
+It is read from `profiles/slurm/cluster.yaml`, the one file that a site fills in; the variable ALGOPERF_CLUSTER names
+another one. `algoperf doctor --propose` writes a first version from the live cluster.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import pydantic
+
+from algoperf.benchmark.facts import Framework, UsageError
+from algoperf.experiment.config import Strict, check_content, read_yaml
+
+DEFAULT_FILE = Path(__file__).parents[2] / "profiles" / "slurm" / "cluster.yaml"
+FILE_VARIABLE = "ALGOPERF_CLUSTER"
+
+# The accelerator of configs that name none: whatever machine a trial is started on, as long as all are alike.
+LOCAL = "local"
+
+Count = Annotated[int, pydantic.Field(ge=1)]
+
+
+class Accelerator(Strict):
+    """What stands for one accelerator name. What is left out is not asked for.
+
+    device: must be part of the name of every device that a trial finds; count: devices of a node that a trial must
+    find, all of them. time_limit: minutes; longer trials cross it in pieces. exclusive: a whole node for each trial.
+    cpus, memory_gib: for each trial and node, in place of the workload's own on nodes that are shared.
+    """
+
+    device: str | None = None
+    count: Count | None = None
+    nodes: Count = 1
+    partition: str | None = None
+    gres: str | None = None
+    constraint: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    reservation: str | None = None
+    time_limit: Count | None = None
+    exclusive: bool = True
+    cpus: Count | None = None
+    memory_gib: Count | None = None
+
+
+class Environment(Strict):
+    """How a job gets one framework: lines of shell before it (modules), and what to call for `algoperf` there."""
+
+    setup: str = ""
+    command: Annotated[str, pydantic.Field(min_length=1)] = "algoperf"
+
+
+class Cluster(Strict):
+    """A cluster. scratch: a folder on each node's own disk to copy data to; shell variables in it are filled in."""
+
+    accelerators: dict[str, Accelerator] = pydantic.Field({})
+    environments: dict[Framework, Environment] = pydantic.Field({})
+    scratch: str | None = None
+
+    def accelerator(self, name: str) -> Accelerator:
+        """Raises UsageError for a name that the file does not explain."""
+        if name not in self.accelerators and name != LOCAL:
+            known = ", ".join({LOCAL: None, **self.accelerators})
+            raise UsageError(
+                f"{path()} does not say what the accelerator {name!r} is; it knows {known}. "
+                "`algoperf doctor --propose` reads the live cluster."
+            )
+        return self.accelerators.get(name, Accelerator())
+
+    def environment(self, framework: Framework) -> Environment:
+        return self.environments.get(framework, Environment())
+
+    def scratch_folder(self) -> Path | None:
+        """Raises UsageError where a variable in it is not set."""
+        if self.scratch is None:
+            return None
+        folder = os.path.expandvars(self.scratch)
+        if "$" in folder:
+            raise UsageError(f"scratch in {path()} is {self.scratch!r}, but that variable is not set here.")
+        return Path(folder)
+
+
+def path() -> Path:
+    return Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
+
+
+def load() -> Cluster:
+    """The cluster that this machine belongs to. Raises UsageError where its file is missing or wrong."""
+    where = f"the cluster description {path()}"
+    return check_content(Cluster, read_yaml(path(), where), where)

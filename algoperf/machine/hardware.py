@@ -1,0 +1,112 @@
+"""What this machine is: what `result.json` records, and the reproducibility data of `meta_data_<n>.json`."""
+
+import functools
+import os
+import platform
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from algoperf.benchmark.facts import InfrastructureError
+from algoperf.machine import nvml
+from algoperf.machine.cluster import Accelerator
+
+_BYTES_PER_GIB = 2**30
+_SLURM = {"job": "SLURM_JOB_ID", "partition": "SLURM_JOB_PARTITION", "node": "SLURMD_NODENAME"}
+_SEVERAL = " + "  # between the names of unlike devices
+
+
+@functools.cache
+def cpu_name() -> str:
+    """The processor's model name as Linux gives it, else as Python does."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def memory_gib() -> int:
+    return round(psutil.virtual_memory().total / _BYTES_PER_GIB)
+
+
+def accelerator(kind: str, name: str, count: int) -> dict[str, Any]:
+    """What a trial's `result.json` says it ran on: `kind`, `name`, `count` and `memory_gib` (None: unknown or unlike).
+
+    kind: cpu, gpu or tpu. name: the framework's name of the device. count: devices in all processes. A GPU has the name
+    and the memory that NVML gives it, so that JAX and PyTorch record the same; GPUs of several names are all named.
+    """
+    if kind == "cpu":
+        return {"kind": kind, "name": cpu_name(), "count": count, "memory_gib": memory_gib()}
+    gpus = nvml.devices() if kind == "gpu" else []
+    if not gpus:
+        return {"kind": kind, "name": name, "count": count, "memory_gib": None}
+    names = {gpu.get("name", name) for gpu in gpus}
+    memories = {gpu.get("memory_gib") for gpu in gpus}
+    memory = memories.pop() if len(memories) == 1 else None
+    return {"kind": kind, "name": _SEVERAL.join(sorted(names)), "count": count, "memory_gib": memory}
+
+
+def check(found: dict[str, Any], name: str, wanted: Accelerator) -> None:
+    """Raises InfrastructureError, which names both, where `found` (of `accelerator`) is not what `name` stands for."""
+    wrong = wanted.device is not None and any(
+        wanted.device.lower() not in part.lower() for part in found["name"].split(_SEVERAL)
+    )
+    count = found["count"] if wanted.count is None else wanted.count * wanted.nodes
+    if wrong or count != found["count"]:
+        raise InfrastructureError(
+            f"this trial is for {name}, {count} x {wanted.device or 'any device'}, but {socket.gethostname()} gives it "
+            f"{found['count']} x {found['name']}."
+        )
+
+
+def evidence() -> dict[str, Any]:
+    """How the machine is doing: taken at the beginning and at the end of a session, it shows what disturbed its timing.
+
+    frequency_mhz, governor: of the processors, None where the host does not tell; load: of the last minute;
+    steal_seconds: taken by other guests of the same host since its start. For `driver` and `gpus` see `nvml.evidence`.
+    """
+    frequency = psutil.cpu_freq()
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return {
+        "host": socket.gethostname(),
+        "slurm": {name: os.environ[variable] for name, variable in _SLURM.items() if variable in os.environ},
+        "cpus": len(os.sched_getaffinity(0)),
+        "frequency_mhz": frequency.current if frequency else None,
+        "governor": governor.read_text().strip() if governor.exists() else None,
+        "load": os.getloadavg()[0],
+        "steal_seconds": psutil.cpu_times().steal,
+        **nvml.evidence(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The host as the official `meta_data_<n>.json` names it; frequencies are None where the host does not tell."""
+    frequency = psutil.cpu_freq()
+    memory = psutil.virtual_memory()
+    return {
+        "os_platform": platform.platform(),
+        "python_version": platform.python_version(),
+        "python_compiler": platform.python_compiler(),
+        "cpu_model_name": cpu_name(),
+        "cpu_count": psutil.cpu_count(),
+        "cpu.freq.current": frequency.current if frequency else None,
+        "mem.total": memory.total,
+        "mem.available": memory.available,
+    }
+
+
+def git_commit(folder: Path) -> str | None:
+    """The commit of the checkout that holds `folder`, `+changes` where files differ from it; None outside of one."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        return git("rev-parse", "HEAD").strip() + ("+changes" if git("status", "--porcelain").strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,189 @@
+"""What an experiment costs, before anything is submitted: at most, and by what trials have taken elsewhere.
+
+A trial holds its nodes for its charged time, for what is free to the submission (evaluating, saving), and for its
+set-up. Finished trials of the experiment itself take the place of the published ones, the more of them there are.
+"""
+
+import dataclasses
+import functools
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from algoperf.benchmark.facts import Scale, WorkloadSpec
+from algoperf.benchmark.protocol import Ruleset, load_protocol
+from algoperf.benchmark.registry import load_spec
+from algoperf.experiment.plan import Trial
+from algoperf.progress import costs
+from algoperf.progress.costs import Took
+
+# Seconds from a job's start to its first step, and bytes a second that checkpoints are written with: assumptions, as
+# nobody has published either. A checkpoint of 400 MB was measured at 0.5 GB a second.
+SET_UP: Mapping[Scale, float] = {"full": 600.0, "mini": 15.0}
+SAVED_A_SECOND = 0.5e9
+
+# Float32 numbers that a checkpoint holds for each parameter: itself and two of the optimizer, as Adam has them.
+_NUMBERS_A_PARAMETER = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Seconds for which one trial holds its nodes."""
+
+    charged: float
+    free: float
+    set_up: float
+
+    @property
+    def held(self) -> float:
+        return self.charged + self.free + self.set_up
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What trials have in common that cost alike."""
+
+    protocol: str
+    ruleset: Ruleset
+    workload: str
+
+    @classmethod
+    def of(cls, trial: Trial) -> "Kind":
+        return cls(trial.protocol, trial.ruleset, trial.workload)
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """budget: charged seconds that a trial may use. evaluation: free seconds of one evaluation and of saving after it.
+
+    checkpoint: bytes. took: the published or measured trials that those of the kind are compared with.
+    """
+
+    spec: WorkloadSpec
+    budget: float
+    evaluation: float
+    checkpoint: int
+    took: tuple[Took, ...]
+
+
+@functools.cache
+def facts(kind: Kind) -> Facts:
+    protocol = load_protocol(kind.protocol)
+    spec = load_spec(kind.workload, protocol.scale)
+    checkpoint = 4 * _NUMBERS_A_PARAMETER * costs.parameters(kind.workload, protocol.scale)
+    return Facts(
+        spec=spec,
+        budget=protocol.max_runtime(spec, kind.ruleset),
+        evaluation=spec.needs.evaluation_time + checkpoint / SAVED_A_SECOND,
+        checkpoint=checkpoint,
+        took=costs.took(kind.workload, kind.ruleset, protocol.scale),
+    )
+
+
+@functools.cache
+def at_most(kind: Kind) -> Cost:
+    """What a trial costs that never reaches its target."""
+    return _cost(kind, Took(False, math.inf))
+
+
+@functools.cache
+def expected(kind: Kind) -> Cost:
+    """The mean over trials that have been published or measured; `at_most` where there are none."""
+    return forecast(kind, ())
+
+
+def forecast(kind: Kind, finished: Sequence[Took]) -> Cost:
+    """`expected`, corrected by finished trials of the kind: what was expected counts as one more of them."""
+    weighted = [(weight, _cost(kind, took)) for weight, took in _weighted(kind, finished)]
+    parts = (field.name for field in dataclasses.fields(Cost))
+    return Cost(*(_mean((weight, getattr(cost, part)) for weight, cost in weighted) for part in parts))
+
+
+def charged_at_the_end(kind: Kind, finished: Sequence[Took], after: float) -> float:
+    """The charged seconds that a trial is expected to end with that has not ended after `after` of them."""
+    budget = facts(kind).budget
+    ends = [(weight, min(took.charged, budget)) for weight, took in _weighted(kind, finished)]
+    later = [(weight, end) for weight, end in ends if end > after]
+    return _mean(later) if later else max(after, budget)
+
+
+def share_reached(kind: Kind) -> float | None:
+    """The share of the published or measured trials that reached their target in the budget; None without any."""
+    known = facts(kind)
+    hits = [took.reached and took.charged <= known.budget for took in known.took]
+    return sum(hits) / len(hits) if hits else None
+
+
+def _weighted(kind: Kind, finished: Sequence[Took]) -> list[tuple[float, Took]]:
+    elsewhere = facts(kind).took or (Took(False, math.inf),)
+    return [*((1 / len(elsewhere), took) for took in elsewhere), *((1.0, took) for took in finished)]
+
+
+def _mean(weighted: Iterable[tuple[float, float]]) -> float:
+    pairs = list(weighted)
+    return sum(weight * value for weight, value in pairs) / sum(weight for weight, _ in pairs)
+
+
+def _cost(kind: Kind, took: Took) -> Cost:
+    """What a trial costs under the budget of the kind; what is not known of it follows from the workload."""
+    known = facts(kind)
+    charged = min(took.charged, known.budget)
+    free = (1 + charged // known.spec.eval_period) * known.evaluation if took.free is None else took.free
+    return Cost(charged, free, SET_UP[known.spec.scale] if took.set_up is None else took.set_up)
+
+
+def _took(kind: Kind, took: Took) -> float:
+    """Seconds for which a finished trial held its nodes."""
+    known = _cost(kind, took)
+    return took.charged + known.free + known.set_up
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """The trials of one workload under one ruleset. All times in seconds for which nodes are held, of all its trials.
+
+    reached: share of trials expected to reach the target before their budget is spent; None where nothing is known.
+    charged: what of the expected time is charged; the rest is free. done: how many have ended; took: what these really
+    took; expected_of_done: what was expected of them. left: the forecast of the others.
+    """
+
+    kind: Kind
+    trials: int
+    reached: float | None
+    at_most: float
+    expected: float
+    charged: float
+    done: int
+    took: float
+    expected_of_done: float
+    left: float
+
+
+def estimates(trials: Iterable[Trial], finished: Mapping[Kind, Sequence[Took]]) -> list[Estimate]:
+    """One for each workload and ruleset, in the order of the trials. finished: those of the trials that are done."""
+    numbers = Counter(map(Kind.of, trials))
+    return [_estimate(kind, number, finished.get(kind, ())) for kind, number in numbers.items()]
+
+
+def _estimate(kind: Kind, trials: int, done: Sequence[Took]) -> Estimate:
+    return Estimate(
+        kind=kind,
+        trials=trials,
+        reached=share_reached(kind),
+        at_most=trials * at_most(kind).held,
+        expected=trials * expected(kind).held,
+        charged=trials * expected(kind).charged,
+        done=len(done),
+        took=sum(_took(kind, took) for took in done),
+        expected_of_done=len(done) * expected(kind).held,
+        left=(trials - len(done)) * forecast(kind, done).held,
+    )
+
+
+def wall_clock(trials: Iterable[Trial], at_once: int, cost: Callable[[Kind], Cost]) -> float:
+    """Seconds until all trials have ended, `at_once` at any time, the longest first. cost: of one trial of a kind."""
+    busy = [0.0] * at_once
+    for duration in sorted((cost(Kind.of(trial)).held for trial in trials), reverse=True):
+        heapq.heapreplace(busy, busy[0] + duration)
+    return max(busy)

@@ -1,0 +1,131 @@
+"""What `algoperf plan` finds out: time, wall clock and disk of an experiment, and what its finished trials took."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from algoperf.benchmark.facts import UsageError
+from algoperf.experiment import plan
+from algoperf.experiment.config import Config
+from algoperf.machine.cluster import Accelerator
+from algoperf.progress import disk_space, estimate, forecast, status
+from algoperf.progress.costs import Took
+from algoperf.progress.disk_space import Disk, Store
+from algoperf.progress.estimate import Cost, Estimate, Kind
+from algoperf.progress.status import TrialStatus
+
+_SECONDS_PER_HOUR = 3_600
+
+
+@dataclasses.dataclass(frozen=True)
+class WallClock:
+    """Seconds on the given nodes. left: for the trials that are not done, by what the finished ones took."""
+
+    at_most: float
+    expected: float
+    left: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Outlook:
+    """nodes: how many there are. accelerators: of those that one trial holds; None where cluster.yaml does not say.
+
+    checkpoints: bytes, at most, of all trials that run at once. estimates and disks: of the same kinds.
+    """
+
+    config: Config
+    nodes: int
+    nodes_of_a_trial: int
+    accelerators: int | None
+    estimates: list[Estimate]
+    disks: list[Disk]
+    stores: list[Store]
+    checkpoints: int
+    wall_clock: WallClock
+
+    def hours(self, seconds: float) -> float:
+        """Accelerator-hours of trials that hold their nodes for so long; hours of trials where none are named."""
+        return seconds * (self.accelerators or 1) / _SECONDS_PER_HOUR
+
+
+def look(config: Config, accelerator: Accelerator, nodes: int) -> Outlook:
+    """Raises UsageError where the nodes are too few for one trial, and as `plan.trials` does."""
+    at_once = nodes // accelerator.nodes
+    if not at_once:
+        raise UsageError(
+            f"a trial on {config.accelerator} takes {accelerator.nodes} nodes, more than {nodes}; give --nodes "
+            f"{accelerator.nodes} or more."
+        )
+    trials = plan.trials(config)
+    found = status.statuses(trials, config.results_dir)
+    finished = forecast.finished_trials(found)
+    disks = disk_space.of_trials(trials)
+    return Outlook(
+        config=config,
+        nodes=nodes,
+        nodes_of_a_trial=accelerator.nodes,
+        accelerators=None if accelerator.count is None else accelerator.count * accelerator.nodes,
+        estimates=estimate.estimates(trials, finished),
+        disks=disks,
+        stores=disk_space.stores(disks, config.data_dir),
+        checkpoints=disk_space.checkpoints(disks, at_once, trials),
+        wall_clock=_wall_clock(found, at_once, finished),
+    )
+
+
+def _wall_clock(found: Sequence[TrialStatus], at_once: int, finished: Mapping[Kind, Sequence[Took]]) -> WallClock:
+    forecasts = {kind: estimate.forecast(kind, took) for kind, took in finished.items()}
+    trials = [entry.trial for entry in found]
+    open_trials = [entry.trial for entry in found if entry.progress != "done"]
+    return WallClock(
+        at_most=estimate.wall_clock(trials, at_once, estimate.at_most),
+        expected=estimate.wall_clock(trials, at_once, estimate.expected),
+        left=estimate.wall_clock(open_trials, at_once, lambda kind: forecasts.get(kind, estimate.expected(kind))),
+    )
+
+
+def as_dict(outlook: Outlook) -> dict[str, Any]:
+    """For JSON: seconds, accelerator-hours and bytes, as their names say."""
+    rows = [
+        {
+            **dataclasses.asdict(row.kind),
+            "trials": row.trials,
+            "expected_to_reach": row.reached,
+            "done": row.done,
+            "seconds_at_most": _seconds(estimate.at_most(row.kind)),
+            "seconds_expected": _seconds(estimate.expected(row.kind)),
+            "accelerator_hours": {name: outlook.hours(getattr(row, name)) for name in _TIMES},
+            "dataset": of_disk.dataset,
+            "bytes": {"checkpoints_of_a_trial": of_disk.checkpoints, "results": of_disk.results},
+        }
+        for row, of_disk in zip(outlook.estimates, outlook.disks, strict=True)
+    ]
+    return {
+        "protocol": outlook.config.protocol,
+        "accelerator": outlook.config.accelerator,
+        "accelerators_of_a_trial": outlook.accelerators,
+        "nodes_of_a_trial": outlook.nodes_of_a_trial,
+        "nodes": outlook.nodes,
+        "trials": sum(row.trials for row in outlook.estimates),
+        "done": sum(row.done for row in outlook.estimates),
+        "accelerator_hours": {
+            name: outlook.hours(math.fsum(getattr(row, name) for row in outlook.estimates)) for name in _TIMES
+        },
+        "wall_clock_seconds": dataclasses.asdict(outlook.wall_clock),
+        "bytes": {
+            "data": sum(store.size for store in outlook.stores),
+            "checkpoints": outlook.checkpoints,
+            "results": sum(of_disk.results for of_disk in outlook.disks),
+        },
+        "stores": [dataclasses.asdict(store) for store in outlook.stores],
+        "workloads": rows,
+    }
+
+
+_TIMES = ("at_most", "expected", "charged", "took", "expected_of_done", "left")
+
+
+def _seconds(cost: Cost) -> dict[str, float]:
+    """Of one trial."""
+    return {**dataclasses.asdict(cost), "held": cost.held}

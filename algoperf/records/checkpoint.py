@@ -1,0 +1,132 @@
+"""Atomic, verified save and restore of plain data: dictionaries, lists, tuples, numbers, strings, NumPy arrays.
+
+A checkpoint is one `.npz` file: the arrays, and the tree they hang on as JSON. It holds no pickle. It is written
+beside its place, flushed to the disk and renamed, so a kill at any moment leaves the checkpoint before it; every byte
+read back is checked against the archive's CRC-32. The last two are kept.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from algoperf.benchmark.facts import InfrastructureError
+
+# How many checkpoints of a trial stay on the disk, until it has its result.
+KEPT = 2
+_TREE = "tree"
+
+
+class CheckpointError(InfrastructureError):
+    """A checkpoint cannot be written, is damaged, or does not fit what it is restored into."""
+
+
+def save(directory: Path, step: int, state: Mapping[str, Any]) -> Path:
+    """Writes `checkpoint_<step>.npz`, keeps the last two. Raises CheckpointError naming what it cannot hold."""
+    arrays: dict[str, np.ndarray] = {}
+    tree = json.dumps(_encode(state, arrays, "state"))
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"checkpoint_{step:012d}.npz"
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # a full disk must not stay full of halves
+        raise
+    _flush_directory(directory)
+    for old in _checkpoints(directory)[KEPT:]:
+        old.unlink()
+    return path
+
+
+def restore_latest(directory: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest whole checkpoint, or None where there is none; and a sentence for each damaged one passed over.
+
+    Raises CheckpointError where there are checkpoints and all of them are damaged.
+    """
+    damaged = []
+    for path in _checkpoints(directory):
+        try:
+            return _load(path), damaged
+        except Exception as error:  # damaged bytes can make the reader fail in any way
+            damaged.append(f"the checkpoint {path} is damaged ({error}) and is passed over.")
+    if damaged:
+        raise CheckpointError(f"every checkpoint in {directory} is damaged; remove the folder to begin the trial anew.")
+    return None, damaged
+
+
+def remove(directory: Path) -> None:
+    """Removes all checkpoints, whole and half, from a directory."""
+    for path in directory.glob("checkpoint_*"):
+        path.unlink()
+
+
+def _checkpoints(directory: Path) -> list[Path]:
+    """Newest first."""
+    return sorted(directory.glob("checkpoint_*.npz"), reverse=True)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        if name := archive.testzip():
+            raise ValueError(f"its part {name} fails the checksum")
+    with np.load(path, allow_pickle=False) as archive:
+        tree = json.loads(archive[_TREE].tobytes())
+        return _decode(tree, archive)
+
+
+def _flush_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _encode(value: Any, arrays: dict[str, np.ndarray], where: str) -> Any:
+    """JSON for `value`; its arrays go into `arrays`. A dictionary becomes pairs, as JSON has only string keys."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case np.ndarray() | np.generic():
+            if value.dtype.kind not in "biufc":
+                raise CheckpointError(f"{where} is an array of {value.dtype}, which a checkpoint cannot hold.")
+            name = f"array_{len(arrays)}"
+            arrays[name] = np.asarray(value)
+            return {"array": name}
+        case Mapping():
+            return {"dict": [[_key(k, where), _encode(v, arrays, f"{where}[{k!r}]")] for k, v in value.items()]}
+        case list() | tuple():
+            items = [_encode(item, arrays, f"{where}[{i}]") for i, item in enumerate(value)]
+            return {type(value).__name__ if type(value) in (list, tuple) else "tuple": items}
+    raise CheckpointError(f"{where} is a {type(value).__name__}, which a checkpoint cannot hold.")
+
+
+def _key(key: Any, where: str) -> str | int:
+    if type(key) not in (str, int):
+        raise CheckpointError(f"{where} has the key {key!r}; a checkpoint holds keys that are strings or integers.")
+    return key
+
+
+def _decode(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, content),) = tree.items()
+    match kind:
+        case "array":
+            return arrays[content]
+        case "dict":
+            return {key: _decode(value, arrays) for key, value in content}
+        case "list":
+            return [_decode(item, arrays) for item in content]
+        case "tuple":
+            return tuple(_decode(item, arrays) for item in content)
+    raise ValueError(f"it has an unknown entry {kind!r}")

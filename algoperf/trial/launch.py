@@ -1,0 +1,66 @@
+"""How the processes of a trial are started: one for each node in JAX, one for each GPU in PyTorch.
+
+`algoperf trial` starts itself again in the shape that its job allows: through `srun` inside of a Slurm job, through
+`torchrun` on a machine with several GPUs. The new processes find what they are in their environment (`ranks.py`).
+In a job the trial is a step of its own: only a step's own tasks get Slurm's signals.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from algoperf.benchmark.facts import Framework
+from algoperf.machine import nvml
+from algoperf.machine.cluster import Environment
+from algoperf.trial import journal
+
+# Says to the processes of a trial that they are, so that they do not start themselves again.
+STARTED = "ALGOPERF_STARTED"
+
+_MODULE = ("-m", "algoperf")
+
+
+def is_started(environ: Mapping[str, str]) -> bool:
+    """Whether this process is one of a trial's: started by `command`, by torchrun, or by a person's own `srun`."""
+    is_own_step = "SLURM_STEP_ID" in environ and environ.get("SLURM_TASK_PID") == str(os.getpid())
+    return STARTED in environ or "LOCAL_RANK" in environ or is_own_step
+
+
+def command(framework: Framework, environment: Environment, environ: Mapping[str, str]) -> list[str] | None:
+    """The command before `trial ...` that starts the trial's processes; None where this process is all there is."""
+    if is_started(environ):
+        return None
+    if "SLURM_JOB_ID" in environ:
+        return [*_srun(framework, environ), *_in(environment)]
+    num_gpus = len(nvml.devices()) if framework == "pytorch" else 0
+    if num_gpus > 1:
+        return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_gpus}", *_MODULE]
+    return None
+
+
+def _srun(framework: Framework, environ: Mapping[str, str]) -> list[str]:
+    """One step over the job's nodes. A task that fails ends the others: they would wait for it for ever."""
+    num_nodes = int(environ.get("SLURM_JOB_NUM_NODES", 1))
+    num_tasks = max(1, int(environ.get("SLURM_GPUS_ON_NODE", 1))) if framework == "pytorch" else 1
+    cpus = max(1, int(environ.get("SLURM_CPUS_ON_NODE", 1)) // num_tasks)
+    threads = f"OMP_NUM_THREADS={cpus},MKL_NUM_THREADS={cpus}"  # in place of Snakemake's, which knows of no tasks
+    return [
+        *("srun", "--overlap", "--kill-on-bad-exit=1", f"--export=ALL,{threads}", f"--nodes={num_nodes}"),
+        *(f"--ntasks={num_nodes * num_tasks}", f"--ntasks-per-node={num_tasks}", f"--cpus-per-task={cpus}"),
+    ]
+
+
+def _in(environment: Environment) -> list[str]:
+    """What runs `algoperf` in a framework's environment: its lines of shell, then its command.
+
+    Until the trial listens, the notice that its job will end is passed over: there is nothing to save yet.
+    """
+    return ["bash", "-c", f'trap "" USR2\n{environment.setup}\nexec {environment.command} "$@"', "algoperf"]
+
+
+def run(starter: Sequence[str], arguments: Sequence[str], out: Path) -> int:
+    """Runs the trial's processes and gives their exit code; 0 where they left a result, whoever of them failed."""
+    code = subprocess.run([*starter, *arguments], env={**os.environ, STARTED: "1"}, check=False).returncode
+    return 0 if journal.read_result(out) is not None else code

@@ -1,0 +1,168 @@
+"""One trial's `eval_measurements.csv`, in whatever state it is -> when it hit its target, and what is wrong with it."""
+
+import csv
+import dataclasses
+import io
+import math
+import operator
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from algoperf.benchmark.facts import Target
+from scoring.logs.curves import Curve
+
+TIME_COLUMNS = ("score", "accumulated_submission_time")  # the same charged seconds; the first is the official name
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+class Damage(NamedTuple):
+    """Something wrong with a log, and what the reader made of it."""
+
+    what: str
+    done: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evaluations:
+    """rows: evaluations that could be read. hit_time: charged seconds of the earliest hit, inf where there is none.
+
+    hit_row: index of the first row that hits; hit_row_time: its charged seconds. The two times differ only where the
+    time column goes backwards. hit_step: that row's global step, NaN where none is logged, inf where nothing hits.
+    curve: the rows themselves.
+    """
+
+    rows: int = 0
+    hit_time: float = math.inf
+    hit_row: int | None = None
+    hit_row_time: float = math.inf
+    hit_step: float = math.inf
+    damage: tuple[Damage, ...] = ()
+    curve: Curve = dataclasses.field(default_factory=Curve)
+
+
+class _UnusableError(Exception):
+    """Why nothing can be read from a csv."""
+
+
+def read_evaluations(data: bytes, target: Target) -> Evaluations:
+    """Never raises: a file that cannot be used has no rows, and its damage says why."""
+    damage: list[Damage] = []
+    try:
+        curve = _curve(data, f"validation/{target.metric}", damage)
+    except _UnusableError as error:
+        return unreadable(str(error), damage)
+    hits = [
+        (row, seconds)
+        for row, (seconds, value) in enumerate(zip(curve.times, curve.values, strict=True))
+        if target.reached(value, "validation") and math.isfinite(value) and 0 < seconds < math.inf
+    ]
+    found = Evaluations(rows=len(curve.times), damage=tuple(damage), curve=curve)
+    if not hits:
+        return found
+    row, seconds = hits[0]
+    earliest = min(time for _, time in hits)
+    step = curve.steps[row] if curve.steps else math.nan
+    return dataclasses.replace(found, hit_time=earliest, hit_row=row, hit_row_time=seconds, hit_step=step)
+
+
+def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
+    """What is known of a trial without a usable csv."""
+    return Evaluations(damage=(*before, Damage(what, "the trial is left out")))
+
+
+def _curve(data: bytes, metric: str, damage: list[Damage]) -> Curve:
+    """Charged seconds, steps and `metric` of each evaluation; what is wrong with them is added to `damage`.
+
+    Not so of the steps: no score is made of them, and many logs have none.
+    """
+    if data.startswith(_LFS_POINTER):
+        raise _UnusableError("a Git-LFS pointer instead of the csv")
+    text = data.decode("utf-8-sig", errors="replace")
+    lines = _lines(text)
+    if not lines:
+        raise _UnusableError("an empty csv")
+    header = [name.strip() for name in lines[0]]
+    time = next((name for name in TIME_COLUMNS if name in header), TIME_COLUMNS[0])
+    for name in (time, metric):
+        if name not in header:
+            raise _UnusableError(f"the csv has no column {name}")
+    rows = _complete_rows(lines[1:], len(header), text.endswith(("\n", "\r")), damage)
+    if not rows:
+        raise _UnusableError("a csv without a row of evaluations")
+    times = _numbers(rows, header, time, damage)
+    values = _numbers(rows, header, metric, damage)
+    _check_times(times, time, damage)
+    if len(rows) == 1:
+        damage.append(Damage("a single evaluation", "used as it is"))
+    return Curve(times, _steps(rows, header), values)
+
+
+def _steps(rows: list[list[str]], header: list[str]) -> list[float]:
+    if "global_step" not in header:
+        return []
+    return _numbers(rows, header, "global_step", [])
+
+
+def _lines(text: str) -> list[list[str]]:
+    """The cells of each line that is not blank."""
+    if '"' not in text:  # as in all real logs: the same as csv.reader, in half the time
+        return [line.split(",") for line in text.splitlines() if line]
+    try:
+        return [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+    except csv.Error as error:
+        raise _UnusableError(f"not a csv: {error}") from error
+
+
+def _complete_rows(rows: list[list[str]], width: int, ends: bool, damage: list[Damage]) -> list[list[str]]:
+    """The rows that have `width` cells. ends: whether the file ends with an end of line.
+
+    A last row without one may have lost the end of its last number ("0.12" left of "0.1258" would be a false hit), so
+    it is kept only where that cell is as long as the others' are.
+    """
+    if rows and not ends:
+        last, others = rows[-1], [len(row[-1]) for row in rows[:-1] if len(row) == width]
+        if len(last) != width or len(last[-1]) < min(others, default=1):
+            rows = rows[:-1]
+            damage.append(Damage("the last row is cut short", "the row is left out"))
+        else:
+            damage.append(Damage("the last row has no end of line", "used: its cells are complete"))
+    complete = [row for row in rows if len(row) == width]
+    if len(complete) < len(rows):
+        what = f"{len(rows) - len(complete)} of {len(rows)} rows do not have the header's {width} cells"
+        damage.append(Damage(what, "those rows are left out"))
+    return complete
+
+
+def _numbers(rows: list[list[str]], header: list[str], name: str, damage: list[Damage]) -> list[float]:
+    """The column `name`, with NaN where a cell is no number. An empty cell is a NaN that was written."""
+    column = header.index(name)
+    cells = [row[column] for row in rows]
+    texts = []
+    try:
+        values = list(map(float, cells))
+    except ValueError:
+        values = [_number(cell) for cell in cells]
+        texts = [cell for cell, value in zip(cells, values, strict=True) if value is None and cell.strip()]
+        values = [math.nan if value is None else value for value in values]
+    if texts:
+        what = f"text in {name}, in {len(texts)} of {len(rows)} rows, such as {texts[0][:40]!r}"
+        damage.append(Damage(what, "those rows do not hit"))
+    if odd := len(values) - sum(map(math.isfinite, values)) - len(texts):
+        damage.append(Damage(f"NaN or infinity in {name}, in {odd} of {len(rows)} rows", "those rows do not hit"))
+    return values
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _check_times(times: list[float], name: str, damage: list[Damage]) -> None:
+    finite = list(filter(math.isfinite, times))
+    if backwards := sum(map(operator.gt, finite, finite[1:])):
+        damage.append(Damage(f"{name} goes backwards in {backwards} of {len(times)} rows", "the earliest hit counts"))
+    if min(finite, default=1) <= 0:
+        unusable = sum(seconds <= 0 for seconds in finite)
+        damage.append(Damage(f"{name} is not above 0 in {unusable} of {len(times)} rows", "those rows do not hit"))

@@ -1,0 +1,158 @@
+"""A tree of logs, ours or anyone's, in whatever state it is -> one row per trial, and what is wrong with the tree.
+
+The layout is the ecosystem's: `ROOT/<submission>/<study>/<workload>_<jax|pytorch>/trial_<k>/eval_measurements.csv`.
+Nothing found in a tree stops the reader, and nothing is passed over in silence: what cannot be used becomes a finding.
+"""
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+from algoperf.benchmark.facts import FRAMEWORKS, Target, UsageError
+from algoperf.benchmark.protocol import Protocol, Ruleset
+from algoperf.benchmark.registry import base_of, has_scale, load_spec, workload_names
+from scoring.logs.checks import check_table, one_framework_each
+from scoring.logs.evaluations import read_evaluations, unreadable
+from scoring.logs.files import printable, read_file
+from scoring.logs.record import read_record
+from scoring.logs.trials import Finding, Logs, Trial, in_order, natural
+from scoring.published import PUBLISHED_PREFIX, read_published
+
+_IGNORED = "ignored"
+_TRIAL = re.compile("trial_[0-9]+")
+
+
+def read_logs(logs: Path | str, protocol: Protocol, ruleset: Ruleset) -> Logs:
+    """Every trial under the folder `logs`, or of the published leaderboard named `published:<name>`.
+
+    Raises UsageError where `logs` is missing or holds not a single trial of a known workload.
+    """
+    if str(logs).startswith(PUBLISHED_PREFIX):
+        found = read_published(str(logs).removeprefix(PUBLISHED_PREFIX), protocol, ruleset)
+    else:
+        found = _read_tree(Path(logs), protocol, ruleset)
+    trials, split = one_framework_each(found.trials)
+    findings = {*found.findings, *split, *check_table(trials, protocol, ruleset)}
+    return Logs(in_order(trials), tuple(sorted(findings, key=lambda f: (natural(f.path), f.what))))
+
+
+def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
+    if not root.is_dir():
+        raise UsageError(f"there is no folder of logs {str(root)!r}.")
+    reader = _TreeReader(protocol, protocol.num_trials(ruleset))
+    for submission, path in reader.folders(str(root), ""):
+        before = len(reader.trials)
+        for study, study_path in reader.folders(path, submission):
+            reader.read_study(study_path, submission, study)
+        if len(reader.trials) == before:
+            reader.report(submission, "no trial in any study", "not ranked")
+    if not reader.trials:
+        raise UsageError(
+            f"there is no trial of any {protocol.scale} workload under {str(root)!r}: the layout is "
+            "<submission>/study_<i>/<workload>_<jax|pytorch>/trial_<k>/eval_measurements.csv."
+        )
+    return Logs(tuple(reader.trials), tuple(reader.findings))
+
+
+@dataclasses.dataclass
+class _TreeReader:
+    """Walks a tree, gathering `trials` and `findings`; shown paths are relative to its root."""
+
+    protocol: Protocol
+    num_trials: int
+    trials: list[Trial] = dataclasses.field(default_factory=list)
+    findings: list[Finding] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self):
+        scale = self.protocol.scale
+        self.targets: dict[str, Target] = {
+            name: load_spec(name, scale).target for name in workload_names() if has_scale(base_of(name), scale)
+        }
+
+    def report(self, path: str, what: str, done: str) -> None:
+        self.findings.append(Finding(path, what, done))
+
+    def folders(self, path: str, shown: str) -> list[tuple[str, str]]:
+        """Name and path of each folder in a folder; whatever else lies there is reported."""
+        try:
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: natural(entry.name))
+        except OSError as error:
+            self.report(shown or ".", f"cannot be listed: {error.strerror}", _IGNORED)
+            return []
+        folders = []
+        for entry in found:
+            inside = f"{shown}/{printable(entry.name)}".lstrip("/")
+            try:
+                is_folder = entry.is_dir()
+            except OSError as error:  # a symbolic link that leads to itself
+                self.report(inside, f"cannot be followed: {error.strerror}", _IGNORED)
+                continue
+            if is_folder and not entry.name.startswith("."):
+                folders.append((printable(entry.name), entry.path))
+            else:
+                self.report(inside, "a hidden folder" if is_folder else "a stray file", _IGNORED)
+        return folders
+
+    def read_study(self, path: str, submission: str, study: str) -> None:
+        seen = set()
+        for name, inside in self.folders(path, f"{submission}/{study}"):
+            shown = f"{submission}/{study}/{name}"
+            workload, _, framework = name.rpartition("_")
+            if _TRIAL.fullmatch(name):
+                self.report(shown, "a trial one level too high: its workload is unknown", _IGNORED)
+            elif framework not in FRAMEWORKS:
+                self.report(shown, "not the folder of a workload: those are called <workload>_<framework>", _IGNORED)
+            elif workload not in self.targets:
+                self.report(shown, f"there is no {self.protocol.scale} workload {workload}", _IGNORED)
+            else:
+                if workload in seen:
+                    self.report(shown, "the same workload is there under both frameworks", "the readable trials count")
+                seen.add(workload)
+                self.read_workload(inside, (submission, study, workload, framework))
+
+    def read_workload(self, path: str, cell: tuple[str, str, str, str]) -> None:
+        """cell: submission, study, workload, framework."""
+        submission, study, workload, framework = cell
+        shown = f"{submission}/{study}/{workload}_{framework}"
+        if workload not in (*self.protocol.workloads, *self.protocol.held_out):
+            self.report(shown, f"not part of protocol {self.protocol.name}", "read, not scored")
+        trials = []
+        for name, inside in self.folders(path, shown):
+            if _TRIAL.fullmatch(name):
+                trials.append(self.read_trial(inside, f"{shown}/{name}", (*cell, name)))
+            else:
+                self.report(f"{shown}/{name}", "not the folder of a trial: those are called trial_<k>", _IGNORED)
+        readable = sum(trial.readable for trial in trials)
+        if readable == 0:
+            self.report(shown, "no readable trial", "this study is left out of the workload's median")
+        elif readable < self.num_trials:
+            self.report(shown, f"{readable} of {self.num_trials} trials readable", "the study's value is their best")
+        elif readable > self.num_trials:
+            self.report(shown, f"{readable} trials where the protocol has {self.num_trials}", "all of them count")
+        self.trials += trials
+
+    def read_trial(self, path: str, shown: str, identity: tuple[str, str, str, str, str]) -> Trial:
+        """identity: submission, study, workload, framework, trial."""
+        record = read_record(path, shown, self.report)
+        try:
+            found = read_evaluations(read_file(f"{path}/eval_measurements.csv"), self.targets[identity[2]])
+        except FileNotFoundError:
+            status = f" (status {record.status})" if record.status else ""
+            found = unreadable(f"no eval_measurements.csv{status}")
+        except OSError as error:
+            found = unreadable(f"eval_measurements.csv cannot be read: {error.strerror}")
+        for what, done in found.damage:
+            self.report(shown, printable(what), done)
+        return Trial(
+            *identity,
+            path=shown,
+            rows=found.rows,
+            hit_time=found.hit_time,
+            hit_row=found.hit_row,
+            hit_row_time=found.hit_row_time,
+            hit_step=found.hit_step,
+            curve=found.curve,
+            record=record,
+        )

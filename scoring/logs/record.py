@@ -1,0 +1,163 @@
+"""What the files beside a trial's evaluations tell: how it ended, what it ran on and with, what may have disturbed it.
+
+`result.json` is our own; `meta_data_0.json` and `hparams.json` have the official layout, so that logs of the reference
+implementation tell as much as they know.
+"""
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from scoring.logs.files import printable, read_object
+
+_IGNORED = "ignored"
+_LONGEST = 4_096  # characters of hyperparameters that are shown
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """None or empty where the files do not tell.
+
+    status, hardware: of `result.json`, the latter as words that are equal for equal machines. machine: the same words,
+    of `meta_data_0.json` where there is no `result.json`. software: name -> version. evidence: see `_evidence`.
+    hyperparameters: as one line of JSON.
+    """
+
+    status: str | None = None
+    hardware: str | None = None
+    machine: str | None = None
+    host: str | None = None
+    seed: str | None = None
+    commit: str | None = None
+    preemptions: str | None = None
+    hyperparameters: str | None = None
+    software: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    evidence: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
+
+
+def hardware_kind(record: Any) -> str | None:
+    """`hardware` of a `result.json` as words, None for what is no such record.
+
+    An accelerator's memory is part of its kind. A processor's is the machine's, in which like machines differ a little.
+    """
+    match record:
+        case {"kind": str(), "name": str(name), "count": int(count)}:
+            memory = record.get("memory_gib")
+            of_its_own = record["kind"] != "cpu" and isinstance(memory, int | float)
+            return printable(f"{count} x {name}{f', {memory} GiB' if of_its_own else ''}")
+    return None
+
+
+def read_record(folder: str, shown: str, report: Callable[[str, str, str], None]) -> Record:
+    """The record of the trial in `folder`. shown: that folder, from the logs' root. report: takes path, what, done."""
+    result = _content(folder, shown, "result.json", report)
+    metadata = _content(folder, shown, "meta_data_0.json", report)
+    hyperparameters = _content(folder, shown, "hparams.json", report)
+    hardware = result.get("hardware")
+    kind = None if hardware is None else hardware_kind(hardware)
+    if hardware is not None and kind is None:
+        report(f"{shown}/result.json", "its hardware has no kind, name and count", "compared with no other hardware")
+    begin, end = _ends(result, metadata)
+    return Record(
+        status=_text(result.get("status")) if isinstance(result.get("status"), str) else None,
+        hardware=kind,
+        machine=kind or _machine(metadata),
+        host=_text(begin.get("host")),
+        seed=_text(result.get("seed", metadata.get("rng_seed"))),
+        commit=_text(metadata.get("git_commit_hash")),
+        preemptions=_text(result.get("preemptions")),
+        hyperparameters=printable(json.dumps(hyperparameters))[:_LONGEST] if hyperparameters else None,
+        software=_software(result, metadata),
+        evidence=_evidence(begin, end),
+    )
+
+
+def _content(folder: str, shown: str, name: str, report: Callable[[str, str, str], None]) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is none, which is reported where there is something else."""
+    try:
+        content = read_object(f"{folder}/{name}")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        report(f"{shown}/{name}", f"cannot be read: {error.strerror}", _IGNORED)
+        return {}
+    if content is None:
+        report(f"{shown}/{name}", "not a JSON object", _IGNORED)
+    return content or {}
+
+
+def _text(value: Any) -> str | None:
+    return printable(str(value)) if isinstance(value, str | int | float) else None
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or not abs(value) < sys.float_info.max:
+        return math.nan
+    return float(value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _ends(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The evidence of a session's beginning and of its end; only the first where the trial has not ended."""
+    evidence = _mapping(result.get("hardware_evidence"))
+    begin = _mapping(evidence.get("begin")) or _mapping(metadata.get("hardware_evidence"))
+    return begin, _mapping(evidence.get("end"))
+
+
+def _machine(metadata: Mapping[str, Any]) -> str | None:
+    """The machine in the words of `hardware_kind`, of the official metadata."""
+    name, count = metadata.get("gpu_model_name"), metadata.get("gpu_count")
+    if not isinstance(name, str):
+        name, count = metadata.get("cpu_model_name"), 1
+    return printable(f"{count} x {name}") if isinstance(name, str) and isinstance(count, int) else None
+
+
+def _software(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str]:
+    named = {
+        "python": metadata.get("python_version"),
+        "platform": metadata.get("os_platform"),
+        "GPU driver": metadata.get("gpu_driver", _mapping(metadata.get("hardware_evidence")).get("driver")),
+        **(_mapping(result.get("versions")) or _mapping(metadata.get("versions"))),
+    }
+    return {printable(name): text for name, value in named.items() if (text := _text(value)) is not None}
+
+
+def _evidence(begin: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, float | str]:
+    """Name with unit -> the worse of a session's two ends, or their difference where a number counts up.
+
+    Of several GPUs the worst. See `algoperf.machine.hardware.evidence` and `algoperf.machine.nvml.evidence`.
+    """
+    pairs = list(zip(_gpus(begin), _gpus(end) or _gpus(begin), strict=False))
+    both = [gpu for pair in pairs for gpu in pair]
+    found = {
+        "CPUs": _number(begin.get("cpus")),
+        "highest load": _most(_number(side.get("load")) for side in (begin, end)),
+        "CPU time stolen, s": _number(end.get("steal_seconds")) - _number(begin.get("steal_seconds")),
+        "governor": _text(begin.get("governor")),
+        "hottest GPU, °C": _most(_number(gpu.get("temperature_celsius")) for gpu in both),
+        "slowest GPU clock, MHz": -_most(-_number(gpu.get("sm_clock_mhz")) for gpu in both),
+        "GPU slowed down, s": _most(_slowed(*pair) for pair in pairs),
+        "GPU memory errors": _most(_number(gpu.get("uncorrected_memory_errors")) for gpu in both),
+    }
+    return {name: value for name, value in found.items() if value is not None and value == value}  # noqa: PLR0124  NaN
+
+
+def _gpus(side: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    gpus = side.get("gpus")
+    return [_mapping(gpu) for gpu in gpus] if isinstance(gpus, list) else []
+
+
+def _slowed(begin: Mapping[str, Any], end: Mapping[str, Any]) -> float:
+    """Seconds for which power or heat slowed a GPU down during a session."""
+    before, after = (_mapping(gpu.get("violation_seconds")) for gpu in (begin, end))
+    return _most(_number(after.get(cause)) - _number(before.get(cause)) for cause in ("power", "thermal"))
+
+
+def _most(values: Any) -> float:
+    return max((value for value in values if not math.isnan(value)), default=math.nan)

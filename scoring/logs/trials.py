@@ -1,0 +1,78 @@
+"""The tables that the reader fills and the scores are made of: one row per trial, one row per finding."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable
+
+from scoring.logs.curves import Curve
+from scoring.logs.record import Record
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial. Times are charged seconds, inf where the trial never hit.
+
+    path: from the root of the logs. rows: evaluations that could be read; a trial with none is not readable, and takes
+    no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time, hit_step: the first row that hits, its
+    time and its global step (NaN where no step is logged). curve: its evaluations. record: what the other files of its
+    folder say.
+    """
+
+    submission: str
+    study: str
+    workload: str
+    framework: str
+    trial: str
+    path: str
+    rows: int = 0
+    hit_time: float = math.inf
+    hit_row: int | None = None
+    hit_row_time: float = math.inf
+    hit_step: float = math.inf
+    curve: Curve = dataclasses.field(default_factory=Curve, repr=False)
+    record: Record = dataclasses.field(default_factory=Record, repr=False)
+
+    @property
+    def readable(self) -> bool:
+        return self.rows > 0
+
+    @property
+    def status(self) -> str | None:
+        return self.record.status
+
+    @property
+    def hardware(self) -> str | None:
+        return self.record.hardware
+
+    def renamed(self, submission: str) -> "Trial":
+        return dataclasses.replace(self, submission=submission)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One row of the data-quality table: where, what is wrong there, and what was done about it."""
+
+    path: str
+    what: str
+    done: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Logs:
+    """A tree of logs, read: every trial of a known workload, and everything that is wrong with the tree."""
+
+    trials: tuple[Trial, ...]
+    findings: tuple[Finding, ...]
+
+
+def natural(name: str) -> list[str | int]:
+    """Sort key that puts `trial_10` after `trial_9`."""
+    return [int(part) if odd % 2 else part for odd, part in enumerate(re.split(r"([0-9]+)", name))]
+
+
+def in_order(trials: Iterable[Trial]) -> tuple[Trial, ...]:
+    """Directory order: by submission, study, workload, framework and trial."""
+    return tuple(
+        sorted(trials, key=lambda t: (t.submission, natural(t.study), t.workload, t.framework, natural(t.trial)))
+    )

@@ -1,0 +1,285 @@
+"""Trials -> times to target -> performance profile -> scores: the benchmark's rules as pure functions.
+
+`tabulate` takes the trials as far as the studies' times, `score_table` from there to the leaderboard.
+
+Source: Dahl et al. 2023 (arXiv 2306.07179), section 4, and the scoring of the AlgoPerf v0.5 leaderboard (2024). Times
+are charged seconds; inf is "not reached" or "lost", NaN is "no data". Arrays have the shape (..., submissions,
+workloads), a protocol's workloads first and its held-out workloads after them.
+"""
+
+import dataclasses
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.protocol import Protocol
+from algoperf.benchmark.registry import base_of
+from scoring.logs.trials import Trial, in_order
+
+Reading: TypeAlias = Literal["as-documented", "as-published"]
+READINGS: tuple[Reading, ...] = ("as-documented", "as-published")
+Loss: TypeAlias = Literal["not reached", "over 4x", "held-out missed", "base missed", "no data"]
+MAX_RATIO = 4.0  # both the limit of the 4x rule and the end of the profile
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One submission on one workload.
+
+    time: median seconds over the studies, before any rule takes the workload away; inf not reached, NaN no data.
+    steps: median over the studies of the global step of the hit; inf not reached, NaN no data or not logged. ratio: of
+    the time over the fastest submission's, inf where the workload is lost. lost, why: the reason and its particulars,
+    empty where the workload counts.
+    """
+
+    time: float
+    steps: float
+    ratio: float
+    lost: Loss | None = None
+    why: str = ""
+
+    @property
+    def reason(self) -> str:
+        return ": ".join(part for part in (self.lost, self.why) if part)
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """One submission's place. cells: by workload, the held-out workloads after those that are scored."""
+
+    rank: int
+    submission: str
+    score: float
+    cells: Mapping[str, Cell]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """standings: best first; equal scores share a rank and stand in the order of their names."""
+
+    protocol: Protocol
+    reading: Reading
+    standings: tuple[Standing, ...]
+
+    def ratios(self) -> np.ndarray:
+        """(submissions, workloads), in the order of the standings and of the protocol's scored workloads."""
+        return np.array(
+            [[standing.cells[name].ratio for name in self.protocol.workloads] for standing in self.standings]
+        ).reshape(len(self.standings), len(self.protocol.workloads))
+
+
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """What the rules make of times. against: ratios to the fastest by which the 4x rule judged, held-outs included.
+
+    ratios: (..., submissions, scored workloads), inf where the workload is lost.
+    """
+
+    against: np.ndarray
+    ratios: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What the studies gave, before the rules that look across studies and submissions.
+
+    workloads: the protocol's, then its held-out workloads. studies: of each submission, those with a readable trial.
+    times, steps: (submissions, studies, workloads), charged seconds and global step of the hit that counts; inf where
+    there is none, NaN where the study has no readable trial (or its steps are not logged). Submissions with fewer
+    studies than the others are padded with NaN. statuses: of all trials of a (submission, workload), by study.
+    """
+
+    submissions: tuple[str, ...]
+    studies: tuple[tuple[str, ...], ...]
+    workloads: tuple[str, ...]
+    times: np.ndarray
+    steps: np.ndarray
+    statuses: Mapping[tuple[str, str], Mapping[str, tuple[str | None, ...]]]
+
+
+def preference(trial: Trial, reading: Reading) -> float:
+    """Rule 2: the trial with the smallest counts for its study; inf: no hit."""
+    if reading == "as-documented":
+        return trial.hit_time
+    return math.inf if trial.hit_row is None else trial.hit_row
+
+
+def counted_time(trial: Trial, reading: Reading) -> float:
+    """Charged seconds of the hit by which a reading judges a trial; inf: no hit."""
+    return trial.hit_time if reading == "as-documented" else trial.hit_row_time
+
+
+def winner(trials: Iterable[Trial], reading: Reading) -> Trial:
+    """Rule 2: the trial that a study counts by, of its readable trials in directory order; the first of equals."""
+    return min(trials, key=lambda trial: preference(trial, reading))
+
+
+def study_time(trials: Iterable[Trial], reading: Reading) -> float:
+    """Rule 2: seconds of one study on one workload, from its readable trials in directory order; inf: no hit."""
+    return counted_time(winner(trials, reading), reading)
+
+
+def median(values: ArrayLike, axis: int = -1) -> np.ndarray:
+    """Rule 3, along an axis: NaN is left out, and is what nothing gives; an even count gives the middle two's mean."""
+    ordered = np.sort(np.asarray(values, dtype=float), axis=axis)  # NaN last
+    if ordered.shape[axis] == 0:
+        return np.full(np.delete(ordered.shape, axis), np.nan)
+    counts = np.count_nonzero(~np.isnan(ordered), axis=axis, keepdims=True)
+    lower = np.take_along_axis(ordered, np.maximum(counts - 1, 0) // 2, axis)
+    upper = np.take_along_axis(ordered, counts // 2, axis)
+    return np.squeeze((lower + upper) / 2, axis)
+
+
+def fastest(times: np.ndarray) -> np.ndarray:
+    """(..., 1, workloads): the smallest time of any submission; NaN is skipped, and is what nobody's data give."""
+    return np.fmin.reduce(times, axis=-2, keepdims=True, initial=np.nan)
+
+
+def settle(times: np.ndarray, protocol: Protocol) -> Settled:
+    """Rules 4 to 7, for times (..., submissions, workloads)."""
+    num_scored = len(protocol.workloads)
+    held_outs = [
+        (num_scored + place, protocol.workloads.index(base_of(name))) for place, name in enumerate(protocol.held_out)
+    ]
+    times = np.array(times, dtype=float)
+    for held_out, base in held_outs:  # 4: a held-out is voided by its base
+        times[..., held_out] = np.where(np.isfinite(times[..., base]), times[..., held_out], np.inf)
+    against = _ratios(times)
+    times = np.where(against > MAX_RATIO, np.inf, times)  # 5
+    for held_out, base in held_outs:  # 6: a base is voided by its held-out
+        times[..., base] = np.where(np.isfinite(times[..., held_out]), times[..., base], np.inf)
+    return Settled(against, _ratios(times[..., :num_scored]))  # 7
+
+
+def _ratios(times: np.ndarray) -> np.ndarray:
+    reached = np.isfinite(times)
+    return np.divide(times, fastest(times), out=np.full_like(times, np.inf), where=reached)
+
+
+def profile(ratios: np.ndarray, tau: np.ndarray) -> np.ndarray:
+    """Rule 8: (..., submissions, len(tau)), the share of workloads within each factor tau of the fastest."""
+    return (ratios[..., None, :] <= tau[:, None]).mean(axis=-1)
+
+
+def jumps(ratios: np.ndarray) -> np.ndarray:
+    """(steps,): the factors between 1 and 4 at which any submission's profile rises, and those two."""
+    return np.unique(np.concatenate([[1, MAX_RATIO], ratios[ratios <= MAX_RATIO]]))
+
+
+def integrate(ratios: np.ndarray, reading: Reading) -> np.ndarray:
+    """Rule 9: (..., submissions), the mean height of the profile between tau = 1 and 4: 0 to 1."""
+    if reading == "as-documented":
+        return (MAX_RATIO - np.minimum(ratios, MAX_RATIO)).mean(axis=-1) / (MAX_RATIO - 1)
+    heights = profile(ratios, np.linspace(1, MAX_RATIO, 100))
+    return ((heights[..., 1:] + heights[..., :-1]) / 2).mean(axis=-1)
+
+
+def score_trials(trials: Iterable[Trial], protocol: Protocol, reading: Reading) -> Scores:
+    """The leaderboard. Raises UsageError for an unknown reading.
+
+    A submission takes part if it has a trial, readable or not, of any workload of the protocol.
+    """
+    return score_table(tabulate(trials, protocol, reading), protocol, reading)
+
+
+def tabulate(trials: Iterable[Trial], protocol: Protocol, reading: Reading) -> Table:
+    """Rule 2 for every study. Raises UsageError for an unknown reading."""
+    if reading not in READINGS:
+        raise UsageError(f"there is no reading {reading!r}; the readings are {', '.join(READINGS)}.")
+    workloads = (*protocol.workloads, *protocol.held_out)
+    cells: dict[tuple[str, str, str], list[Trial]] = defaultdict(list)
+    studies: dict[str, dict[str, int]] = defaultdict(dict)
+    for trial in in_order(trial for trial in trials if trial.workload in workloads):
+        cells[trial.submission, trial.study, trial.workload].append(trial)
+        if trial.readable:
+            studies[trial.submission].setdefault(trial.study, len(studies[trial.submission]))
+    submissions = sorted({submission for submission, _, _ in cells})
+    depth = max(map(len, studies.values()), default=0)
+    times = np.full((len(submissions), depth, len(workloads)), np.nan)
+    steps = times.copy()
+    statuses: dict[tuple[str, str], dict[str, tuple[str | None, ...]]] = defaultdict(dict)
+    for (submission, study, workload), members in cells.items():
+        statuses[submission, workload][study] = tuple(trial.status for trial in members)
+        if readable := [trial for trial in members if trial.readable]:
+            place = submissions.index(submission), studies[submission][study], workloads.index(workload)
+            best = winner(readable, reading)
+            times[place], steps[place] = counted_time(best, reading), best.hit_step
+    return Table(
+        submissions=tuple(submissions),
+        studies=tuple(tuple(studies[submission]) for submission in submissions),
+        workloads=workloads,
+        times=times,
+        steps=steps,
+        statuses=dict(statuses),
+    )
+
+
+def score_table(table: Table, protocol: Protocol, reading: Reading) -> Scores:
+    """Rules 3 to 9. The table's workloads are those of the protocol."""
+    times, steps = median(table.times, axis=1), median(table.steps, axis=1)
+    settled = settle(times, protocol)
+    scores = integrate(settled.ratios, reading).tolist()
+    standings = []
+    for row in sorted(range(len(scores)), key=lambda row: (-scores[row], table.submissions[row])):
+        facts = {name: _fact(table, row, column) for column, name in enumerate(table.workloads)}
+        standings.append(
+            Standing(
+                rank=1 + sum(other > scores[row] for other in scores),
+                submission=table.submissions[row],
+                score=scores[row],
+                cells=_explain(protocol, times[row], steps[row], settled.against[row], settled.ratios[row], facts),
+            )
+        )
+    return Scores(protocol, reading, tuple(standings))
+
+
+def _fact(table: Table, row: int, column: int) -> str:
+    """What the trials of a cell did, for one that has no time of its own."""
+    times = table.times[row, :, column]
+    there = np.count_nonzero(~np.isnan(times))
+    by_study = table.statuses.get((table.submissions[row], table.workloads[column]), {})
+    statuses = [status for study in by_study.values() for status in study]
+    ended = Counter(status for status in statuses if status not in (None, "reached"))
+    reached = f"reached in {np.count_nonzero(np.isfinite(times))} of {there} studies" if there else ""
+    words = ", ".join(f"{status} {count} of {len(statuses)} trials" for status, count in sorted(ended.items()))
+    return "; ".join(part for part in (reached, words) if part)
+
+
+def _explain(
+    protocol: Protocol,
+    times: np.ndarray,
+    steps: np.ndarray,
+    against: np.ndarray,
+    ratios: np.ndarray,
+    facts: Mapping[str, str],
+) -> dict[str, Cell]:
+    """One submission's cells, from its rows of the arrays: the rules of `settle` once more, as words."""
+    cells = {}
+    for column, (name, fact) in enumerate(facts.items()):
+        time, ratio = float(times[column]), float(against[column])
+        own = dict(time=time, steps=float(steps[column]), ratio=math.inf)
+        if math.isnan(time):
+            cells[name] = Cell(**own, lost="no data", why=fact)
+        elif math.isinf(time):
+            cells[name] = Cell(**own, lost="not reached", why=fact)
+        elif math.isinf(ratio):
+            cells[name] = Cell(**own, lost="base missed", why=f"{base_of(name)} {cells[base_of(name)].lost}")
+        elif ratio > MAX_RATIO:
+            cells[name] = Cell(**own, lost="over 4x", why=f"{ratio:.2f}x the fastest")
+        else:
+            cells[name] = Cell(**{**own, "ratio": ratio})
+    for held_out in protocol.held_out:
+        base, missed = base_of(held_out), cells[held_out]
+        if missed.lost and not cells[base].lost:
+            cells[base] = dataclasses.replace(
+                cells[base], ratio=math.inf, lost="held-out missed", why=f"{held_out} {missed.reason}"
+            )
+    for name, ratio in zip(protocol.workloads, ratios, strict=True):
+        if not cells[name].lost:
+            cells[name] = dataclasses.replace(cells[name], ratio=float(ratio))
+    return cells

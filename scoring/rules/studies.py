@@ -1,0 +1,76 @@
+"""What each study made of each workload: its time, and the trial that set it."""
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from algoperf.benchmark.facts import Target
+from scoring.logs.trials import Trial, natural
+from scoring.rules.score import Cell, Reading, median, study_time, winner
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One submission's study of one workload.
+
+    trials: all that it has, in directory order. time: charged seconds, inf where no trial hit, NaN where none is
+    readable. best: the trial that the study counts by, None where none hit.
+    """
+
+    study: str
+    trials: tuple[Trial, ...]
+    time: float
+    best: Trial | None
+
+    @property
+    def readable(self) -> int:
+        return sum(trial.readable for trial in self.trials)
+
+
+def studies(trials: Sequence[Trial], reading: Reading) -> dict[tuple[str, str], tuple[Study, ...]]:
+    """(submission, workload) -> its studies in order. trials: in directory order."""
+    members: dict[tuple[str, str], dict[str, list[Trial]]] = defaultdict(lambda: defaultdict(list))
+    for trial in trials:
+        members[trial.submission, trial.workload][trial.study].append(trial)
+    return {
+        cell: tuple(_study(study, of_study[study], reading) for study in sorted(of_study, key=natural))
+        for cell, of_study in members.items()
+    }
+
+
+def _study(name: str, trials: Sequence[Trial], reading: Reading) -> Study:
+    readable = [trial for trial in trials if trial.readable]
+    if not readable:
+        return Study(name, tuple(trials), math.nan, None)
+    time = study_time(readable, reading)
+    return Study(name, tuple(trials), time, winner(readable, reading) if math.isfinite(time) else None)
+
+
+def deciding_trial(of_cell: Sequence[Study], target: Target) -> Trial | None:
+    """The trial to look at where one stands for a cell: the one whose time is the median, or is closest below it.
+
+    Where no study reached the target, the trial that came closest to it; None where none is readable.
+    """
+    reached = [study for study in of_cell if study.best is not None]
+    if reached:
+        times = [study.time for study in of_cell if study.readable]
+        middle = min(median(times), max(study.time for study in reached))
+        return max((study for study in reached if study.time <= middle), key=lambda study: study.time).best
+    readable = [trial for study in of_cell for trial in study.trials if trial.readable]
+    return min(readable, key=lambda trial: distance(trial, target), default=None)
+
+
+def distance(trial: Trial, target: Target) -> float:
+    """How far the trial's best value is from the target, in the metric's unit; inf where no value is a number."""
+    return min(
+        (abs(target.validation - value) for value in trial.curve.values if math.isfinite(value)), default=math.inf
+    )
+
+
+def used_budget(cell: Cell, budget: float) -> float:
+    """The fraction of the budget that a submission's own time is, before any rule took the workload away.
+
+    inf where it did not reach the target, NaN without data.
+    """
+    return cell.time / budget

@@ -1,0 +1,112 @@
+"""How sure the scores are and what they hang on, as tables: the files beside those of `tables.py`.
+
+uncertainty.csv: of each submission its studies, its score, the ends of the 95 % interval, standard deviation and
+probability of rank 1 over the draws of studies, and the same over the draws of studies and trials; empty cells where
+there is nothing to resample over. rank_probabilities.csv: of each rank, for both. profile_bands.csv: the profile from
+each tau on, and its 95 % band. leave_one_out.csv: for each submission, study and workload that is left out, who is
+first without it, whose rank changes or who regains or loses a workload, and why; one row without a submission where
+nothing changes. time_ratios.csv: how much time, and how many steps, each submission takes compared with each other one,
+as geometric means: over the workloads that both reach, and (capped) over all, a miss as 4 times the fastest.
+steps_to_target.csv: seconds and steps at the target of each submission and workload, and both as multiples of the
+smallest; no multiple where steps do not compare.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+
+from scoring.certainty.leave_one_out import LeftOut
+from scoring.certainty.uncertainty import RESAMPLED, Uncertainty
+from scoring.result import Result
+from scoring.tables.tables import CsvTable
+
+_SPREAD = ("low", "high", "sd", "p_rank_1")
+_CHANGE = ("submission", "rank_before", "rank_after", "score_before", "score_after", "why")
+
+
+def analysis_tables(result: Result) -> dict[str, CsvTable]:
+    """Name without `.csv` -> table."""
+    uncertainties = result.uncertainties
+    made = (
+        CsvTable(
+            "uncertainty.csv",
+            "scoring.certainty.uncertainty.resample",
+            ("submission", "studies", "score", *_SPREAD, *(f"{name}_with_trials" for name in _SPREAD)),
+            [*_spreads(uncertainties)],
+        ),
+        CsvTable(
+            "rank_probabilities.csv",
+            "scoring.certainty.uncertainty.resample",
+            ("submission", "resampled", *(f"rank_{rank}" for rank in range(1, 1 + len(result.scores.standings)))),
+            [
+                (spread.submission, uncertainty.resampled, *map(_number, spread.p_rank))
+                for uncertainty in uncertainties
+                for spread in uncertainty.spreads
+            ],
+        ),
+        CsvTable(
+            "profile_bands.csv",
+            "scoring.certainty.uncertainty.resample",
+            ("submission", "resampled", "tau", "height", "low", "high"),
+            [row for uncertainty in uncertainties for row in _bands(uncertainty)],
+        ),
+        CsvTable(
+            "leave_one_out.csv",
+            "scoring.certainty.leave_one_out.leave_one_out",
+            ("left_out", "name", "first", *_CHANGE),
+            [row for left_out in result.left_out for row in _changes(left_out)],
+        ),
+        CsvTable(
+            "time_ratios.csv",
+            "scoring.rules.comparison.pairs",
+            ("submission", "to", "workloads", "time_ratio", "capped_time_ratio", "step_workloads", "step_ratio"),
+            [
+                (
+                    *(pair.submission, pair.to, pair.workloads, _number(pair.time_ratio), _number(pair.capped_ratio)),
+                    *(pair.step_workloads, _number(pair.step_ratio)),
+                )
+                for pair in result.pairs
+            ],
+        ),
+        CsvTable(
+            "steps_to_target.csv",
+            "scoring.rules.comparison.reaches",
+            ("submission", "workload", "seconds", "steps", "time_ratio", "step_ratio"),
+            [
+                (
+                    *(reach.submission, reach.workload, f"{reach.time:.3f}"),
+                    *map(_number, (reach.steps, reach.time_ratio, reach.step_ratio)),
+                )
+                for reach in result.reaches
+            ],
+        ),
+    )
+    return {table.name.removesuffix(".csv"): table for table in made}
+
+
+def _spreads(uncertainties: Sequence[Uncertainty]) -> Iterable[tuple]:
+    for of_submission in zip(*(uncertainty.spreads for uncertainty in uncertainties), strict=True):
+        numbers = [(spread.low, spread.high, spread.sd, spread.p_rank[0]) for spread in of_submission]
+        numbers += [(math.nan,) * len(_SPREAD)] * (len(RESAMPLED) - len(uncertainties))
+        first = of_submission[0]
+        yield first.submission, first.studies, _number(first.score), *map(_number, itertools.chain(*numbers))
+
+
+def _bands(uncertainty: Uncertainty) -> Iterable[tuple]:
+    bands = uncertainty.bands
+    for row, spread in enumerate(uncertainty.spreads):
+        for tau, *band in zip(bands.tau, bands.heights[row], bands.low[row], bands.high[row], strict=True):
+            yield spread.submission, uncertainty.resampled, f"{tau:.3f}", *map(_number, band)
+
+
+def _changes(left_out: LeftOut) -> Iterable[tuple]:
+    start = (left_out.kind, left_out.name, ", ".join(left_out.first))
+    if not left_out.changes:
+        yield *start, "", "", "", "", "", "no rank and no workload changes hands"
+    for change in left_out.changes:
+        scores = (_number(change.score_before), _number(change.score_after))
+        yield *start, change.submission, change.rank_before, change.rank_after, *scores, change.why
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6f}".rstrip("0").rstrip(".")

@@ -1,0 +1,190 @@
+"""The scoring as tables: the files that lie beside the report, and what the report shows.
+
+scores.csv: rank, submission, score. time_to_target.csv: charged seconds of each submission (rows) on each scored
+workload (columns), inf where the workload is lost, empty where there is no data. reasons.csv: the same in full, one
+row per cell, held-out workloads included: the seconds before any rule took them, the ratio to the fastest, and why the
+workload is lost. profile.csv: tau, and the height of each submission's profile from this tau to the next. budget.csv:
+the fraction of its budget that each cell's own time is. studies.csv: one row per study of each cell, with the trial
+that set its time. trials.csv: one row per trial, with what the files of its folder say. hardware.csv: machines, and how
+they were doing. software.csv: what the trials ran with. data_quality.csv: path, what, done.
+"""
+
+import csv
+import dataclasses
+import io
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from algoperf.benchmark.registry import load_spec
+from scoring.logs.trials import Trial
+from scoring.result import Result
+from scoring.rules.score import Scores, jumps, profile
+from scoring.rules.studies import Study, used_budget
+
+
+@dataclasses.dataclass(frozen=True)
+class CsvTable:
+    """name: of its file. made_by: the function whose numbers it holds."""
+
+    name: str
+    made_by: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def csv(self) -> bytes:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.header)
+        writer.writerows(self.rows)
+        return text.getvalue().encode("utf-8")
+
+
+def tables(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]]) -> dict[str, CsvTable]:
+    """Name without `.csv` -> table. studies: of `scoring.rules.studies.studies`."""
+    scores = result.scores
+    workloads = scores.protocol.workloads
+    scored = [trial for trial in result.logs.trials if trial.workload in (*workloads, *scores.protocol.held_out)]
+    made = (
+        CsvTable("scores.csv", "scoring.rules.score.score_trials", ("rank", "submission", "score"), _scores(scores)),
+        CsvTable("time_to_target.csv", "scoring.rules.score.settle", ("submission", *workloads), [*_times(scores)]),
+        CsvTable(
+            "reasons.csv",
+            "scoring.rules.score.score_trials",
+            ("submission", "workload", "seconds", "ratio", "lost", "why"),
+            [*_reasons(scores)],
+        ),
+        CsvTable(
+            "profile.csv",
+            "scoring.rules.score.profile",
+            ("tau", *(standing.submission for standing in scores.standings)),
+            [*_profile(scores)],
+        ),
+        CsvTable(
+            "budget.csv",
+            "scoring.rules.studies.used_budget",
+            ("submission", "workload", "seconds", "budget", "fraction"),
+            [*_budget(result)],
+        ),
+        CsvTable(
+            "studies.csv",
+            "scoring.rules.studies.studies",
+            ("submission", "workload", "study", "seconds", "trial", "readable", "trials"),
+            [*_studies(scores, studies)],
+        ),
+        _trials(scored),
+        _hardware(scored),
+        _software(scored),
+        CsvTable(
+            "data_quality.csv",
+            "scoring.logs.read.read_logs",
+            ("path", "what", "done"),
+            [dataclasses.astuple(finding) for finding in result.logs.findings],
+        ),
+    )
+    return {table.name.removesuffix(".csv"): table for table in made}
+
+
+def seconds(time: float) -> str:
+    return "" if math.isnan(time) else f"{time:.3f}"
+
+
+def _scores(scores: Scores) -> list[tuple]:
+    return [(standing.rank, standing.submission, f"{standing.score:.6f}") for standing in scores.standings]
+
+
+def _times(scores: Scores) -> Iterable[tuple]:
+    for standing in scores.standings:
+        cells = [standing.cells[name] for name in scores.protocol.workloads]
+        times = (cell.time if cell.lost in (None, "no data") else math.inf for cell in cells)
+        yield standing.submission, *map(seconds, times)
+
+
+def _reasons(scores: Scores) -> Iterable[tuple]:
+    for standing in scores.standings:
+        for name, cell in standing.cells.items():
+            yield standing.submission, name, seconds(cell.time), f"{cell.ratio:.6f}", cell.lost or "", cell.why
+
+
+def _profile(scores: Scores) -> Iterable[tuple]:
+    ratios = scores.ratios()
+    for tau, heights in zip(jumps(ratios), profile(ratios, jumps(ratios)).T, strict=True):
+        yield tau, *heights
+
+
+def budget_of(result: Result, workload: str) -> float:
+    """Charged seconds that a trial may use."""
+    protocol = result.scores.protocol
+    return protocol.max_runtime(load_spec(workload, protocol.scale), result.ruleset)
+
+
+def _budget(result: Result) -> Iterable[tuple]:
+    for standing in result.scores.standings:
+        for name, cell in standing.cells.items():
+            budget = budget_of(result, name)
+            fraction = used_budget(cell, budget)
+            shown = "" if math.isnan(fraction) else f"{fraction:.6f}"
+            yield standing.submission, name, seconds(cell.time), f"{budget:g}", shown
+
+
+def _studies(scores: Scores, studies: Mapping[tuple[str, str], Sequence[Study]]) -> Iterable[tuple]:
+    for standing in scores.standings:
+        for name in standing.cells:
+            for study in studies.get((standing.submission, name), ()):
+                best = study.best.trial if study.best else ""
+                counts = (study.readable, len(study.trials))
+                yield standing.submission, name, study.study, seconds(study.time), best, *counts
+
+
+def _trials(trials: Sequence[Trial]) -> CsvTable:
+    evidence = sorted({name for trial in trials for name in trial.record.evidence})
+    header = ("submission", "study", "workload", "framework", "trial", "path", "status", "evaluations", "hit_seconds")
+    header += ("hit_step", "machine", "host", "seed", "commit", "preemptions", *evidence, "hyperparameters")
+    rows = []
+    for trial in trials:
+        record, curve = trial.record, trial.curve
+        identity = (trial.submission, trial.study, trial.workload, trial.framework, trial.trial, trial.path)
+        hit = "" if trial.hit_row is None else seconds(trial.hit_time)
+        step = "" if trial.hit_row is None or not curve.steps else f"{curve.steps[trial.hit_row]:.0f}"
+        kept = (record.machine, record.host, record.seed, record.commit, record.preemptions)
+        seen = (record.evidence.get(name, "") for name in evidence)
+        told = (*kept, *seen, record.hyperparameters)
+        rows.append((*identity, record.status, trial.rows, hit, step, *("" if word is None else word for word in told)))
+    return CsvTable("trials.csv", "scoring.logs.read.read_logs", header, rows)
+
+
+def _hardware(trials: Iterable[Trial]) -> CsvTable:
+    """One row per machine, host and submission's framework: numbers of the evidence are the worst of the trials."""
+    groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        if trial.record.machine:
+            groups[trial.record.machine, trial.record.host or ""].append(trial)
+    names = list(dict.fromkeys(name for group in groups.values() for trial in group for name in trial.record.evidence))
+    rows = [
+        (
+            machine,
+            host,
+            len(group),
+            *(_worst(name, [trial.record.evidence.get(name) for trial in group]) for name in names),
+        )
+        for (machine, host), group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+    return CsvTable("hardware.csv", "scoring.logs.record.read_record", ("machine", "host", "trials", *names), rows)
+
+
+def _worst(name: str, values: Iterable[float | str | None]) -> str:
+    """The worst of the numbers, or all texts."""
+    known = [value for value in values if value is not None]
+    if numbers := [value for value in known if not isinstance(value, str)]:
+        return f"{(min if name.startswith('slowest') else max)(numbers):.4g}"
+    return ", ".join(sorted(set(map(str, known))))
+
+
+def _software(trials: Iterable[Trial]) -> CsvTable:
+    """What the trials ran with, and how many did."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for trial in trials:
+        named = {"commit": trial.record.commit, **trial.record.software}
+        counts.update((name, version) for name, version in named.items() if version is not None)
+    rows = [(*key, count) for key, count in sorted(counts.items())]
+    return CsvTable("software.csv", "scoring.logs.record.read_record", ("what", "version", "trials"), rows)

@@ -1,0 +1,189 @@
+"""Several devices and several processes give the numbers of one device, in both frameworks."""
+
+import dataclasses
+import importlib
+import os
+
+import numpy as np
+import pytest
+
+from algoperf.backends import load_backend
+from algoperf.benchmark.facts import FRAMEWORKS
+from algoperf.benchmark.workload import load_workload
+from algoperf.submission import loading
+from algoperf.trial.evaluate import Evaluator
+from algoperf.trial.input_queue import InputQueue
+from tests.conftest import REPOSITORY
+from tests.support.several_processes import run, start, stop
+from workloads.datasets.prepare import open_source
+
+CRITEO, RESNET = "criteo1tb", "imagenet_resnet_silu"
+
+SEED = 3
+STEPS = 4
+BATCH_SIZES = {CRITEO: 512, RESNET: 32}
+EVAL_BATCH_SIZES = {CRITEO: 4_096, RESNET: 304}  # of which no split is a multiple: last batches are padded
+DATA = {CRITEO: {}, RESNET: {"image_size": 16}}
+POINT = {
+    **{"learning_rate": 1e-3, "warmup_factor": 0.0, "one_minus_beta1": 0.1, "beta2": 0.999, "weight_decay": 0.01},
+    **{"grad_clip": 1.0, "label_smoothing": 0.1},
+}
+# JAX draws one mask for the global batch; in PyTorch each process draws its own, as it has to.
+DROPOUT_RATES = {"jax": 0.1, "pytorch": 0.0}
+
+
+class Recorder:
+    """A metrics logger that keeps what it is given."""
+
+    def __init__(self):
+        self.steps = []
+
+    def append_scalar_metrics(self, metrics, step):
+        self.steps.append([float(metrics["loss"]), float(metrics["grad_norm"])])
+
+
+def train(framework, *names):
+    """Steps of NAdamW on the real data and an evaluation of all splits, as in the loop of a trial.
+
+    Halfway the state is exported, and restored over a fresh one, as when a trial goes on from a checkpoint.
+    """
+    importlib.import_module(f"algoperf.kit.{framework}").LOGGED_EVERY = 1
+    backend, results = load_backend(framework), {}
+    nadamw = loading.load(loading.find("nadamw", framework))
+    point = loading.as_hyperparameters({**POINT, "dropout_rate": DROPOUT_RATES[framework]})
+    key = backend.prng_key(SEED)
+    for name in names:
+        workload = load_workload(name, framework, "mini", REPOSITORY / "data")
+        workload.spec = dataclasses.replace(workload.spec, data={**workload.spec.data, **DATA[name]})
+        workload.metrics_logger = Recorder()
+        state = fresh_state(backend, workload, nadamw, point, key)
+        source = open_source(workload.spec, "train", workload.data_dir)
+        queue = InputQueue(source, BATCH_SIZES[name], SEED, backend.place_batch, shard=backend.shard)
+        for step in range(STEPS):
+            if step == STEPS // 2:
+                exported = [backend.export(part) for part in state]
+                template = fresh_state(backend, workload, nadamw, point, backend.prng_key(SEED + 1))
+                state = [backend.restore(*pair) for pair in zip(template, exported, strict=True)]
+            _, rng, _, eval_rng = backend.step_keys(key, step)
+            optimizer_state, params, model_state = state
+            arguments = (workload, params, workload.model_params_types, model_state, point, next(queue), None)
+            state = nadamw.update_params(*arguments, optimizer_state, [], step, rng)
+        queue.close()
+        _, params, model_state = state
+        backend.synchronize(*state)
+        assert backend.all_finite(params)
+        evaluation = Evaluator(workload, backend, EVAL_BATCH_SIZES[name])(params, model_state, eval_rng)
+        results[f"{name}/steps"] = np.array(workload.metrics_logger.steps)
+        results[f"{name}/exported"] = np.array(sorted(backend.export(params)))
+        results |= {f"{name}/evaluation/{key}": value for key, value in evaluation.items()}
+        arrays = workload.to_canonical(params, model_state)
+        results |= {f"{name}/arrays/{key}": array for key, array in arrays.items()}
+    return results
+
+
+def fresh_state(backend, workload, nadamw, point, key):
+    params, model_state = backend.place(workload.init_model_fn(key))
+    optimizer_state = nadamw.init_optimizer_state(workload, params, model_state, point, key)
+    return backend.place(optimizer_state), params, model_state
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory, data_dir):
+    """What one process on one device gives, by framework."""
+    names = {"jax": [CRITEO], "pytorch": [CRITEO, RESNET]}
+    return {
+        framework: run(train, [framework, *names[framework]], 1, tmp_path_factory.mktemp(framework))[0]
+        for framework in FRAMEWORKS
+    }
+
+
+@pytest.mark.parametrize(
+    ("framework", "processes", "devices", "names"),
+    [
+        ("jax", 1, 8, (CRITEO,)),  # compiling a ResNet in JAX takes longer than all the rest
+        ("jax", 2, 2, (CRITEO,)),
+        ("pytorch", 2, 1, (CRITEO, RESNET)),
+        ("pytorch", 4, 1, (RESNET,)),
+    ],
+)
+def test_training_and_evaluation_are_those_of_one_device(single, tmp_path, framework, processes, devices, names):
+    everywhere = run(train, [framework, *names], processes, tmp_path, devices)
+    expected = {key: value for key, value in single[framework].items() if key.startswith(names)}
+    assert set(everywhere[0]) == set(expected)
+    for here in everywhere[1:]:
+        for name, value in here.items():
+            np.testing.assert_array_equal(value, everywhere[0][name], err_msg=name)
+    for name, value in everywhere[0].items():
+        if name.endswith("/exported"):  # a checkpoint has the same names
+            np.testing.assert_array_equal(value, expected[name])
+        elif name.endswith(("/steps", "loss")):  # float32 sums in another order: 1e-7 to 1e-6
+            np.testing.assert_allclose(value, expected[name], rtol=1e-5, err_msg=name)
+        elif "/evaluation/" in name:  # how many are right may depend on a tie
+            assert value == pytest.approx(expected[name], abs=2e-3), name
+        elif name.endswith(("running_mean", "running_var")):
+            assert relative_error(value, expected[name]) < 1e-3, name
+        else:  # where a gradient is nearly zero, NAdamW divides rounding by rounding
+            assert relative_error(value, expected[name]) < 2e-2, name
+
+
+def relative_error(actual, expected):
+    return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
+
+
+def talk(framework):
+    """What the processes say to each other; every number has more digits than float32 holds."""
+    backend = load_backend(framework)
+    rank, world_size = backend.shard
+    rows = np.arange(2.0 * rank).reshape(rank, 2) / 3 + rank
+    return {
+        "from_first": backend.from_first((1e9 + 1 / 3 + rank, float(rank))),
+        "gathered": backend.gather(rows),
+        "shard": (rank, world_size),
+        "num_devices": backend.num_devices,
+        "count": backend.accelerator()["count"],
+    }
+
+
+@pytest.mark.parametrize(("framework", "devices"), [("jax", 2), ("pytorch", 1)])
+def test_processes_hear_each_other_exactly(tmp_path, framework, devices):
+    everywhere = run(talk, [framework], 3, tmp_path, devices)
+    for rank, here in enumerate(everywhere):
+        assert here["shard"].tolist() == [rank, 3]
+        assert here["num_devices"] == here["count"] == 3 * devices
+        assert here["from_first"].tolist() == [1e9 + 1 / 3, 0.0]
+        # The first process has no rows, the second one and the third two.
+        assert here["gathered"].tolist() == [[1.0, 1 + 1 / 3], [2.0, 2 + 1 / 3], [2 + 2 / 3, 3.0]]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_process_alone_hears_itself(framework):
+    backend = load_backend(framework)
+    assert backend.from_first((1e9 + 1 / 3, 0.0)) == (1e9 + 1 / 3, 0.0)
+    rows = np.arange(6.0).reshape(3, 2) / 3
+    np.testing.assert_array_equal(backend.gather(rows), rows)
+    assert backend.gather(rows[:0]).shape == (0, 2)
+
+
+def lose_a_peer(framework):
+    """The second process dies; the first ends with 0 where it takes that for a failure of the infrastructure."""
+    backend = load_backend(framework)
+    backend.synchronize()
+    if backend.shard[0] == 1:
+        os._exit(9)
+    try:
+        while True:
+            backend.gather(np.zeros((1, 1)))
+    except Exception as error:
+        print(type(error), error, flush=True)
+        # Not an ordinary end, for which JAX would wait for the other process.
+        os._exit(0 if backend.is_infrastructure_error(error) else 1)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_lost_process_is_a_failure_of_the_infrastructure(tmp_path, framework):
+    started = start(lose_a_peer, [framework], 2, 1, tmp_path)
+    try:
+        assert started[1].wait(60) == 9
+        assert started[0].wait(60) == 0, (tmp_path / "log_0").read_text()
+    finally:
+        stop(started)

@@ -1,0 +1,408 @@
+"""The workflow on a real Slurm: `snakemake --profile slurm score` through everything that a cluster does to jobs.
+
+Thirty-two steps stand for a charged second (`steps_as_time.py`), so each fault's evaluations and scores must equal, to
+the last digit, those of the same trials without it.
+"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import REPOSITORY
+from tests.support.several_processes import QUICK_COMPILATION
+from tests.support.slurm_cluster import wait_until
+
+PARTITIONS = ("v100", "a100", "h200")
+TIMES = ("accumulated_eval_time", "accumulated_logging_time", "total_duration", "preemption_count")
+
+# Adam with a rate that reaches the mini target in 65 to 129 steps; each takes `pause` seconds longer than it must.
+SUBMISSION = """
+import time
+import torch
+from algoperf.kit.pytorch import TorchSubmission
+from submissions.batch_sizes import BATCH_SIZES
+
+class Paused(TorchSubmission):
+    def update_params(self, **arguments):
+        time.sleep(arguments["hyperparameters"].pause)
+        return super().update_params(**arguments)
+
+def optimizer(model, hyperparameters, workload):
+    adam = torch.optim.Adam(model.parameters(), lr=hyperparameters.learning_rate)
+    return adam, lambda step: max(0.25, 1 - step / 128)
+
+BATCH_SIZES = {**BATCH_SIZES, "criteo1tb": 2**20}
+submission = Paused(optimizer, BATCH_SIZES)
+"""
+
+# Takes more memory than the job has, once: at the tenth step of the first try.
+HUNGER = """
+from pathlib import Path
+EATEN = Path(__file__).with_name("eaten")
+
+class Hungry(Paused):
+    def update_params(self, **arguments):
+        if arguments["global_step"] == 10 and not EATEN.exists():
+            EATEN.touch()
+            self_made = torch.ones(2**30, dtype=torch.float32) + torch.ones(2**30, dtype=torch.float32)
+        return super().update_params(**arguments)
+
+submission = Hungry(optimizer, BATCH_SIZES)
+"""
+
+
+class Experiment:
+    """A config of its own on the cluster: some submissions on one accelerator, into one results folder."""
+
+    def __init__(self, site, name, accelerator, labels, **changes):
+        self.site, self.name = site, name
+        self.results = site.folder / name
+        self.config = site.folder / f"{name}.yaml"
+        content = {
+            "protocol": "mini",
+            "submissions": [{"name": str(site.folder / label), "framework": "pytorch"} for label in labels],
+            "workloads": ["criteo1tb"],
+            "accelerator": accelerator,
+            "data_dir": str(site.data_dir),
+            "results_dir": str(self.results),
+        }
+        self.config.write_text(yaml.safe_dump({**content, **changes}))
+
+    def start(self, *arguments, **variables):
+        """Snakemake with these arguments, and with these variables in its environment."""
+        command = [
+            *(sys.executable, REPOSITORY / "tests/support" / "polling_snakemake.py", "score", *arguments),
+            *("--snakefile", REPOSITORY / "Snakefile", "--profile", REPOSITORY / "slurm"),
+            *("--configfile", self.config, "--latency-wait", "5"),
+        ]
+        log = (self.site.folder / f"{self.name}.log").open("a")
+        environment = self.site.environment | variables
+        return subprocess.Popen(
+            command, cwd=self.site.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+
+    @property
+    def log(self):
+        return (self.site.folder / f"{self.name}.log").read_text()
+
+    def trials(self):
+        """The folder of each trial, by its submission: each has one."""
+        folders = sorted(self.results.glob("mini/external/*/study_0/criteo1tb_pytorch/trial_1"))
+        return {folder.parts[-4].removesuffix("_pytorch"): folder for folder in folders}
+
+    def curves(self):
+        """Trial -> its evaluations, without the columns that a wall clock fills."""
+        return {trial: rows(path / "eval_measurements.csv") for trial, path in self.trials().items()}
+
+    def outcomes(self):
+        """Trial -> its result."""
+        return {trial: json.loads((path / "result.json").read_text()) for trial, path in self.trials().items()}
+
+    def scores(self):
+        return (self.results / "mini" / "scores" / "external" / "scores.csv").read_text()
+
+    def job_of(self, trial):
+        """The job that runs a trial."""
+        return json.loads((self.trials()[trial] / "lock.json").read_text())["job"]
+
+    def is_training(self, trial):
+        """Whether a trial has a checkpoint and goes on from it."""
+        folder = self.trials().get(trial)
+        return folder is not None and (folder / "lock.json").exists() and bool(list(folder.glob("checkpoints/*.npz")))
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return [{name: value for name, value in row.items() if name not in TIMES} for row in csv.DictReader(file)]
+
+
+class Site:
+    """The cluster with its description, and the submissions of the tests."""
+
+    def __init__(self, cluster, folder, data_dir):
+        self.cluster, self.folder, self.data_dir = cluster, folder, data_dir
+        shared = {"exclusive": False, "cpus": 2, "memory_gib": 3}
+        accelerators = {
+            **{name: {"partition": name, "constraint": name, **shared} for name in PARTITIONS},
+            "whole node": {"partition": "v100", "exclusive": True},
+            "one minute": {"partition": "h200", "time_limit": 1, **shared},
+            "little memory": {"partition": "h200", **shared, "memory_gib": 4},
+            "two GPUs": {"partition": "h200", "gres": "gpu:h200:2", "count": 2, **shared},
+            "Volta": {"partition": "h200", "device": "Tesla V100", "count": 8, **shared},
+        }
+        command = f"{sys.executable} {REPOSITORY / 'tests/support/steps_as_time.py'}"
+        environment = {"setup": f"export PYTHONPATH={REPOSITORY}", "command": command}
+        description = {"accelerators": accelerators, "environments": {"pytorch": environment}}
+        (folder / "cluster.yaml").write_text(yaml.safe_dump(description))
+        self.environment = {**cluster.environment, "ALGOPERF_CLUSTER": str(folder / "cluster.yaml")}
+        for number in range(20):
+            self.add_submission(f"s{number}", pause=0.1)
+        self.add_submission("quick/s0", pause=0.0)
+        self.add_submission("slow/s0", pause=0.8)  # its 97 steps outlast a job of a minute
+        self.add_submission("hungry/s0", pause=0.1, more=HUNGER)
+
+    def add_submission(self, label, pause, more=""):
+        folder = self.folder / label
+        folder.mkdir(parents=True)
+        (folder / "pytorch.py").write_text(SUBMISSION + more)
+        rate = (0.004, 0.006)[int(label[-1]) % 2]
+        (folder / "search_space.json").write_text(json.dumps([{"learning_rate": rate, "pause": pause}]))
+
+    def slurm(self, *command):
+        return self.cluster.run(*command)
+
+
+@pytest.fixture(scope="module")
+def site(slurm_cluster, tmp_path_factory, data_dir):
+    return Site(slurm_cluster, tmp_path_factory.mktemp("site"), data_dir)
+
+
+@pytest.fixture(scope="module")
+def runs(site):
+    """One run for each fault, all at the same time."""
+    found = {
+        name: Experiment(site, name, accelerator, labels)
+        for name, accelerator, labels in (
+            ("limited", "one minute", [str(Path("slow", "s0"))]),
+            ("undisturbed", "a100", ["s0", "s1", "s2", "s3"]),
+            ("ended", "a100", ["s0", "s1", "s2", "s3"]),
+            ("lost", "whole node", ["s0", "s1"]),
+            ("hungry", "little memory", [str(Path("hungry", "s0"))]),
+            ("two_ranks", "two GPUs", ["s0"]),
+            ("refused", "Volta", ["s1"]),
+        )
+    }
+    processes = {}
+    for name, run in found.items():
+        processes[name] = run.start(*(["--retries", "0"] if name == "refused" else []))
+        if name == "limited":  # its minutes are for training: the others, which keep the machine busy, wait for it
+            wait_until(lambda: found["limited"].is_training("s0"), 240, "training of the slow trial")
+    end_jobs(site, found["ended"])
+    lose_nodes(site, found["lost"])
+    for name, run in found.items():
+        run.code = processes[name].wait(1_000)
+    site.cluster.start_node(found["lost"].dead_node)
+    return found
+
+
+def end_jobs(site, run):
+    """USR2, TERM, a killed process, `scontrol requeue`: one of each for the four trials of the run, as they train."""
+    run.ended = {}
+
+    def end(trial):
+        run.ended[trial] = job = run.job_of(trial)
+        match trial:
+            case "s0":
+                site.slurm("scancel", "--signal=USR2", job)
+            case "s1":
+                site.slurm("scancel", "--signal=TERM", job)
+            case "s2":
+                os.kill(json.loads((run.trials()[trial] / "lock.json").read_text())["pid"], signal.SIGKILL)
+            case "s3":
+                site.slurm("scontrol", "requeue", job)
+
+    def end_those_that_train():
+        for trial in run.trials().keys() - run.ended.keys():
+            if run.is_training(trial):
+                end(trial)
+        return len(run.ended) == 4
+
+    wait_until(end_those_that_train, 240, "training of all trials")
+
+
+def lose_nodes(site, run):
+    """One of the run's two nodes is wanted by another partition, the other one dies."""
+    trials = ["s0", "s1"]
+    wait_until(lambda: all(run.is_training(trial) for trial in trials), 240, "training of both trials")
+    preempted, run.dead_node = (recorded(run.trials()[trial] / "meta_data_0.json", "node") for trial in trials)
+    run.jobs = [run.job_of(trial) for trial in trials]
+    site.slurm(
+        "sbatch",
+        "--partition=v100_hi",
+        "--exclusive",
+        f"--nodelist={preempted}",
+        "--output=/dev/null",
+        "--wrap=sleep 5",
+    )
+    site.cluster.kill_node(run.dead_node)
+
+
+def recorded(metadata, name):
+    """What a session's metadata says of its job: its `job`, `node` or `partition`."""
+    return json.loads(metadata.read_text())["hardware_evidence"]["slurm"][name]
+
+
+def assert_equal_to(undisturbed, run):
+    """The trials that both have: the same evaluations at the same charged time, and no checkpoint or lock left."""
+    assert run.code == 0, run.log
+    expected, found = undisturbed.curves(), run.curves()
+    common = expected.keys() & found.keys()
+    assert common
+    assert {trial: found[trial] for trial in common} == {trial: expected[trial] for trial in common}
+    for folder in run.trials().values():
+        assert not (folder / "lock.json").exists()
+        assert not list(folder.glob("checkpoints/*.npz"))
+
+
+def test_a_run_on_the_cluster_ends_in_a_score(runs):
+    undisturbed = runs["undisturbed"]
+    assert undisturbed.code == 0, undisturbed.log
+    assert {result["status"] for result in undisturbed.outcomes().values()} == {"reached"}
+    assert len(undisturbed.trials()) == 4
+    assert undisturbed.scores().startswith("rank,submission,score\n1,")
+
+
+def test_the_end_of_a_job_costs_nothing_but_the_work_since_its_checkpoint(runs):
+    run = runs["ended"]
+    assert_equal_to(runs["undisturbed"], run)
+    assert run.scores() == runs["undisturbed"].scores()
+    assert {result["preemptions"] for result in run.outcomes().values()} == {1}
+    # Slurm runs the same job again where it was queued again; else Snakemake submits another.
+    is_same_job = {
+        trial: recorded(run.trials()[trial] / "meta_data_1.json", "job") == job for trial, job in run.ended.items()
+    }
+    assert [trial for trial, is_same in is_same_job.items() if not is_same] == ["s2"]
+
+
+def test_preemption_and_the_death_of_a_node(runs):
+    run = runs["lost"]
+    assert_equal_to(runs["undisturbed"], run)
+    assert all(result["preemptions"] >= 1 for result in run.outcomes().values())
+    jobs = [recorded(path, "job") for path in run.results.rglob("meta_data_*.json")]
+    assert set(jobs) == set(run.jobs)  # each of them queued again by Slurm, none submitted again by Snakemake
+
+
+def test_a_trial_crosses_a_time_limit_in_pieces(runs):
+    """A trial of more than a minute in jobs of one minute.
+
+    Where the machine is so busy that a first job ends before its trial begins, there is a second one.
+    """
+    run = runs["limited"]
+    assert_equal_to(runs["undisturbed"], run)
+    assert run.outcomes()["s0"]["preemptions"] >= 1
+    jobs = [recorded(path, "job") for path in run.trials()["s0"].glob("meta_data_*.json")]
+    assert len(set(jobs)) < len(jobs)  # queued again, not only submitted again
+
+
+def test_a_job_that_is_killed_for_its_memory_goes_on(site, runs):
+    assert_equal_to(runs["undisturbed"], runs["hungry"])
+    assert (site.folder / "hungry" / "s0" / "eaten").exists()
+    assert runs["hungry"].outcomes()["s0"]["preemptions"] == 1
+
+
+def test_two_ranks_of_one_job_are_one_trial(runs):
+    run = runs["two_ranks"]
+    assert run.code == 0, run.log
+    found, expected = run.curves()["s0"], runs["undisturbed"].curves()["s0"]
+    assert [row["global_step"] for row in found] == [row["global_step"] for row in expected]
+    for name in ("validation/loss", "test/loss", "train/loss"):
+        # Sums over the examples of a batch in another order, through 97 steps.
+        assert [float(row[name]) for row in found] == pytest.approx([float(row[name]) for row in expected], rel=1e-3)
+    assert run.outcomes()["s0"]["hardware"]["count"] == 2
+
+
+def test_a_trial_refuses_other_hardware_than_its_config_names(runs):
+    run = runs["refused"]
+    assert run.code == 1
+    assert "this trial is for Volta, 8 x Tesla V100, but" in run.log
+    assert "Traceback" not in run.log
+    assert not list(run.results.rglob("result.json"))
+    assert not list(run.results.rglob("scores.csv"))
+
+
+def test_killing_snakemake_loses_no_trial_and_runs_none_twice(site, runs):
+    """The Snakemake of twenty trials is killed while they run, and started again."""
+    run = Experiment(site, "killed", "v100", [f"s{number}" for number in range(20)])
+    process = run.start()
+    wait_until(lambda: sum((folder / "lock.json").exists() for folder in run.trials().values()) == 20, 240, "20 jobs")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    again = run.start()
+    wait_until(lambda: "20 jobs of an earlier run" in run.log, 60, "leftovers")
+    assert run.start().wait(60) == 1  # two at once: the second one is told so
+    assert f"is being written by process {again.pid}" in run.log
+    run.code = again.wait(1_000)
+    assert_equal_to(runs["undisturbed"], run)
+    assert len(run.outcomes()) == 20
+    for curve in run.curves().values():
+        steps = [int(row["global_step"]) for row in curve]
+        assert steps == sorted(set(steps))
+    runs["killed"] = run
+
+
+def test_no_trial_ran_on_a_partition_that_its_config_did_not_name(runs):
+    """Those of all runs above: more than thirty trials over three partitions."""
+    partitions = {"lost": "v100", "killed": "v100", "undisturbed": "a100", "ended": "a100"}
+    trials = 0
+    for name, run in runs.items():
+        found = {recorded(path, "partition") for path in run.results.rglob("meta_data_*.json")}
+        assert found <= {partitions.get(name, "h200")}
+        trials += len(run.trials())
+    assert trials > 30
+
+
+@pytest.mark.parametrize("starter", ["sbatch", "srun"])
+def test_a_trial_is_run_by_hand_with_the_same_files(site, runs, starter):
+    out = site.folder / starter
+    submission = str(site.folder / "quick" / "s0")
+    trial = [
+        *("trial", "--workload", "criteo1tb", "--framework", "pytorch", "--submission", submission),
+        *("--protocol", "mini", "--ruleset", "external", "--study", "0", "--trial", "1"),
+        *("--data-dir", str(site.data_dir), "--out", str(out)),
+    ]
+    command = [sys.executable, str(REPOSITORY / "tests/support" / "steps_as_time.py"), *trial]
+    if starter == "sbatch":
+        script = f"exec {' '.join(command)}"
+        command = ["sbatch", "--cpus-per-task=2", f"--output={out}.log", f"--wrap={script}"]
+    else:
+        command = ["srun", "--cpus-per-task=2", *command]
+    environment = {**site.environment, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, env=environment, cwd=site.folder, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    wait_until((out / "result.json").exists, 120, "result")
+    assert rows(out / "eval_measurements.csv") == runs["undisturbed"].curves()["s0"]
+
+
+def test_a_jax_trial_has_one_process_for_all_gpus_of_its_node(site):
+    out = site.folder / "jax"
+    script = (
+        "algoperf trial --workload criteo1tb --framework jax --submission nadamw --protocol mini --ruleset external "
+        f"--study 0 --trial 1 --max-steps 2 --data-dir {site.data_dir} --out {out}"
+    )
+    path = f"{Path(sys.executable).parent}:{site.environment['PATH']}"
+    environment = {**site.environment, "PATH": path, "XLA_FLAGS": QUICK_COMPILATION}
+    command = ["sbatch", "--partition=h200", "--gres=gpu:h200:8", "--cpus-per-task=2", f"--output={out}.log"]
+    subprocess.run([*command, f"--wrap={script}"], env=environment, cwd=site.folder, check=True, capture_output=True)
+    wait_until((out / "result.json").exists, 120, "result")
+    assert json.loads((out / "result.json").read_text())["hardware"]["count"] == 1  # the CPU, as JAX counts devices
+    assert recorded(out / "meta_data_0.json", "partition") == "h200"
+
+
+def test_a_controller_that_is_down_is_said_in_a_sentence(site, without_controller):
+    run = Experiment(site, "down", "v100", ["s0"])
+    assert run.start(SLURM_CONF=os.environ["SLURM_CONF"]).wait(120) == 1
+    assert "error: Slurm's `squeue" in run.log
+    assert "Traceback" not in run.log
+
+
+def test_a_run_on_a_cluster_with_accounting(slurm_cluster_with_accounting, tmp_path_factory, data_dir, runs):
+    site = Site(slurm_cluster_with_accounting, tmp_path_factory.mktemp("accounted"), data_dir)
+    run = Experiment(site, "accounted", "a100", [str(Path("quick", "s0"))])
+    run.code = run.start().wait(600)
+    assert_equal_to(runs["undisturbed"], run)
+    wait_until(lambda: site.slurm("sacct", "-X", "-n", "-o", "State").split() == ["COMPLETED"], 30, "accounts")
+
+
+def test_the_command_of_the_readme_finds_the_profile():
+    command = [Path(sys.executable).parent / "snakemake", "--profile", "slurm", "score", "-n", "--quiet", "host"]
+    command += ["--config", "results_dir=nowhere"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "slurm_extra=--exclusive --signal=USR2@" in done.stdout + done.stderr

@@ -1,0 +1,123 @@
+"""Every command of ours that a document shows is run, in a copy of the repository, by a reader who follows it.
+
+What would take minutes is cut short: trials stop after two steps of the mini scale, a dry run is of one workload,
+Snakemake and `make` plan, pytest collects. ELSEWHERE names the tests of what that leaves out, and of what needs a
+cluster or a finished run.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.support.documents import DOCS, blocks, shown
+
+# The beginning of a command -> the test that runs it really; those in PLANNED are planned here all the same.
+ELSEWHERE = {
+    "algoperf data prepare criteo1tb --source": "test_datasets_criteo.py::test_the_command_prepares_a_folder_of_days",
+    "algoperf doctor --propose": "test_proposal.py::test_each_partition_and_kind_of_gpu_is_an_accelerator",
+    "exec algoperf trial": "test_cluster_workflow.py::test_a_trial_is_run_by_hand_with_the_same_files",
+    "make score": "test_workflow.py::test_an_experiment_ends_in_scores_and_a_report",
+    "snakemake --profile profiles/local --report": (
+        "test_workflow.py::test_snakemakes_own_report_shows_the_scoring_with_captions"
+    ),
+    "snakemake --profile slurm score": "test_cluster_workflow.py::test_a_run_on_the_cluster_ends_in_a_score",
+}
+PLANNED = ("make", "snakemake --profile slurm")
+
+# What a reader puts in the place of a word.
+OWN = {
+    "NAME": "criteo1tb",
+    "LOGS": "tests/data/scoring/logs",
+    "path/to/my_folder": "my_idea",
+    "v0.6": "mini",
+    "wmt": "criteo1tb",  # evaluated in less time
+    "results/": "tests/data/scoring/logs",
+}
+OURS = ("algoperf", "snakemake", "make", "python ", "exec")
+TRIAL = (
+    "algoperf trial --workload criteo1tb --framework pytorch --submission my_idea --protocol mini --ruleset external "
+    "--study 0 --trial 1 --max-steps 2 --out results/mini/external/my_idea_pytorch/study_0/criteo1tb_pytorch/trial_1"
+)
+
+
+def ours():
+    found = {command.partition(" > ")[0] for _, command in shown()}
+    return sorted(command for command in found if command.startswith(OURS))
+
+
+def run_here():
+    """With the reader's own words; what is the same then is run once."""
+    chosen = [one for one in ours() if one.startswith(PLANNED) or not one.startswith(tuple(ELSEWHERE))]
+    return sorted({shlex.join(OWN.get(word, word) for word in shlex.split(command)) for command in chosen})
+
+
+class Reader:
+    """Works in a copy of the repository, with the mini data."""
+
+    def __init__(self, folder, data_dir):
+        self.folder = folder
+        for name in ("algoperf", "config", "docs", "profiles", "rules", "scoring", "submissions", "workloads", "tests"):
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("Makefile", "Snakefile", "constraints.txt", "pyproject.toml"):
+            shutil.copy(REPOSITORY / name, folder)
+        (folder / "slurm").symlink_to(Path("profiles", "slurm"))
+        (folder / "data").symlink_to(data_dir)
+
+    def run(self, command):
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(self.folder),
+        }
+        return subprocess.run(
+            shlex.split(command), cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory, data_dir):
+    """Has followed "Write a submission" up to its first config, and the template's README to its first command."""
+    reader = Reader(tmp_path_factory.mktemp("clone"), data_dir)
+    (config,) = [block for block in blocks((DOCS / "submission.md").read_text(), "yaml") if "name: my_idea" in block]
+    (reader.folder / "mine.yaml").write_text(config)
+    for name, framework in (("my_idea", "pytorch"), ("idea", "jax")):
+        made = reader.run(f"algoperf new-submission {name} --framework {framework}")
+        assert made.returncode == 0, made.stderr
+    trained = reader.run(TRIAL)
+    assert trained.returncode == 0, trained.stderr
+    return reader
+
+
+@pytest.mark.parametrize("command", run_here(), ids=str)
+def test_a_reader_runs_it(command, reader):
+    words = shlex.split(command)
+    match words:
+        case ["algoperf", "new-submission", *_]:
+            shutil.rmtree(reader.folder / "submissions" / "my_idea")
+        case ["algoperf", "trial", "--dry-run", *_]:
+            words += ["--workload", "criteo1tb"]
+        case ["algoperf", "trial", *_]:
+            words += ["--max-steps", "2"]
+            shutil.rmtree(reader.folder / "trial_1", ignore_errors=True)  # another page's
+        case ["make" | "snakemake", *_]:
+            words.append("-n")
+        case ["python", "-m", "pytest", *_]:
+            words += ["--collect-only", "-q"]
+    ran = reader.run(shlex.join(words))
+    # The doctor's verdict is of this machine: 1 where it has something to mend.
+    assert ran.returncode == 0 or (words[:2] == ["algoperf", "doctor"] and ran.returncode == 1), ran.stderr
+    assert ran.stdout or words[0] == "snakemake"
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_what_takes_longer_is_run_by_another_test():
+    for beginning, test in ELSEWHERE.items():
+        assert any(command.startswith(beginning) for command in ours()), f"{beginning}: no document shows it any more"
+        file, _, function = test.partition("::")
+        assert f"def {function}(" in (REPOSITORY / "tests" / file).read_text()

@@ -1,0 +1,116 @@
+"""Own submissions among published ones, and a results folder scored as it stands: what `algoperf score` decides."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scoring.command import score_logs
+from scoring.logs.read import read_logs
+from scoring.published import PUBLISHED as LEADERBOARDS
+from tests.conftest import REPOSITORY
+from tests.support.scoring_logs import V05
+
+SAMPLE = REPOSITORY / "tests" / "data" / "scoring" / "logs"
+PUBLISHED = "published:v0.5-external"
+STUDY = "study_1/fastmri_jax"
+V100 = {"kind": "gpu", "name": "Tesla V100-SXM2-16GB", "count": 8, "memory_gib": 16}
+FOUR_V100 = {**V100, "count": 4}
+A100 = {"kind": "gpu", "name": "NVIDIA A100-SXM4-40GB", "count": 8, "memory_gib": 40}
+
+
+def results_folder(folder: Path, hardware: dict | None) -> Path:
+    """A results folder of ours with one submission: five real trials on this hardware."""
+    study = folder / "v0.5" / "external" / "mine_jax" / STUDY
+    shutil.copytree(SAMPLE / "baseline" / STUDY, study)
+    if hardware is not None:
+        for trial in study.iterdir():
+            (trial / "result.json").write_text(json.dumps({"status": "reached", "hardware": hardware}))
+    return folder
+
+
+def test_other_hardware_than_that_of_the_published_is_a_caveat(tmp_path: Path):
+    """Two machines are compared only where that is asked for; the caveat then names both."""
+    results = results_folder(tmp_path / "results", A100)
+    record = {"status": "reached", "hardware": FOUR_V100}
+    (results / "v0.5/external/mine_jax" / STUDY / "trial_1" / "result.json").write_text(json.dumps(record))
+    result = score_logs(results, None, None, "as-documented", tmp_path / "out", PUBLISHED, allow_mixed_hardware=True)
+    assert result.caveats == (
+        "mixed hardware: 2 kinds",
+        "hardware differs: the published ran on 8 x NVIDIA V100, these on 8 x NVIDIA A100-SXM4-40GB, 40 GiB and "
+        "4 x Tesla V100-SXM2-16GB, 16 GiB; steps compare, times do not",
+    )
+    assert "these on 8 x NVIDIA A100" in (tmp_path / "out" / "caveats.txt").read_text()
+    assert result.own == ("mine_jax",)
+    assert len(result.published) == 11
+
+
+def test_the_hardware_of_the_published_is_no_caveat(tmp_path: Path):
+    results = results_folder(tmp_path / "results", V100)
+    result = score_logs(results, None, None, "as-documented", tmp_path / "out", with_published=PUBLISHED)
+    assert result.caveats == ()
+    (results / "v0.5/external/mine_jax" / STUDY / "trial_3" / "result.json").unlink()
+    result = score_logs(results, None, None, "as-documented", tmp_path / "out", with_published=PUBLISHED)
+    assert "these on what is not recorded" in result.caveat
+
+
+@pytest.mark.parametrize(
+    ("kind", "same"),
+    [
+        ("8 x Tesla V100-SXM2-16GB, 16 GiB", True),
+        ("8 x V100", True),
+        ("4 x Tesla V100-SXM2-16GB, 16 GiB", False),
+        ("8 x NVIDIA A100-SXM4-40GB, 40 GiB", False),
+        ("18 x Tesla V100-SXM2-16GB, 16 GiB", False),
+    ],
+)
+def test_what_the_published_ran_on(kind: str, same: bool):
+    assert LEADERBOARDS["v0.5-external"].ran_on(kind) == same
+
+
+def test_the_published_alone_have_no_caveat_and_no_own_but_steps_that_are_none(tmp_path: Path):
+    result = score_logs(Path(PUBLISHED), None, None, "as-documented", tmp_path)
+    assert (result.caveats, result.published, len(result.own)) == ((), (), 11)
+    assert "Own submissions" not in (tmp_path / "leaderboard.txt").read_text()
+    whats = {f.path: f.what for f in result.logs.findings if f.done.startswith("not compared in steps")}
+    assert set(whats) == {"lawa_ema", "lawa_queue"}
+    assert all("a logged step takes up to" in what for what in whats.values())
+
+
+def test_the_command_finds_the_results_and_compares_in_time_and_steps(tmp_path: Path):
+    """Mine are the real trials of one study of the published baseline, so that both ratios are near 1."""
+    results_folder(tmp_path / "results", None)
+    command = [sys.executable, "-m", "algoperf", "score", "results", "--with", PUBLISHED]
+    environment = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
+    assert "the published ran on 8 x NVIDIA V100, these on what is not recorded" in " ".join(done.stdout.split())
+    (line,) = (line for line in done.stdout.splitlines() if "mine_jax" in line and " baseline " in line)
+    time, steps = map(float, re.findall(r"([0-9.]+) \[1\]", line))
+    assert 0.8 < time < 1.25
+    assert time == pytest.approx(steps, rel=0.1)
+    assert "none for what has one study: mine_jax" in " ".join(done.stdout.split())
+    assert (tmp_path / "scores" / "report.html").exists()
+    files = {path.name for path in (tmp_path / "scores").iterdir()}
+    assert {"uncertainty.csv", "time_ratios.csv", "steps_to_target.csv", "leaderboard.txt"} <= files
+
+
+def test_the_command_asks_where_it_cannot_know(tmp_path: Path):
+    results_folder(tmp_path, None)
+    (tmp_path / "v0.5" / "self").mkdir()
+    command = [sys.executable, "-m", "algoperf", "score", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "has results of v0.5/external, v0.5/self: choose one of these by --protocol and --ruleset" in done.stderr
+    assert not (tmp_path / "scores").exists()
+
+
+def test_the_sub_tree_is_what_is_read(tmp_path: Path):
+    results = results_folder(tmp_path / "results", None)
+    result = score_logs(results, "v0.5", "external", "as-documented", tmp_path / "out")
+    assert result.source == str(results / "v0.5" / "external")
+    assert result.logs.trials == read_logs(results / "v0.5" / "external", V05, "external").trials

@@ -1,0 +1,40 @@
+"""What a person reads of a trial: lines that no name can turn into markup."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from algoperf.trial.progress_lines import duration, print_result
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (37.25, "37.2 s"), (725, "12 min 5 s"), (63_000, "17 h 30 min"), (2_754_000, "31 days 21 h")],
+)
+def test_durations_are_written_as_people_say_them(seconds, text):
+    assert duration(seconds) == text
+
+
+RESULT = {
+    **{"status": "reached", "time_to_target": 12.0, "workload": "criteo1tb", "label": "[red]mine[/red]_jax"},
+    **{"study": 0, "trial": 1, "global_step": 1_234},
+}
+
+
+def printed(result):
+    out = io.StringIO()
+    print_result(result, Path("[red]trial"), Console(file=out, width=40, highlight=False))
+    return out.getvalue()
+
+
+def test_a_result_is_one_line_and_names_are_never_markup():
+    assert printed(RESULT) == "reached in 12.0 s · criteo1tb · [red]mine[/red]_jax · study 0 · trial 1 · 1,234 steps\n"
+
+
+@pytest.mark.parametrize("status", ["submission_error", "out_of_memory"])
+def test_a_submission_that_failed_is_told_where_the_reason_stands(status):
+    failed = printed({**RESULT, "status": status, "time_to_target": None})
+    assert failed.startswith(f"{status} · criteo1tb")
+    assert failed.endswith("\nwhy: [red]trial/error.log\n")

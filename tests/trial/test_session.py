@@ -1,0 +1,250 @@
+"""Real trials on the mini scale: their files, and that a killed one goes on as if nothing had happened."""
+
+import csv
+import dataclasses
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from algoperf.benchmark.facts import FRAMEWORKS, UsageError
+from algoperf.experiment.plan import make_trial
+from algoperf.machine.interruption import InterruptionError, Watch
+from algoperf.records import official_files
+from algoperf.trial import session, setup
+from tests.conftest import REPOSITORY
+
+TIMES = ("accumulated_submission_time", "accumulated_eval_time", "accumulated_logging_time", "score", "total_duration")
+
+
+class Killed(BaseException):
+    """The end of the process, as far as the trial can tell."""
+
+
+class Ticks:
+    """A clock that goes on by one second whenever it is asked: the same evaluations at the same steps in every run."""
+
+    def __init__(self):
+        self._ticks = itertools.count()
+
+    def __call__(self) -> float:
+        return float(next(self._ticks))
+
+
+def set_up(framework, out, data_dir, workload="criteo1tb", submission="nadamw", max_steps=60):
+    identity = make_trial("mini", "external", submission, framework, workload, 0, 1)
+    return setup.set_up(identity, out, data_dir, max_steps)
+
+
+def ticking(setup):
+    """The same trial with a budget and an evaluation period in ticks, a few of which make a step."""
+    setup.workload.spec = dataclasses.replace(setup.workload.spec, eval_period=30.0)
+    return dataclasses.replace(setup, max_runtime=1_000.0)
+
+
+def run(setup, killed_after=None):
+    """Trains to the end, or is killed after some evaluations. Returns the evaluations' rows."""
+    seen = []
+
+    def report(state):
+        seen.append(state.global_step)
+        if len(seen) == killed_after:
+            raise Killed
+
+    try:
+        session.execute(ticking(setup), report, now=Ticks())
+    except Killed:
+        return None
+    with (setup.out / official_files.EVALUATIONS).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_times(rows):
+    return [{name: value for name, value in row.items() if name not in (*TIMES, "preemption_count")} for row in rows]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+class TestTrial:
+    def test_a_trial_leaves_the_files_of_the_official_layout(self, framework, tmp_path, data_dir):
+        setup = set_up(framework, tmp_path / "trial_1", data_dir, max_steps=30)
+        rows = run(setup)
+        assert {path.name for path in setup.out.iterdir()} == {
+            "eval_measurements.csv",
+            "measurements.csv",
+            "hparams.json",
+            "meta_data_0.json",
+            "result.json",
+            "checkpoints",
+        }
+        assert [path.name for path in (setup.out / "checkpoints").iterdir()] == ["finished.json"]
+        assert list(rows[0]) == sorted(rows[0])
+        assert {*TIMES, "global_step", "preemption_count", "test/loss", "test/num_examples", "train/loss"} <= set(
+            rows[0]
+        )
+        assert {"validation/loss", "validation/num_examples"} <= set(rows[0])
+        assert rows[0]["global_step"] == "1"
+        assert all(row["score"] == row["accumulated_submission_time"] for row in rows)
+        result = json.loads((setup.out / "result.json").read_text())
+        assert result["status"] in ("reached", "budget_exhausted")
+        assert result["global_step"] == 30
+        assert result["seed"] == setup.seed
+        assert result["hyperparameters"] == json.loads((setup.out / "hparams.json").read_text()) == setup.point
+        assert result["hardware"]["count"] == 1
+        assert {"numpy"} < set(result["versions"])
+        metadata = json.loads((setup.out / "meta_data_0.json").read_text())
+        assert metadata["rng_seed"] == setup.seed
+        assert 0 < metadata["seconds_to_first_step"] < 3_600
+        assert metadata["hardware_evidence"]["host"] == result["hardware_evidence"]["begin"]["host"]
+        # Training improves on the first evaluation: nothing here is a stand-in.
+        assert float(rows[-1]["train/loss"]) < float(rows[0]["train/loss"])
+
+    def test_a_resumed_trial_is_the_uninterrupted_one_bit_by_bit(self, framework, tmp_path, data_dir):
+        whole = run(set_up(framework, tmp_path / "whole", data_dir))
+        assert len(whole) >= 4
+        out = tmp_path / "interrupted"
+        for killed_after in (1, 2):
+            assert run(set_up(framework, out, data_dir), killed_after) is None
+            assert not (out / "result.json").exists()
+        # What was written after the checkpoint is not part of the trial.
+        with (out / official_files.EVALUATIONS).open("a") as file:
+            file.write("1,2,3")
+        resumed = run(set_up(framework, out, data_dir))
+        assert without_times(resumed) == without_times(whole)
+        assert [row["preemption_count"] for row in resumed] == ["0", "1", "1", *["2"] * (len(whole) - 3)]
+        # Charged time goes on: neither the restart nor the compilation after it adds to it.
+        for name in ("accumulated_submission_time", "score"):
+            assert [row[name] for row in resumed] == [row[name] for row in whole]
+        result = json.loads((out / "result.json").read_text())
+        assert result["preemptions"] == 2
+        assert {path.name for path in out.glob("meta_data_*.json")} == {f"meta_data_{i}.json" for i in range(3)}
+        assert (out / "measurements.csv").read_text() == (tmp_path / "whole" / "measurements.csv").read_text()
+
+    def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(self, framework, tmp_path, data_dir):
+        whole = run(set_up(framework, tmp_path / "whole", data_dir))
+        out = tmp_path / "damaged"
+        run(set_up(framework, out, data_dir), killed_after=3)
+        newest = max((out / "checkpoints").iterdir())
+        newest.write_bytes(newest.read_bytes()[:-100])
+        resumed = run(set_up(framework, out, data_dir))
+        assert without_times(resumed) == without_times(whole)
+        assert str(newest) in (out / "error.log").read_text()
+
+    def test_a_finished_trial_returns_at_once(self, framework, tmp_path, data_dir):
+        out = tmp_path / "trial_1"
+        run(set_up(framework, out, data_dir, max_steps=2))
+        before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+        command = [*cli(framework, out, data_dir), "--max-steps", "2"]
+        subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+        assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_trial_that_is_told_to_stop_between_evaluations_goes_on_there(framework, tmp_path, data_dir):
+    whole = run(set_up(framework, tmp_path / "whole", data_dir, max_steps=25))
+    out = tmp_path / "stopped"
+    for steps, step in ((13, 13), (1, 14), (6, 20)):
+        with pytest.raises(InterruptionError, match=f"step {step}"):
+            session.execute(
+                ticking(set_up(framework, out, data_dir, max_steps=25)),
+                lambda state: None,
+                now=Ticks(),
+                watch=StopsAfter(steps),
+            )
+        assert not (out / "lock.json").exists()
+        assert not (out / "error.log").exists()
+    resumed = run(set_up(framework, out, data_dir, max_steps=25))
+    # This clock goes on whenever it is asked, so a stop costs ticks and an evaluation may come at another step.
+    assert without_times(resumed)[-1] == without_times(whole)[-1]
+    assert json.loads((out / "result.json").read_text())["preemptions"] == 3
+    assert (out / "measurements.csv").read_text() == (tmp_path / "whole" / "measurements.csv").read_text()
+
+
+class StopsAfter(Watch):
+    """Stops the trial after some steps, as a signal does."""
+
+    def __init__(self, steps):
+        super().__init__(lambda: 0.0)
+        self._left = steps
+
+    @property
+    def is_interrupted(self):
+        self._left -= 1
+        return self._left == 0
+
+
+def test_a_result_that_was_deleted_comes_back_without_training(tmp_path, data_dir):
+    """Snakemake deletes the outputs of jobs whose end it did not see."""
+    out = tmp_path / "trial_1"
+    run(set_up("pytorch", out, data_dir, max_steps=2))
+    result = (out / "result.json").read_text()
+    (out / "result.json").unlink()
+    identity = set_up("pytorch", out, data_dir).trial
+    assert setup.finished_result(identity, out) == json.loads(result)
+    assert (out / "result.json").read_text() == result
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_loses_nothing(tmp_path, data_dir):
+    """The limit on the size of a file, as a disk that is full at the second checkpoint."""
+    out = tmp_path / "trial_1"
+    whole = run(set_up("pytorch", tmp_path / "whole", data_dir, max_steps=10))
+    command = [*cli("pytorch", out, data_dir), "--max-steps", "10"]
+    shell = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "bash"]
+    failed = subprocess.run([*shell, *command], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert failed.returncode == 1
+    assert "File too large" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not list(out.rglob("*.tmp"))
+    assert without_times(run(set_up("pytorch", out, data_dir, max_steps=10))) == without_times(whole)
+
+
+def test_the_checkpoint_of_another_trial_is_refused(tmp_path, data_dir):
+    run(set_up("pytorch", tmp_path, data_dir), killed_after=1)
+    with pytest.raises(UsageError, match="another trial"):
+        run(set_up("pytorch", tmp_path, data_dir, submission="nesterov"))
+
+
+def cli(framework, out, data_dir, submission="nadamw", workload="criteo1tb"):
+    return [
+        *(sys.executable, "-m", "algoperf", "trial", "--workload", workload, "--framework", framework),
+        *("--submission", str(submission), "--protocol", "mini", "--ruleset", "external", "--study", "0"),
+        *("--trial", "1", "--data-dir", str(data_dir), "--out", str(out)),
+    ]
+
+
+def newest_checkpoint(out):
+    return max((path.name for path in out.glob("checkpoints/*.npz")), default="")
+
+
+def test_kill_9_at_any_moment_and_the_same_command_finishes(tmp_path, data_dir):
+    out = tmp_path / "trial_1"
+    command = [*cli("pytorch", out, data_dir, submission="nesterov"), "--max-steps", "2000"]
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        before = newest_checkpoint(out)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=REPOSITORY)
+        while newest_checkpoint(out) <= before:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(rng.random())  # anywhere in a step, an evaluation, a row or a checkpoint
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (out / "result.json").exists()
+    subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    result = json.loads((out / "result.json").read_text())
+    assert result["status"] in ("reached", "budget_exhausted")
+    assert result["preemptions"] == 3
+    with (out / official_files.EVALUATIONS).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    steps = [int(row["global_step"]) for row in rows]
+    charged = [float(row["accumulated_submission_time"]) for row in rows]
+    assert steps == sorted(set(steps))
+    assert charged == sorted(charged)
+    assert {row["preemption_count"] for row in rows} == {"0", "1", "2", "3"}
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["finished.json"]
+    assert not (out / "lock.json").exists()
