@@ -3,28 +3,25 @@
 import atexit
 import dataclasses
 import functools
-import math
 import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from algoperf.benchmark.facts import InfrastructureError, Scale, UsageError
+from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import config, plan, target_records
-from algoperf.machine import cluster, interruption, leftovers, lock
+from algoperf.machine import cluster, interruption, leftovers, lock, resources
 from algoperf.progress import status, status_view
 from algoperf.records import official_files
 from algoperf.submission.search import Point
 from workloads.datasets.prepare import store_path
 from workloads.datasets.store import MANIFEST
-
-# Slurm looks at the time of its jobs once a minute, so it would give a shorter notice at any moment, or at the start.
-_SHORTEST_NOTICE = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Experiment:
     """
 
     config: config.Config
-    trials: list[plan.Trial]
+    trials: list[Trial]
     points: dict[tuple[str, Ruleset, str], list[Point]]
     names: dict[str, str]
     accelerator: cluster.Accelerator
@@ -113,7 +110,7 @@ class Experiment:
         return plan.points(self.config, [TARGET_SETTING])
 
     @functools.cached_property
-    def _target_search(self) -> dict[str, list[plan.Trial]]:
+    def _target_search(self) -> dict[str, list[Trial]]:
         return plan.target_search(self.config)
 
     @property
@@ -142,46 +139,12 @@ class Experiment:
 
     def cpus(self, workload: str) -> int:
         """CPUs of each node that a job for a trial of this workload asks for."""
-        return self.accelerator.cpus or load_spec(workload, self.scale).needs.cpus
+        return resources.cpus(self.accelerator, load_spec(workload, self.scale))
 
     def resources(self, workload: str) -> dict[str, Any]:
         """What a job for a trial of this workload asks of Slurm, in the words of Snakemake's executor for it."""
-        accelerator = self.accelerator
-        needs = load_spec(workload, self.scale).needs
-        asked = {
-            "slurm_partition": accelerator.partition,
-            "slurm_account": accelerator.account,
-            "gres": accelerator.gres,
-            "constraint": accelerator.constraint,
-            "qos": accelerator.qos,
-            "nodes": accelerator.nodes,
-            "cpus_per_task": self.cpus(workload),
-            "mem_mb": 1_024 * (accelerator.memory_gib or needs.memory_gib),
-            "runtime": self._minutes(workload),
-            "slurm_extra": " ".join(self._further_options(workload)),
-        }
-        return {name: value for name, value in asked.items() if value is not None}
-
-    def _further_options(self, workload: str) -> Iterator[str]:
-        if self.accelerator.exclusive:
-            yield "--exclusive"
-        if self.accelerator.reservation is not None:
-            yield f"--reservation={shlex.quote(self.accelerator.reservation)}"
-        evaluation_time = load_spec(workload, self.scale).needs.evaluation_time
-        notice = interruption.notice(60 * self._minutes(workload), evaluation_time)
-        if notice >= _SHORTEST_NOTICE:  # a job that gets no notice watches its end by itself
-            yield f"--signal=USR2@{notice}"
-
-    def _minutes(self, workload: str) -> int:
-        """How long a job may take: the longest budget, its evaluations, half an hour around them; at most the limit.
-
-        What takes longer is queued again and goes on.
-        """
-        spec, protocol = load_spec(workload, self.scale), load_protocol(self.config.protocol)
-        budget = max(protocol.max_runtime(spec, ruleset) for ruleset in self.config.rulesets)
-        evaluations = spec.needs.evaluation_time * (1 + budget / spec.eval_period)
-        minutes = math.ceil((budget + evaluations) / 60) + 30
-        return min(minutes, self.accelerator.time_limit or minutes)
+        spec = load_spec(workload, self.scale)
+        return resources.resources(self.accelerator, spec, plan.max_runtime(self.config, workload))
 
     def begin(self, is_on_cluster: bool) -> None:
         """Takes the results folder for this run, and ends what an earlier one has left on the cluster."""
@@ -201,7 +164,7 @@ class Experiment:
         status_view.print_failures(status.statuses(self._known_trials, self.config.results_dir))
 
     @property
-    def _known_trials(self) -> list[plan.Trial]:
+    def _known_trials(self) -> list[Trial]:
         return [*self.trials, *target_records.begun_trials(self.config, self.config.results_dir)]
 
 

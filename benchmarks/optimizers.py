@@ -27,6 +27,7 @@ from algoperf.benchmark.facts import FRAMEWORKS, Framework
 from algoperf.benchmark.protocol import PROTOCOLS
 from algoperf.benchmark.workload import Workload, load_workload
 from algoperf.submission import loading
+from algoperf.submission.points import as_hyperparameters, hyperparameter_points
 
 BASELINE = "nadamw"
 NUM_DISCARDED = 101
@@ -109,8 +110,8 @@ def training_step(workload: LinearLoss, name: str) -> tuple[Callable[[Any], None
     """A step of the submission on a batch, and what its optimizer's state takes, in bytes for each parameter."""
     path = loading.find(name, workload.framework)
     functions = loading.load(path)
-    point = loading.hyperparameter_points(path, PROTOCOLS["v0.6"], "external", workload.name)[0]
-    hyperparameters = loading.as_hyperparameters(point)
+    point = hyperparameter_points(path, PROTOCOLS["v0.6"], "external", workload.name)[0]
+    hyperparameters = as_hyperparameters(point)
     backend = load_backend(workload.framework)
     key = backend.prng_key(0)
     params, model_state = backend.place(workload.init_model_fn(key))

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from algoperf.benchmark.facts import FRAMEWORKS, replace
-from algoperf.experiment.plan import make_trial
+from algoperf.benchmark.identity import make_trial
 from algoperf.machine.interruption import Watch
-from algoperf.submission import loading
+from algoperf.submission.points import as_hyperparameters
 from algoperf.trial.clock import Clock
 from algoperf.trial.setup import set_up
 from algoperf.trial.train import Run, State, run_trial
@@ -32,7 +32,7 @@ def measure(framework: str, data_dir: Path, out: Path) -> tuple[float, float, fl
     setup = set_up(make_trial("mini", "external", "nadamw", framework, "imagenet_resnet", 0, 1), out, data_dir)
     backend, workload = setup.backend, setup.workload
     workload.spec = replace(workload.spec, {"eval_period": 1e9})
-    hyperparameters = loading.as_hyperparameters(setup.point)
+    hyperparameters = as_hyperparameters(setup.point)
     source = open_source(workload.spec, "train", data_dir)
     with ThreadPoolExecutor() as pool:
         indices = np.arange(8 * BATCH_SIZE).reshape(8, BATCH_SIZE)

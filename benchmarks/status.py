@@ -22,9 +22,9 @@ from typing import Any
 import psutil
 from rich.console import Console
 
+from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import config, plan
-from algoperf.experiment.plan import Trial
 from algoperf.machine import lock
 from algoperf.progress.forecast import forecast
 from algoperf.progress.status import Reader

@@ -16,6 +16,7 @@ import yaml
 from algoperf import workflow
 from algoperf.machine import cluster, lock
 from algoperf.records import official_files
+from algoperf.records.atomic import write_json
 from tests.conftest import REPOSITORY
 from tests.support.slurm_cluster import wait_until
 
@@ -163,7 +164,7 @@ def test_a_partial_score_is_of_the_trials_that_there_are_and_says_how_many(read)
     assert (whole.partial("external"), partial.results()) == ([], [])
     for path in (whole.results("external")[3], whole.results("self")[0]):
         Path(path).parent.mkdir(parents=True)
-        official_files.write_json(Path(path), {})
+        write_json(Path(path), {})
     assert partial.results() == [whole.results("external")[3], whole.results("self")[0]]
     assert partial.results("external") == whole.results("external")[3:4]
     assert partial.partial("external") == ["--partial", f"1 of {planned} trials"]

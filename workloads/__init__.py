@@ -1,0 +1,4 @@
+"""A folder for each workload; beside them what they share: `datasets/`, `layers/` and `metrics/`.
+
+It imports `algoperf.benchmark` and `algoperf.records`.
+"""

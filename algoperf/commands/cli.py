@@ -111,7 +111,7 @@ def status(
 
     from algoperf.experiment import config as configs
     from algoperf.experiment import plan, target_records
-    from algoperf.progress import forecast, status, status_live, status_view
+    from algoperf.progress import forecast, status, status_view
 
     experiment = configs.load(config)
     results = results or experiment.results_dir
@@ -119,7 +119,7 @@ def status(
     reader = status.Reader(trials, results)
     console = Console(highlight=False)
     if live and not as_json and console.is_terminal:
-        status_live.watch(reader, console)
+        status_view.watch(reader, console)
     found = reader.read()
     seen = forecast.forecast(found, time.time())
     if as_json:

@@ -44,7 +44,7 @@ def trial(
     """
     from rich.console import Console
 
-    from algoperf.experiment.plan import make_trial
+    from algoperf.benchmark.identity import make_trial
     from algoperf.trial import progress_lines
     from algoperf.trial.setup import finished_result
 

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from algoperf import workflow
 from algoperf.benchmark.facts import InfrastructureError, UsageError
+from algoperf.benchmark.protocol import load_protocol
+from algoperf.benchmark.registry import load_spec
 from algoperf.doctor.finding import Check, mend, note, ok
+from algoperf.experiment import plan
 from algoperf.experiment.config import Config
 from algoperf.machine import cluster, slurm
+from algoperf.machine.resources import resources
 from algoperf.machine.slurm import Node, Partition
 
 _MEBIBYTES_PER_GIB = 1_024
@@ -164,8 +167,11 @@ def _job(experiment: Config, accelerator: cluster.Accelerator, partition: Partit
 
 def _asked(experiment: Config, accelerator: cluster.Accelerator) -> dict[str, int]:
     """The most that any trial's job asks for."""
-    made = workflow.make(experiment, accelerator)
-    jobs = [made.resources(workload) for workload in made.workloads]
+    scale = load_protocol(experiment.protocol).scale
+    jobs = [
+        resources(accelerator, load_spec(workload, scale), plan.max_runtime(experiment, workload))
+        for workload in plan.workloads(experiment)
+    ]
     return {name: max(job[name] for job in jobs) for name in ("cpus_per_task", "mem_mb", "runtime")}
 
 

@@ -23,12 +23,13 @@ import numpy as np
 import psutil
 
 from algoperf.benchmark.facts import Framework, SubmissionError, UsageError
+from algoperf.benchmark.identity import make_trial
 from algoperf.benchmark.protocol import Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
-from algoperf.experiment.plan import make_trial
 from algoperf.records import checkpoint
 from algoperf.records.official_files import MetricsLogger
 from algoperf.submission import loading
+from algoperf.submission.points import hyperparameter_points
 from algoperf.trial import session
 from algoperf.trial.clock import Clock
 from algoperf.trial.referee import RuleError
@@ -42,7 +43,7 @@ _EXAMPLES_PER_DEVICE = 4
 # size: sums on a GPU come in any order.
 _REPEATED = 1e-3
 
-Progress = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Row:
     memory_of: Literal["device", "process"] = "process"
 
 
-def check(name: str, framework: Framework, workloads: list[str], data_dir: Path, progress: Progress) -> Iterator[Row]:
+def check(name: str, framework: Framework, workloads: list[str], data_dir: Path, say: Say) -> Iterator[Row]:
     """A row for each workload, as they come. progress: told what is being done.
 
     Raises UsageError for an unknown submission, framework or workload, and for a submission that cannot be loaded.
@@ -76,20 +77,20 @@ def check(name: str, framework: Framework, workloads: list[str], data_dir: Path,
         except UsageError as error:
             yield Row(spec.name, "missing", (str(error),))
             continue
-        yield _in_a_process((name, framework, spec.name, ruleset, data_dir), progress)
+        yield _in_a_process((name, framework, spec.name, ruleset, data_dir), say)
 
 
 def _ruleset(path: Path, workload: str) -> Ruleset:
     """External tuning where the submission has a point for it, else self-tuning."""
     try:
-        loading.hyperparameter_points(path, load_protocol(_PROTOCOL), "external", workload)
+        hyperparameter_points(path, load_protocol(_PROTOCOL), "external", workload)
     except UsageError:
-        loading.hyperparameter_points(path, load_protocol(_PROTOCOL), "self", workload)
+        hyperparameter_points(path, load_protocol(_PROTOCOL), "self", workload)
         return "self"
     return "external"
 
 
-def _in_a_process(arguments: tuple[Any, ...], progress: Progress) -> Row:
+def _in_a_process(arguments: tuple[Any, ...], say: Say) -> Row:
     workload = arguments[2]
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -107,7 +108,7 @@ def _in_a_process(arguments: tuple[Any, ...], progress: Progress) -> Row:
                     case Row() as row:
                         pass
                     case doing:
-                        progress(f"{workload}: {doing}")
+                        say(f"{workload}: {doing}")
         process.join()
         if row is not None:
             return row
@@ -127,18 +128,16 @@ def _process(arguments: tuple[Any, ...], sender: Connection, output: str) -> Non
         sender.send(error)
 
 
-def check_one(
-    name: str, framework: Framework, workload: str, ruleset: Ruleset, data_dir: Path, progress: Progress
-) -> Row:
+def check_one(name: str, framework: Framework, workload: str, ruleset: Ruleset, data_dir: Path, say: Say) -> Row:
     """Checks one workload in this process. Raises UsageError where the submission cannot be loaded."""
-    progress("loading")
+    say("loading")
     identity = make_trial(_PROTOCOL, ruleset, name, framework, workload, 0, 1)
     row = Row(workload, "ok")
     try:
         setup = set_up(identity, Path(os.devnull), data_dir)
         setup = dataclasses.replace(setup, batch_size=_EXAMPLES_PER_DEVICE * setup.backend.num_devices)
         before = psutil.Process().memory_info().rss
-        first, second, sentences = _steps(setup, progress)
+        first, second, sentences = _steps(setup, say)
         flags = tuple(flag.what for flag in setup.referee.flags)
         row = dataclasses.replace(row, first_step=first, second_step=second, sentences=(*sentences, *flags))
     except UsageError:
@@ -155,16 +154,16 @@ def check_one(
     return dataclasses.replace(row, memory=max(0, grown))
 
 
-def _steps(setup: Setup, progress: Progress) -> tuple[float, float, list[str]]:
+def _steps(setup: Setup, say: Say) -> tuple[float, float, list[str]]:
     """Seconds of the first and of the second step, and what a person should know about the state."""
     setup.workload.metrics_logger = MetricsLogger(None)
-    progress("making the model and the optimizer")
+    say("making the model and the optimizer")
     run, state = session.begin(setup)
     batches = _batches(setup)
-    progress("the first step, which compiles")
+    say("the first step, which compiles")
     first = _timed_step(run, state, batches)
     setup.referee.inspect(state.params, state.optimizer_state)
-    progress("saving and a second step")
+    say("saving and a second step")
     try:
         saved = _through_a_file(run.backend.export(session.tree_of(state)))
     except Exception as error:
@@ -174,9 +173,9 @@ def _steps(setup: Setup, progress: Progress) -> tuple[float, float, list[str]]:
     random_state = run.backend.export_random_state()
     second = _timed_step(run, state, batches)
     if saved is not None:
-        progress("the second step again, from the saved state")
+        say("the second step again, from the saved state")
         sentences = _repeat(run, state, batches, saved, random_state)
-    progress("preparing for an evaluation")
+    say("preparing for an evaluation")
     prepare_for_evaluation(run, state)
     setup.referee.inspect(state.params, state.optimizer_state)
     return first, second, sentences

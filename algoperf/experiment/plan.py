@@ -1,70 +1,16 @@
-"""Config -> the list of trials: the only thing that Snakemake asks.
-
-A trial's folder and seed follow from what the trial is, so the same command finds the same trial on every machine.
-"""
+"""Config -> the list of trials: the only thing that Snakemake asks."""
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
-from algoperf.benchmark.facts import FRAMEWORKS, Framework, UsageError
-from algoperf.benchmark.protocol import RULESETS, TARGET_SETTING, Ruleset, TargetSetting, load_protocol
+from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.identity import Trial
+from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.benchmark.registry import base_of, load_spec, variants
 from algoperf.experiment.config import Config
 from algoperf.submission import loading
+from algoperf.submission.points import hyperparameter_points
 from algoperf.submission.search import Point
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """One training run of one hyperparameter point. study counts from 0, trial from 1, as in the official layout.
-
-    Of target setting, study 0 is the search, and each of the others repeats its best trial with a seed of its own.
-    submission: the name or path that it is loaded by; label: what it is called in results.
-    """
-
-    protocol: str
-    ruleset: Ruleset
-    submission: str
-    label: str
-    framework: Framework
-    workload: str
-    study: int
-    trial: int
-
-    @property
-    def folder(self) -> Path:
-        """Where its files lie, relative to the results folder: the official layout."""
-        return (
-            Path(self.protocol)
-            / self.ruleset
-            / self.label
-            / f"study_{self.study}"
-            / f"{self.workload}_{self.framework}"
-            / f"trial_{self.trial}"
-        )
-
-
-def make_trial(
-    protocol: str, ruleset: str, name_or_path: str, framework: str, workload: str, study: int, trial: int
-) -> Trial:
-    """A trial as a command line names it. Raises UsageError for an unknown ruleset or framework."""
-    if framework not in FRAMEWORKS:
-        raise UsageError(f"there is no framework {framework!r}; the frameworks are {', '.join(FRAMEWORKS)}.")
-    if ruleset not in (*RULESETS, TARGET_SETTING):
-        raise UsageError(
-            f"there is no ruleset {ruleset!r}; the rulesets are {', '.join(RULESETS)}, and {TARGET_SETTING} for the "
-            "trials that make the targets."
-        )
-    label = f"{loading.short_name(name_or_path)}_{framework}"
-    return Trial(protocol, ruleset, name_or_path, label, framework, workload, study, trial)
-
-
-def seed(protocol: str, label: str, workload: str, study: int, trial: int) -> int:
-    """The seed of a trial, in [0, 2^31): a stable hash of what it is, equal on every machine and in every process."""
-    identity = "/".join((protocol, label, workload, str(study), str(trial)))
-    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4], "big") % 2**31
 
 
 def trials(config: Config) -> list[Trial]:
@@ -113,7 +59,7 @@ def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Rules
     protocol = load_protocol(config.protocol)
     paths = {entry.label: loading.find(entry.name, entry.framework) for entry in config.submissions}
     return {
-        (label, ruleset, workload): loading.hyperparameter_points(path, protocol, ruleset, workload)[
+        (label, ruleset, workload): hyperparameter_points(path, protocol, ruleset, workload)[
             : _num_trials(config, ruleset)
         ]
         for label, path in paths.items()
@@ -149,3 +95,10 @@ def datasets(config: Config) -> dict[str, str]:
     """Each dataset that a config needs -> one of the workloads on it."""
     scale = load_protocol(config.protocol).scale
     return {load_spec(name, scale).dataset: name for name in reversed(workloads(config))}
+
+
+def max_runtime(config: Config, workload: str) -> float:
+    """Seconds of charged time that the longest trial on a workload may use, over the rulesets of a config."""
+    protocol = load_protocol(config.protocol)
+    spec = load_spec(workload, protocol.scale)
+    return max(protocol.max_runtime(spec, ruleset) for ruleset in config.rulesets)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import get_args
 
 from algoperf.benchmark.facts import InfrastructureError, UsageError
+from algoperf.benchmark.identity import Trial
 from algoperf.experiment import plan, target_records
 from algoperf.experiment.config import Config
-from algoperf.experiment.plan import Trial
 from algoperf.machine import lock
 from algoperf.records import official_files
 from algoperf.trial.train import Status

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from algoperf.benchmark.facts import InfrastructureError, Target, UsageError
+from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import TARGET_SETTING, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import plan, targets
 from algoperf.experiment.config import Config
-from algoperf.experiment.plan import Trial
-from algoperf.experiment.targets import Evaluation, Run
+from algoperf.experiment.targets import Evaluation, FinishedTrial
 from algoperf.records import official_files
-from algoperf.records.atomic import write_atomically
+from algoperf.records.atomic import write_atomically, write_json
 
 _TRIAL = re.compile(r"trial_([1-9][0-9]*)")
 _TABLE_COLUMNS = ("workload", "metric", "goal", "validation", "test", "submission", "trial", "seeds", "reaching")
@@ -50,7 +50,7 @@ def begun_trials(config: Config, results: Path) -> list[Trial]:
     return found
 
 
-def read_search(results: Path, protocol: str, workload: str, labels: Iterable[str], points: int) -> list[Run]:
+def read_search(results: Path, protocol: str, workload: str, labels: Iterable[str], points: int) -> list[FinishedTrial]:
     """The finished trials of a search, by contestant and point. Raises UsageError where there are none."""
     runs = []
     for label in labels:
@@ -63,14 +63,14 @@ def read_search(results: Path, protocol: str, workload: str, labels: Iterable[st
     return runs
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> FinishedTrial:
     """A finished trial's files. Raises InfrastructureError where it has no result or a file is damaged."""
     try:
         result = json.loads((path / official_files.RESULT).read_bytes())
         trial = Trial(**{field.name: result[field.name] for field in dataclasses.fields(Trial)})
         metric = _target(trial.protocol, trial.workload).metric
         metadata = path / "meta_data_0.json"
-        return Run(
+        return FinishedTrial(
             trial=trial,
             point=result["hyperparameters"],
             seed=result["seed"],
@@ -114,7 +114,7 @@ def _target(protocol: str, workload: str) -> Target:
 # The best point
 
 
-def write_best_point(runs: Sequence[Run], out: Path) -> Run:
+def write_best_point(runs: Sequence[FinishedTrial], out: Path) -> FinishedTrial:
     """Records a search, best first. Raises InfrastructureError where no trial of it has a value."""
     trial = runs[0].trial
     goal = _target(trial.protocol, trial.workload).goal
@@ -130,7 +130,7 @@ def write_best_point(runs: Sequence[Run], out: Path) -> Run:
         for run in targets.ranked(runs, goal)
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    official_files.write_json(out, {"best": dataclasses.asdict(best.trial), "search": search})
+    write_json(out, {"best": dataclasses.asdict(best.trial), "search": search})
     return best
 
 
@@ -184,7 +184,7 @@ def write_record(best_point: Path, results: Path, seeds: int, out: Path) -> dict
             for name in ("commit", "versions", "accelerator", "hardware")
         },
     }
-    official_files.write_json(out, record)
+    write_json(out, record)
     return record
 
 
@@ -192,7 +192,7 @@ def _values(target: Target) -> tuple[float, float | None]:
     return target.validation, target.test
 
 
-def _seed(run: Run, target: Target) -> dict[str, Any]:
+def _seed(run: FinishedTrial, target: Target) -> dict[str, Any]:
     best = run.best_evaluation(target.goal)
     has_test = target.test is not None
     return {

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from algoperf.benchmark.facts import InfrastructureError, Target
-from algoperf.experiment.plan import Trial
+from algoperf.benchmark.identity import Trial
 
 Goal = Literal["min", "max"]
 
@@ -33,7 +33,7 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class FinishedTrial:
     """A finished trial of target setting.
 
     charged: seconds of its steps. evidence: what its files say of how it was made, as a record has it.
@@ -76,12 +76,12 @@ def worst_value(values: Sequence[float], goal: Goal) -> float:
     return max(values) if goal == "min" else min(values)
 
 
-def ranked(runs: Sequence[Run], goal: Goal) -> list[Run]:
+def ranked(runs: Sequence[FinishedTrial], goal: Goal) -> list[FinishedTrial]:
     """The search, best first. Of equals, and of those without a value, the first stays first."""
     return sorted(runs, key=lambda run: run.best_validation(goal) if goal == "min" else -run.best_validation(goal))
 
 
-def best_run(runs: Sequence[Run], goal: Goal) -> Run:
+def best_run(runs: Sequence[FinishedTrial], goal: Goal) -> FinishedTrial:
     """The best of a search. Raises InfrastructureError where no trial has a value."""
     first = ranked(runs, goal)[0]
     if math.isinf(first.best_validation(goal)):
@@ -108,7 +108,7 @@ def validation_target(values: Sequence[float], goal: Goal) -> float:
     return median
 
 
-def set_target(runs: Sequence[Run], target: Target) -> Target:
+def set_target(runs: Sequence[FinishedTrial], target: Target) -> Target:
     """The target that the repeats of the best point make; of `target` only the metric and the goal count.
 
     Raises InfrastructureError as `validation_target`, and where a seed that counts has no test value.
@@ -125,7 +125,7 @@ def set_target(runs: Sequence[Run], target: Target) -> Target:
     return dataclasses.replace(made, test=test)
 
 
-def those_that_reach(runs: Sequence[Run], target: Target) -> list[Run]:
+def those_that_reach(runs: Sequence[FinishedTrial], target: Target) -> list[FinishedTrial]:
     """The repeats that reach the validation target: at least half of those that made it."""
     return [run for run in runs if target.reached(run.best_validation(target.goal), "validation")]
 

@@ -1,0 +1,4 @@
+"""Each loss of the benchmark, once in each framework.
+
+It imports no other room.
+"""

@@ -11,7 +11,7 @@ from typing import Annotated
 import pydantic
 
 from algoperf.benchmark.facts import Framework, UsageError
-from algoperf.experiment.config import Strict, check_content, read_yaml
+from algoperf.records.strict import Strict, check_content, read_yaml
 
 DEFAULT_FILE = Path(__file__).parents[2] / "profiles" / "slurm" / "cluster.yaml"
 FILE_VARIABLE = "ALGOPERF_CLUSTER"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from algoperf.experiment.plan import Trial
+from algoperf.benchmark.identity import Trial
 from algoperf.machine import slurm
 from algoperf.machine.interruption import TAKE_OVER
 

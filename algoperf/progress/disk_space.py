@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from algoperf.experiment.plan import Trial
+from algoperf.benchmark.identity import Trial
 from algoperf.progress import costs
 from algoperf.progress.estimate import Kind, facts
 from algoperf.records import checkpoint

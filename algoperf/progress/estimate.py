@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from algoperf.benchmark.facts import Scale, WorkloadSpec
+from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
-from algoperf.experiment.plan import Trial
 from algoperf.progress import costs
 from algoperf.progress.costs import Took
 

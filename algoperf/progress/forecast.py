@@ -5,7 +5,7 @@ import functools
 import heapq
 from collections.abc import Mapping, Sequence
 
-from algoperf.experiment.plan import Trial
+from algoperf.benchmark.identity import Trial
 from algoperf.progress import estimate
 from algoperf.progress.costs import Took
 from algoperf.progress.estimate import Cost, Kind

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from algoperf.benchmark.facts import InfrastructureError, Target
+from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
-from algoperf.experiment.plan import Trial
 from algoperf.machine import leftovers, lock, slurm
 from algoperf.progress.curve import Curve, read_curve
 from algoperf.records import official_files
 
-Progress = Literal["done", "running", "failed", "stopped", "waiting"]
+Stage = Literal["done", "running", "failed", "stopped", "waiting"]
 
 _BEFORE_THE_START = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD")  # states of a Slurm job
 _LOG_TAIL = 65_536  # bytes of an error log that are searched for its last error
@@ -48,7 +48,7 @@ class TrialStatus:
 
     trial: Trial
     folder: Path
-    progress: Progress
+    progress: Stage
     outcome: str
     global_step: int | None
     charged: float | None
@@ -142,7 +142,7 @@ class Reader:
             since = began if math.isfinite(began) else None
         return _described(trial, folder, progress, outcome, curve, target, budget, since=since)
 
-    def _where(self, files: Mapping[str, _Signature], trial: Trial, folder: Path) -> tuple[Progress, str]:
+    def _where(self, files: Mapping[str, _Signature], trial: Trial, folder: Path) -> tuple[Stage, str]:
         holder = lock.read(folder) if lock.LOCK in files else None
         if holder is not None and (runner := self._runner(holder)):
             return "running", runner
@@ -186,7 +186,7 @@ class Reader:
 def _described(
     trial: Trial,
     folder: Path,
-    progress: Progress,
+    progress: Stage,
     outcome: str,
     curve: Curve,
     target: Target,

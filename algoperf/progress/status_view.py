@@ -1,18 +1,23 @@
 """How the trials of an experiment stand, for people: what `algoperf status` prints and shows live."""
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from algoperf.progress.estimate import Kind
-from algoperf.progress.forecast import Forecast
-from algoperf.progress.status import Progress, TrialStatus, failures
-from algoperf.trial.progress_lines import duration
+from algoperf.progress.forecast import Forecast, forecast
+from algoperf.progress.status import Reader, Stage, TrialStatus, failures
+from algoperf.records.words import duration
+
+# Seconds between two looks: a file system that a whole cluster shares is asked for some files of each trial.
+_PERIOD = 3.0
 
 _FEW = 30  # trials that are all listed without being asked for
 _WIDE = 110  # characters, from which it is said who runs a trial and which job it waits for
@@ -20,9 +25,9 @@ _BAR = 8
 _BESIDE_WORKLOADS = 57  # characters of the table of workloads without their names
 _NARROWEST = 12  # characters for submissions
 _STATE = "state, ends in"
-_ORDER: tuple[Progress, ...] = ("running", "failed", "stopped", "done", "waiting")
-_STYLES: dict[Progress, str] = {"running": "bold", "failed": "red", "stopped": "red", "waiting": "dim"}
-_NOTABLE: tuple[Progress, ...] = ("running", "failed", "stopped")
+_ORDER: tuple[Stage, ...] = ("running", "failed", "stopped", "done", "waiting")
+_STYLES: dict[Stage, str] = {"running": "bold", "failed": "red", "stopped": "red", "waiting": "dim"}
+_NOTABLE: tuple[Stage, ...] = ("running", "failed", "stopped")
 
 
 def print_status(found: Sequence[TrialStatus], forecast: Forecast, console: Console, every_trial: bool = False) -> None:
@@ -229,3 +234,17 @@ def print_failures(found: Sequence[TrialStatus]) -> None:
         "made of them. The same command goes on with exactly these, from their checkpoints; `--config partial=true` "
         "scores the trials that are done, and says so."
     )
+
+
+def watch(reader: Reader, console: Console) -> None:
+    """Until Ctrl-C, or until no trial runs or waits any more. The terminal shows again what it showed before."""
+    try:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                found = reader.read()
+                live.update(live_view(found, forecast(found, time.time()), console), refresh=True)
+                if all(entry.progress not in ("running", "waiting") for entry in found):
+                    return
+                time.sleep(_PERIOD)
+    except KeyboardInterrupt:
+        return

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from algoperf.benchmark.facts import InfrastructureError
+from algoperf.records import atomic
 
 # How many checkpoints of a trial stay on the disk, until it has its result.
 KEPT = 2
@@ -31,16 +32,9 @@ def save(directory: Path, step: int, state: Mapping[str, Any]) -> Path:
     tree = json.dumps(_encode(state, arrays, "state"))
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"checkpoint_{step:012d}.npz"
-    temporary = path.with_suffix(".tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)  # a full disk must not stay full of halves
-        raise
+    atomic.clear(directory)
+    with atomic.writing(path) as file:
+        np.savez(file, allow_pickle=False, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
     _flush_directory(directory)
     for old in _checkpoints(directory)[KEPT:]:
         old.unlink()
@@ -65,8 +59,9 @@ def restore_latest(directory: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 def remove(directory: Path) -> None:
     """Removes all checkpoints, whole and half, from a directory."""
-    for path in directory.glob("checkpoint_*"):
+    for path in _checkpoints(directory):
         path.unlink()
+    atomic.clear(directory)
 
 
 def _checkpoints(directory: Path) -> list[Path]:

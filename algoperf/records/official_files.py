@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +13,6 @@ from algoperf.records.atomic import write_atomically
 EVALUATIONS = "eval_measurements.csv"
 RESULT = "result.json"
 ERRORS = "error.log"
-
-
-def write_json(path: Path, content: Any) -> None:
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 class Table:

@@ -1,32 +1,25 @@
-"""Loads a submission, checks it, and fills in what it may leave out.
+"""Finds, loads and checks a submission, and fills in what it may leave out.
 
 A submission is a Python file with the five functions of the official API, or with one object `submission` that has
 them: `get_batch_size`, `init_optimizer_state`, `update_params`, `data_selection`, and `prepare_for_eval` (optional).
 """
 
-import collections
 import dataclasses
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from algoperf.benchmark.facts import FRAMEWORKS, Framework, UsageError, WorkloadSpec
-from algoperf.benchmark.protocol import TARGET_SETTING, Protocol, Ruleset
+from algoperf.benchmark.identity import short_name
 from algoperf.submission import mentions, requirements, search
+from algoperf.submission.points import SELF_TUNING, MissingHyperparameterError, as_hyperparameters
 
 SUBMISSIONS = Path(__file__).parents[2] / "submissions"
 KIT = Path(__file__).parents[1] / "kit"
 _REQUIRED = ("get_batch_size", "init_optimizer_state", "update_params", "data_selection")
-_SEARCH_SPACES = ("search_space.json", "tuning_search_space.json")
-_SELF_TUNING = "self_tuning.json"
-_POINTS_OF_WORKLOADS = "points.json"
-
-
-class MissingHyperparameterError(AttributeError):
-    """A submission reads a hyperparameter that its point lacks; `name` is which."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +66,7 @@ class Submission:
         if unknown := [name for name in point if name not in known]:
             raise UsageError(
                 f"the submission {self.path} does not know the hyperparameter {unknown[0]!r}: its code does not have "
-                f"the name; correct the search space, or {_SELF_TUNING}."
+                f"the name; correct the search space, or {SELF_TUNING}."
             )
 
     def begin(self, workload: Any, params: Any, model_state: Any, point: search.Point, rng: Any) -> Any:
@@ -86,7 +79,7 @@ class Submission:
         except MissingHyperparameterError as error:
             raise UsageError(
                 f"the submission {self.path} reads the hyperparameter {error.name!r}, which its point lacks; the point "
-                f"has {', '.join(point)}: add {error.name!r} to the search space, or to {_SELF_TUNING}."
+                f"has {', '.join(point)}: add {error.name!r} to the search space, or to {SELF_TUNING}."
             ) from error
 
 
@@ -109,12 +102,6 @@ def find(name_or_path: str, framework: Framework) -> Path:
         f"there is no submission {name_or_path!r} for {framework}; it must be one of {', '.join(known)}, or the path "
         f"of a Python file, or of a folder with {framework}.py or submission.py."
     )
-
-
-def short_name(name_or_path: str) -> str:
-    """What a submission is called in results: its name, or the name of its folder or file."""
-    path = Path(name_or_path)
-    return path.parent.name if path.name in ("submission.py", *(f"{f}.py" for f in FRAMEWORKS)) else path.stem
 
 
 def load(path: Path) -> Submission:
@@ -154,54 +141,3 @@ def _import(path: Path) -> Any:
     except Exception as error:
         raise UsageError(f"the submission {path} cannot be imported: {type(error).__name__}: {error}.") from error
     return module
-
-
-def hyperparameter_points(path: Path, protocol: Protocol, ruleset: Ruleset, workload: str) -> list[search.Point]:
-    """The points of a submission's tuning trials on a workload, in order; what they are drawn from stands beside the
-    submission's file.
-
-    `search_space.json` is the same for all workloads. At the mini scale `search_space.mini.json` is preferred where
-    there is one: full-scale ranges need not suit small models. `points.json` has one point for each workload that it
-    names. Under self-tuning there is one point: `self_tuning.json`, or an empty one where there is neither that nor a
-    search space, because the submission has its own. Raises UsageError where there is nothing to draw from.
-    """
-    folder = path.parent
-    if (folder / _POINTS_OF_WORKLOADS).exists():
-        return [_point_of(workload, folder / _POINTS_OF_WORKLOADS, ruleset)]
-    names = (f"search_space.{protocol.scale}.json", *_SEARCH_SPACES)
-    space = next((folder / name for name in names if (folder / name).exists()), None)
-    if ruleset == "self":
-        if (folder / _SELF_TUNING).exists():
-            return [search.load_point(folder / _SELF_TUNING)]
-        if space is not None:
-            raise UsageError(f"{folder} has a search space but no {_SELF_TUNING}: run it under external tuning only.")
-        return [{}]
-    if space is None:
-        raise UsageError(f"{folder} has no {_SEARCH_SPACES[0]}, which external tuning draws its points from.")
-    return search.points(search.load_search_space(space), protocol.num_trials(ruleset))
-
-
-def _point_of(workload: str, path: Path, ruleset: Ruleset) -> search.Point:
-    """A workload's own point."""
-    if ruleset == TARGET_SETTING:
-        raise UsageError(f"{path} has points that target setting has found; run them under external tuning.")
-    points = search.read_json(path, f"the points {path}")
-    if workload not in points:
-        raise UsageError(f"{path} has no point for {workload}; it has points for {', '.join(points)}.")
-    return points[workload]
-
-
-def as_hyperparameters(point: Mapping[str, Any]) -> Any:
-    """A point with attributes, as submissions read it; None for a submission that brings its own hyperparameters.
-
-    Reading one that the point lacks is a MissingHyperparameterError.
-    """
-    if not point:
-        return None
-    kind = collections.namedtuple("Hyperparameters", point)
-    kind.__getattr__ = _missing
-    return kind(**point)
-
-
-def _missing(hyperparameters: Any, name: str) -> Any:
-    raise MissingHyperparameterError(f"the point has no hyperparameter {name!r}", name=name, obj=hyperparameters)

@@ -12,6 +12,7 @@ from typing import Any
 from algoperf.benchmark.facts import InfrastructureError
 from algoperf.machine.lock import FolderLock
 from algoperf.records import checkpoint, official_files
+from algoperf.records.atomic import write_json
 from algoperf.trial.train import State
 
 CHECKPOINTS = "checkpoints"
@@ -37,8 +38,8 @@ class Journal:
     def write_metadata(self, session: int, hyperparameters: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         """session: how often the trial was interrupted before."""
         self._begin()
-        official_files.write_json(self._out / "hparams.json", hyperparameters)
-        official_files.write_json(self._out / f"meta_data_{session}.json", metadata)
+        write_json(self._out / "hparams.json", hyperparameters)
+        write_json(self._out / f"meta_data_{session}.json", metadata)
 
     def write(self, state: State, content: Mapping[str, Any] | None) -> None:
         """The rows first, the checkpoint after them: a row without its checkpoint is dropped when the trial goes on.
@@ -65,8 +66,8 @@ class Journal:
 
 def write_result(out: Path, result: Mapping[str, Any]) -> None:
     (out / CHECKPOINTS).mkdir(exist_ok=True)
-    official_files.write_json(out / FINISHED, result)
-    official_files.write_json(out / official_files.RESULT, result)
+    write_json(out / FINISHED, result)
+    write_json(out / official_files.RESULT, result)
     checkpoint.remove(out / CHECKPOINTS)
 
 
@@ -79,7 +80,7 @@ def read_result(out: Path) -> dict[str, Any] | None:
         return result
     result = _read(out / FINISHED)
     if result is not None:
-        official_files.write_json(out / official_files.RESULT, result)
+        write_json(out / official_files.RESULT, result)
     return result
 
 

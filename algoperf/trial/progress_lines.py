@@ -8,6 +8,7 @@ from rich.text import Text
 
 from algoperf.benchmark.protocol import TARGET_SETTING
 from algoperf.records import official_files
+from algoperf.records.words import duration
 from algoperf.trial.setup import Setup
 from algoperf.trial.train import State
 
@@ -72,14 +73,3 @@ def print_result(result: dict[str, Any], out: Path, console: Console) -> None:
     )
     if result["status"] in ("submission_error", "out_of_memory"):
         console.print(f"why: {out / official_files.ERRORS}", markup=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """`37.0 s`, `12 min 5 s`, `17 h 30 min`, `31 days 21 h`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {seconds} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 72 else f"{hours // 24} days {hours % 24} h"

@@ -20,7 +20,7 @@ from algoperf.machine.lock import FolderLock
 from algoperf.records import checkpoint
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.records.official_files import MetricsLogger
-from algoperf.submission import loading
+from algoperf.submission.points import as_hyperparameters
 from algoperf.trial import journal
 from algoperf.trial.clock import Clock
 from algoperf.trial.evaluate import Evaluator
@@ -119,7 +119,7 @@ def begin(setup: Setup) -> tuple[Run, State]:
         submission=setup.submission,
         backend=backend,
         evaluate=Evaluator(workload, backend, setup.eval_batch_size),
-        hyperparameters=loading.as_hyperparameters(setup.point),
+        hyperparameters=as_hyperparameters(setup.point),
         rng=rng,
         referee=setup.referee,
         max_runtime=setup.max_runtime,

@@ -9,12 +9,13 @@ import psutil
 
 from algoperf.backends import Backend, load_backend
 from algoperf.benchmark.facts import Budget, UsageError, WorkloadSpec, replace
+from algoperf.benchmark.identity import Trial, seed
 from algoperf.benchmark.protocol import TARGET_SETTING, Protocol, Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.benchmark.workload import Workload, make_workload
-from algoperf.experiment.plan import Trial, seed
 from algoperf.machine import cluster, hardware
 from algoperf.submission import loading
+from algoperf.submission.points import hyperparameter_points
 from algoperf.trial import journal
 from algoperf.trial.referee import Referee
 from workloads.datasets.prepare import open_source
@@ -90,7 +91,7 @@ def set_up(
     """
     protocol = load_protocol(trial.protocol)
     path = loading.find(trial.submission, trial.framework)
-    points = loading.hyperparameter_points(path, protocol, trial.ruleset, trial.workload)
+    points = hyperparameter_points(path, protocol, trial.ruleset, trial.workload)
     if not 1 <= trial.trial <= len(points):
         raise UsageError(f"there is no trial {trial.trial} of {trial.label}; its trials are 1 to {len(points)}.")
     if not 0 <= trial.study < (studies := protocol.num_studies(trial.ruleset)):

@@ -11,6 +11,7 @@ from algoperf.backends import load_backend
 from algoperf.benchmark.facts import FRAMEWORKS
 from algoperf.benchmark.workload import load_workload
 from algoperf.submission import loading
+from algoperf.submission.points import as_hyperparameters
 from algoperf.trial.evaluate import Evaluator
 from algoperf.trial.input_queue import InputQueue
 from tests.conftest import REPOSITORY
@@ -50,7 +51,7 @@ def train(framework, *names):
     importlib.import_module(f"algoperf.kit.{framework}").LOGGED_EVERY = 1
     backend, results = load_backend(framework), {}
     nadamw = loading.load(loading.find("nadamw", framework))
-    point = loading.as_hyperparameters({**POINT, "dropout_rate": DROPOUT_RATES[framework]})
+    point = as_hyperparameters({**POINT, "dropout_rate": DROPOUT_RATES[framework]})
     key = backend.prng_key(SEED)
     for name in names:
         workload = load_workload(name, framework, "mini", REPOSITORY / "data")

@@ -5,10 +5,10 @@ import yaml
 
 from algoperf.benchmark.facts import InfrastructureError
 from algoperf.doctor import proposal
-from algoperf.experiment.config import check_content
 from algoperf.machine import cluster, slurm
 from algoperf.machine.cluster import Accelerator
 from algoperf.machine.slurm import Node, Partition
+from algoperf.records.strict import check_content
 
 
 def accelerators(text: str) -> dict[str, Accelerator]:

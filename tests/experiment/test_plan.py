@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.identity import make_trial, seed
 from algoperf.experiment import config, plan
 from tests.conftest import REPOSITORY
 
@@ -42,21 +43,21 @@ def test_v05_brings_its_held_out_variants_and_its_numbers():
 
 
 def test_a_folder_is_the_official_layout():
-    trial = plan.make_trial("mini", "external", "nadamw", "pytorch", "criteo1tb", 0, 2)
+    trial = make_trial("mini", "external", "nadamw", "pytorch", "criteo1tb", 0, 2)
     assert str(trial.folder) == "mini/external/nadamw_pytorch/study_0/criteo1tb_pytorch/trial_2"
 
 
 def test_a_command_line_that_names_what_is_not_there():
     with pytest.raises(UsageError, match=r"framework 'tensorflow'; the frameworks are jax, pytorch\."):
-        plan.make_trial("mini", "external", "nadamw", "tensorflow", "criteo1tb", 0, 1)
+        make_trial("mini", "external", "nadamw", "tensorflow", "criteo1tb", 0, 1)
     with pytest.raises(UsageError, match=r"ruleset 'internal'; the rulesets are external, self, and target_setting"):
-        plan.make_trial("mini", "internal", "nadamw", "jax", "criteo1tb", 0, 1)
+        make_trial("mini", "internal", "nadamw", "jax", "criteo1tb", 0, 1)
 
 
 def test_seeds_are_pinned_and_differ():
-    assert plan.seed("mini", "nadamw_jax", "criteo1tb", 0, 1) == 1_581_737_941
+    assert seed("mini", "nadamw_jax", "criteo1tb", 0, 1) == 1_581_737_941
     seeds = {
-        plan.seed(protocol, label, workload, study, trial)
+        seed(protocol, label, workload, study, trial)
         for protocol in ("mini", "v0.6")
         for label in ("nadamw_jax", "nesterov_jax")
         for workload in ("criteo1tb", "ogbg")

@@ -11,6 +11,7 @@ from algoperf.experiment.config import Config
 from algoperf.machine import lock
 from algoperf.progress import status
 from algoperf.records import official_files
+from algoperf.records.atomic import write_json
 
 NADAMW = "v0.6/external/nadamw_jax/study_0"
 NESTEROV = "v0.6/external/nesterov_pytorch/study_0"
@@ -38,8 +39,8 @@ def results(experiment: Config, tmp_path: Path) -> Path:
         (folder / "checkpoints").mkdir(parents=True)
         if (end := ends.get(str(trial.folder), "reached")) is not None:
             result = {"status": end, "global_step": 9, "charged_time": 1.0}
-            official_files.write_json(folder / "checkpoints" / "finished.json", result)
-            official_files.write_json(folder / official_files.RESULT, result)
+            write_json(folder / "checkpoints" / "finished.json", result)
+            write_json(folder / official_files.RESULT, result)
     return tmp_path
 
 
@@ -99,7 +100,7 @@ def test_a_workloads_name_is_not_that_of_its_variants(tmp_path: Path):
     for workload in ("wmt", "wmt_glu_tanh"):
         folder = tmp_path / "v0.5/external/nadamw_jax/study_0" / f"{workload}_jax" / "trial_1"
         folder.mkdir(parents=True)
-        official_files.write_json(folder / official_files.RESULT, {"status": "reached"})
+        write_json(folder / official_files.RESULT, {"status": "reached"})
     (place,) = rerun.rerun(experiment, tmp_path, None, ["wmt"])
     assert place.parts[-2:] == ("wmt_jax", "trial_1")
 
@@ -124,7 +125,7 @@ def test_a_trial_can_be_put_back_again_and_again(experiment: Config, results: Pa
     content = json.loads((results / name / official_files.RESULT).read_text())
     (first,) = rerun.rerun(experiment, results, None, [name])
     (results / name).mkdir()
-    official_files.write_json(results / name / official_files.RESULT, content)
+    write_json(results / name / official_files.RESULT, content)
     (second,) = rerun.rerun(experiment, results, None, [name])
     assert first != second
     assert (

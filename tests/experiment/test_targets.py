@@ -20,18 +20,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algoperf.benchmark.facts import InfrastructureError, Target, UsageError
+from algoperf.benchmark.identity import make_trial, seed
 from algoperf.benchmark.protocol import PROTOCOLS, TARGET_SETTING, load_protocol
 from algoperf.benchmark.registry import load_spec, workload_names
 from algoperf.commands import cli
 from algoperf.experiment import config, plan, rerun, target_records, targets
-from algoperf.experiment.targets import Evaluation, Run
+from algoperf.experiment.targets import Evaluation, FinishedTrial
 from algoperf.records import official_files
+from algoperf.records.atomic import write_json
 from algoperf.submission import loading
+from algoperf.submission.points import as_hyperparameters, hyperparameter_points
 from algoperf.trial import session, setup
 from tests.conftest import REPOSITORY
 from tests.test_workflow import STOPS_AFTER_TWO_STEPS, counts, snakemake
 
-TRIAL = plan.make_trial("mini", TARGET_SETTING, "nadamw", "pytorch", "criteo1tb", 1, 1)
+TRIAL = make_trial("mini", TARGET_SETTING, "nadamw", "pytorch", "criteo1tb", 1, 1)
 GOALS = st.sampled_from(["min", "max"])
 NUMBERS = st.floats(-1e6, 1e6)
 ANY = st.floats(allow_nan=True, allow_infinity=True)
@@ -40,7 +43,7 @@ ANY = st.floats(allow_nan=True, allow_infinity=True)
 def run_of(*evaluations, status="budget_exhausted", study=1):
     """A run by its values on validation and test."""
     rows = tuple(Evaluation(10 * (i + 1), *values) for i, values in enumerate(evaluations))
-    return Run(dataclasses.replace(TRIAL, study=study), {"lr": 1}, 7, status, 1.0, rows, {})
+    return FinishedTrial(dataclasses.replace(TRIAL, study=study), {"lr": 1}, 7, status, 1.0, rows, {})
 
 
 def target_of(goal, has_test=True):
@@ -155,7 +158,7 @@ def test_the_search_and_the_repeats_are_trials_with_seeds_of_their_own():
     ]
     repeats = plan.target_repeats(asked, search[5])
     assert [(t.label, t.study, t.trial) for t in repeats] == [("adamw_pytorch", k, 3) for k in (1, 2, 3, 4, 5)]
-    seeds = {plan.seed(t.protocol, t.label, t.workload, t.study, t.trial) for t in (*search, *repeats)}
+    seeds = {seed(t.protocol, t.label, t.workload, t.study, t.trial) for t in (*search, *repeats)}
     assert len(seeds) == len({t.folder for t in (*search, *repeats)}) == 11
     assert str(repeats[0].folder) == "mini/target_setting/adamw_pytorch/study_1/criteo1tb_pytorch/trial_3"
 
@@ -245,7 +248,7 @@ def test_a_trial_that_is_not_planned_is_refused(tmp_path, data_dir, changes, nam
 
 def published(workload, ruleset="external", protocol="v0.6"):
     path = loading.find("target_setting", "jax")
-    return loading.hyperparameter_points(path, load_protocol(protocol), ruleset, workload)
+    return hyperparameter_points(path, load_protocol(protocol), ruleset, workload)
 
 
 def test_every_workload_and_variant_of_v06_has_one_published_point():
@@ -280,7 +283,7 @@ def test_published_points_are_planned_by_workload():
 def test_a_published_point_is_run_by_its_algorithm_over_three_quarters_of_the_steps(workload, kind, nesterov):
     (point,) = published(workload)
     module = importlib.import_module("submissions.target_setting.pytorch")
-    hyperparameters = loading.as_hyperparameters(point)
+    hyperparameters = as_hyperparameters(point)
     whole = types.SimpleNamespace(step_hint=load_spec(workload).budget["v0.6"].step_hint)
     optimizer, schedule = module.optimizer(torch.nn.Linear(1, 1), hyperparameters, whole)
     group = optimizer.param_groups[0]
@@ -314,8 +317,8 @@ def results_of(tmp_path, values, study=0, trial=1, label="nadamw_pytorch", **cha
     official_files.Table(path / official_files.EVALUATIONS).append(rows)
     result = {"status": "budget_exhausted", "charged_time": 2.0, "seed": study, "hyperparameters": {"lr": setup}}
     result |= {"versions": {"torch": "1"}, "accelerator": "local", "hardware": {}, **changes}
-    official_files.write_json(path / "meta_data_0.json", {"git_commit_hash": "abc"})
-    official_files.write_json(path / official_files.RESULT, {**dataclasses.asdict(identity), **result})
+    write_json(path / "meta_data_0.json", {"git_commit_hash": "abc"})
+    write_json(path / official_files.RESULT, {**dataclasses.asdict(identity), **result})
     return path
 
 
@@ -380,7 +383,7 @@ def test_what_is_missing_or_damaged_is_one_sentence(searched):
     with pytest.raises(InfrastructureError, match=r"best\.json is damaged"):
         target_records.best_trial(best)
     with pytest.raises(UsageError, match="no record of a target"):
-        official_files.write_json(searched / "other.json", {})
+        write_json(searched / "other.json", {})
         target_records.read_record(searched / "other.json")
 
 

@@ -16,7 +16,7 @@ from algoperf.kit import hyperparameters, schedules_jax, schedules_pytorch
 from algoperf.kit.jax import OptaxSubmission
 from algoperf.kit.muon_jax import hidden_matrices
 from algoperf.kit.muon_pytorch import hidden_and_other
-from algoperf.submission.loading import as_hyperparameters
+from algoperf.submission.points import as_hyperparameters
 from tests.support.small_models import BASES, small_spec
 from workloads.layers.jax import canonical_names
 

@@ -12,7 +12,7 @@ import torch
 
 from algoperf.benchmark.facts import FRAMEWORKS, ParameterType, ShapeTuple
 from algoperf.kit import muon_jax, muon_pytorch, optimizers_pytorch
-from algoperf.submission.loading import as_hyperparameters
+from algoperf.submission.points import as_hyperparameters
 
 STEPS = 10
 

@@ -10,7 +10,7 @@ import torch
 
 from algoperf.benchmark.facts import FRAMEWORKS
 from algoperf.submission import loading
-from algoperf.submission.loading import as_hyperparameters
+from algoperf.submission.points import as_hyperparameters
 
 STEPS = 10
 RNG = np.random.default_rng(0)

@@ -11,7 +11,8 @@ from algoperf.backends.jax_workload import JaxWorkload
 from algoperf.backends.pytorch import PytorchBackend
 from algoperf.backends.pytorch_workload import PytorchWorkload
 from algoperf.submission import loading
-from algoperf.submission.loading import SUBMISSIONS, as_hyperparameters
+from algoperf.submission.loading import SUBMISSIONS
+from algoperf.submission.points import as_hyperparameters
 from tests.backends.test_distributed import Recorder
 from tests.conftest import REPOSITORY
 from tests.support.functional_models import with_floats

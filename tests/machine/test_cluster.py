@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from algoperf.benchmark.facts import UsageError
-from algoperf.experiment.config import check_content
 from algoperf.machine import cluster
+from algoperf.records.strict import check_content
 from tests.conftest import REPOSITORY
 
 

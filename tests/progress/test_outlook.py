@@ -9,6 +9,7 @@ from algoperf.experiment import config, plan
 from algoperf.machine.cluster import Accelerator
 from algoperf.progress import estimate, outlook
 from algoperf.records import official_files
+from algoperf.records.atomic import write_json
 
 
 def make(tmp_path, **changed):
@@ -48,10 +49,8 @@ def test_finished_trials_stand_beside_what_was_expected_and_shorten_what_is_left
         official_files.Table(
             folder / official_files.EVALUATIONS, [{**row, "global_step": 9, "validation/ssim": 0.73}]
         ).begin()
-        official_files.write_json(folder / "meta_data_0.json", {"seconds_to_first_step": 100.0})
-        official_files.write_json(
-            folder / official_files.RESULT, {"status": "reached", "global_step": 9, "charged_time": 500.0}
-        )
+        write_json(folder / "meta_data_0.json", {"seconds_to_first_step": 100.0})
+        write_json(folder / official_files.RESULT, {"status": "reached", "global_step": 9, "charged_time": 500.0})
     after = outlook.look(experiment, Accelerator(count=8), 1)
     (row,) = after.estimates
     assert (row.done, row.took) == (5, 5 * 700.0)

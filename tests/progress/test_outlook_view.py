@@ -9,6 +9,7 @@ from algoperf.experiment import config, plan
 from algoperf.machine.cluster import Accelerator
 from algoperf.progress import outlook, outlook_view
 from algoperf.records import official_files
+from algoperf.records.atomic import write_json
 
 
 def printed(tmp_path, accelerator=None, nodes=1, width=80, **changed):
@@ -59,9 +60,7 @@ def test_finished_trials_add_what_they_took(tmp_path):
         if trial.workload == "fastmri":
             folder = tmp_path / trial.folder
             folder.mkdir(parents=True)
-            official_files.write_json(
-                folder / official_files.RESULT, {"status": "reached", "global_step": 9, "charged_time": 500.0}
-            )
+            write_json(folder / official_files.RESULT, {"status": "reached", "global_step": 9, "charged_time": 500.0})
     shown = printed(tmp_path, workloads=["fastmri", "librispeech_deepspeech"])
     assert row(shown, "fastmri")[1] == "15/15"
     assert row(shown, "librispeech_deepspeech")[1] == "0/15"

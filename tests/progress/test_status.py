@@ -18,18 +18,19 @@ import hypothesis.strategies as st
 import pytest
 
 from algoperf.benchmark.facts import Target
+from algoperf.benchmark.identity import Trial, make_trial
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import config, plan
-from algoperf.experiment.plan import Trial
 from algoperf.machine import lock
 from algoperf.progress import forecast, status
 from algoperf.progress.curve import Curve, read_curve
 from algoperf.progress.status import TrialStatus
 from algoperf.records import official_files
+from algoperf.records.atomic import write_json
 from tests.conftest import REPOSITORY
 from tests.support.slurm_cluster import Cluster, wait_until
 
-TRIAL = plan.make_trial("mini", "external", "nadamw", "jax", "criteo1tb", 0, 1)
+TRIAL = make_trial("mini", "external", "nadamw", "jax", "criteo1tb", 0, 1)
 ROWS = [
     {"accumulated_submission_time": 1.0, "global_step": 1, "validation/loss": 0.9},
     {"accumulated_submission_time": 2.5, "global_step": 40, "validation/loss": 0.55},
@@ -55,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     """A trial's folder as a session leaves it: begun, and evaluated four times."""
     folder = tmp_path / TRIAL.folder
     folder.mkdir(parents=True)
-    official_files.write_json(folder / "meta_data_0.json", {})
+    write_json(folder / "meta_data_0.json", {})
     official_files.Table(folder / official_files.EVALUATIONS, ROWS).begin()
     return folder
 
@@ -71,7 +72,7 @@ def result(**changes) -> dict:
 
 def held_by(folder: Path, host: str, job: str | None) -> None:
     """A lock that a process on another machine has left or holds."""
-    official_files.write_json(folder / lock.LOCK, {"host": host, "pid": 1, "started": 0.0, "job": job, "token": "0"})
+    write_json(folder / lock.LOCK, {"host": host, "pid": 1, "started": 0.0, "job": job, "token": "0"})
 
 
 def test_a_trial_that_nobody_has_begun_is_waiting(tmp_path: Path):
@@ -82,7 +83,7 @@ def test_a_trial_that_nobody_has_begun_is_waiting(tmp_path: Path):
 
 
 def test_a_trial_with_a_result_is_done_and_says_how(tmp_path: Path, folder: Path):
-    official_files.write_json(folder / official_files.RESULT, result())
+    write_json(folder / official_files.RESULT, result())
     found = status_of(tmp_path)
     assert (found.progress, found.outcome, found.global_step, found.charged) == ("done", "reached", 123, 6.0)
     assert found.best == 0.55
@@ -90,7 +91,7 @@ def test_a_trial_with_a_result_is_done_and_says_how(tmp_path: Path, folder: Path
 
 def test_only_result_json_makes_a_trial_done(tmp_path: Path, folder: Path):
     (folder / "checkpoints").mkdir()
-    official_files.write_json(folder / "checkpoints" / "finished.json", result())
+    write_json(folder / "checkpoints" / "finished.json", result())
     assert status_of(tmp_path).progress == "stopped"
 
 
@@ -213,7 +214,7 @@ def test_training_metrics_that_are_written_after_the_error_do_not_hide_it(tmp_pa
 def test_an_error_of_an_earlier_session_is_not_why_a_trial_has_stopped(tmp_path: Path, folder: Path):
     (folder / official_files.ERRORS).write_text(TRACEBACK)
     later = time.time() + 5
-    official_files.write_json(folder / "meta_data_1.json", {})
+    write_json(folder / "meta_data_1.json", {})
     os.utime(folder / "meta_data_1.json", (later, later))
     assert status_of(tmp_path).progress == "stopped"
 
@@ -238,7 +239,7 @@ def test_a_look_again_reads_only_what_has_changed(tmp_path: Path, folder: Path, 
         return read_curve(path, target)
 
     monkeypatch.setattr(status, "read_curve", counted)
-    other = plan.make_trial("mini", "external", "nesterov", "jax", "criteo1tb", 0, 1)
+    other = make_trial("mini", "external", "nesterov", "jax", "criteo1tb", 0, 1)
     reader = status.Reader([TRIAL, other], tmp_path)
     first = reader.read()
     assert reader.read() == first
@@ -247,12 +248,12 @@ def test_a_look_again_reads_only_what_has_changed(tmp_path: Path, folder: Path, 
         file.write("7.0,160,0.5\n")
     assert [entry.best for entry in reader.read()] == [0.5, None]
     assert len(read) == 2
-    official_files.write_json(folder / official_files.RESULT, result())
+    write_json(folder / official_files.RESULT, result())
     done = reader.read()
     assert (done[0].progress, done[0].best) == ("done", 0.5)
     assert reader.read() == done
     assert len(read) == 3
-    official_files.write_json(folder / official_files.RESULT, result(global_step=124))
+    write_json(folder / official_files.RESULT, result(global_step=124))
     assert reader.read()[0].global_step == 124
     shutil.rmtree(folder)  # as `algoperf rerun` moves it away
     assert reader.read()[0].progress == "waiting"
@@ -261,10 +262,10 @@ def test_a_look_again_reads_only_what_has_changed(tmp_path: Path, folder: Path, 
 def test_what_was_free_and_the_set_up_of_all_sessions_belong_to_a_finished_trial(tmp_path: Path, folder: Path):
     rows = [{**row, "accumulated_eval_time": 2.0, "accumulated_logging_time": 0.5} for row in ROWS]
     official_files.Table(folder / official_files.EVALUATIONS, rows).begin()
-    official_files.write_json(folder / official_files.RESULT, result())
+    write_json(folder / official_files.RESULT, result())
     assert (status_of(tmp_path).free, status_of(tmp_path).set_up) == (2.5, None)  # its one session does not say
     for session in (0, 1):
-        official_files.write_json(folder / f"meta_data_{session}.json", {"seconds_to_first_step": 3.0})
+        write_json(folder / f"meta_data_{session}.json", {"seconds_to_first_step": 3.0})
     assert status_of(tmp_path).set_up == 6.0
 
 
@@ -292,16 +293,16 @@ def test_no_damage_to_a_file_is_a_traceback(tmp_path: Path, name: str, damage: b
     folder = tmp_path / TRIAL.folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    official_files.write_json(folder / "meta_data_0.json", {"seconds_to_first_step": 3.0})
+    write_json(folder / "meta_data_0.json", {"seconds_to_first_step": 3.0})
     official_files.Table(folder / official_files.EVALUATIONS, ROWS).begin()
     if name != lock.LOCK:
-        official_files.write_json(folder / official_files.RESULT, result())
+        write_json(folder / official_files.RESULT, result())
     path = folder / name
     whole = path.read_bytes() if path.exists() else b""
     damaged = whole[:damage] if isinstance(damage, int) else damage
     path.write_bytes(json.dumps(damage).encode() if isinstance(damage, dict) else damaged)
     found = status_of(tmp_path)
-    assert found.progress in get_args(status.Progress)
+    assert found.progress in get_args(status.Stage)
     json.dumps(status.as_dict(found), allow_nan=False)
     forecast.forecast([found], time.time())
 

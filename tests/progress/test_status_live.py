@@ -16,6 +16,7 @@ import pytest
 
 from algoperf.machine import lock
 from algoperf.records import official_files
+from algoperf.records.atomic import write_json
 from tests.conftest import REPOSITORY
 
 _ALTERNATE = "\x1b[?1049h"  # what shows and what leaves a terminal's other screen
@@ -101,9 +102,7 @@ def test_it_follows_a_trial_until_ctrl_c_and_leaves_the_terminal_as_it_was(exper
 
 def test_it_ends_by_itself_where_nothing_runs_or_waits(experiment):
     config, folder = experiment
-    official_files.write_json(
-        folder / official_files.RESULT, {"status": "reached", "global_step": 99, "charged_time": 3.0}
-    )
+    write_json(folder / official_files.RESULT, {"status": "reached", "global_step": 99, "charged_time": 3.0})
     terminal = Terminal("status", "--live", "--config", config)
     assert terminal.read_to_the_end() == 0
     assert "1 of 1 done" in terminal.plain

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from algoperf.benchmark.identity import Trial
 from algoperf.experiment import config, plan
-from algoperf.experiment.plan import Trial
 from algoperf.machine import lock
 from algoperf.progress import status, status_view
 from algoperf.progress.forecast import forecast
 from algoperf.progress.status import TrialStatus
 from algoperf.records import official_files
+from algoperf.records.atomic import write_json
 
 LABELS = ("nadamw_jax", "nadamw_pytorch", "a_submission_with_quite_a_long_name_pytorch")
 ROW = {"accumulated_submission_time": 5.0, "global_step": 1_234, "validation/loss": 0.9}
@@ -34,7 +35,7 @@ def begun(results: Path, trial: Trial, **rows: float) -> Path:
 
 def done(results: Path, trial: Trial, outcome: str = "reached") -> None:
     result = {"status": outcome, "global_step": 1_234, "charged_time": 6.0}
-    official_files.write_json(begun(results, trial) / official_files.RESULT, result)
+    write_json(begun(results, trial) / official_files.RESULT, result)
 
 
 def failed(results: Path, trial: Trial) -> None:

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from algoperf.records.atomic import write_atomically
-from algoperf.records.official_files import write_json
+from algoperf.records.atomic import write_atomically, write_json
 
 
 @pytest.mark.parametrize("function", ["pathlib.Path.replace", "os.fsync"])

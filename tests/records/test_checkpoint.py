@@ -126,7 +126,7 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(two):
 
 
 def test_all_checkpoints_are_removed_whole_and_half_and_nothing_else(two):
-    (two / "checkpoint_000000000003.tmp").write_bytes(b"half")
+    (two / ".checkpoint_000000000003.npz.4711.tmp").write_bytes(b"half")
     (two / "finished.json").write_text("{}")
     checkpoint.remove(two)
     assert [path.name for path in two.iterdir()] == ["finished.json"]

@@ -7,9 +7,11 @@ import shutil
 import pytest
 
 from algoperf.benchmark.facts import FRAMEWORKS, UsageError
+from algoperf.benchmark.identity import short_name
 from algoperf.benchmark.protocol import load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.submission import loading, new
+from algoperf.submission.points import MissingHyperparameterError, as_hyperparameters, hyperparameter_points
 
 FUNCTIONS = """
 def get_batch_size(workload_name): return {"criteo1tb": 512}[workload_name]
@@ -37,7 +39,7 @@ def test_every_baseline_loads_and_has_its_points(name, framework):
     assert loaded.batch_size(load_spec("imagenet_resnet_silu")) == 512
     assert loaded.batch_size(load_spec("imagenet_resnet_large_bn_init")) == 1_024
     has_its_points = (path.parent / "points.json").exists()
-    found = loading.hyperparameter_points(path, load_protocol("v0.6"), "external", "criteo1tb")
+    found = hyperparameter_points(path, load_protocol("v0.6"), "external", "criteo1tb")
     assert len(found) == (1 if has_its_points else 5)
 
 
@@ -46,7 +48,7 @@ def test_five_functions_in_a_file(folder):
     assert loaded.prepare_for_eval is None
     assert not loaded.takes_train_state
     assert loaded.batch_size(load_spec("criteo1tb_layernorm")) == 512
-    assert loading.short_name(str(folder)) == loading.short_name(str(folder / "submission.py")) == "mine"
+    assert short_name(str(folder)) == short_name(str(folder / "submission.py")) == "mine"
 
 
 def test_train_state_is_passed_where_the_signature_has_it(folder):
@@ -110,7 +112,7 @@ def test_an_unknown_name_lists_the_known_ones():
 
 
 def points(folder, ruleset, protocol="mini"):
-    return loading.hyperparameter_points(folder / "submission.py", load_protocol(protocol), ruleset, "wmt")
+    return hyperparameter_points(folder / "submission.py", load_protocol(protocol), ruleset, "wmt")
 
 
 def test_external_tuning_needs_a_search_space(folder):
@@ -146,19 +148,19 @@ def test_points_may_be_of_workloads(folder):
 
 
 def test_hyperparameters_have_attributes():
-    hyperparameters = loading.as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9})
+    hyperparameters = as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9})
     assert hyperparameters.learning_rate == 0.1
     assert hyperparameters._asdict() == {"learning_rate": 0.1, "beta2": 0.9}
-    assert loading.as_hyperparameters({}) is None
+    assert as_hyperparameters({}) is None
 
 
 def test_hyperparameters_are_a_plain_named_tuple_that_knows_what_it_lacks():
-    hyperparameters = loading.as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9})
+    hyperparameters = as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9})
     assert type(hyperparameters).__bases__ == (tuple,)  # what JAX and PyTorch take for one
     assert hyperparameters._fields == ("learning_rate", "beta2")
     assert not hasattr(hyperparameters, "grad_clip")
     assert getattr(hyperparameters, "grad_clip", None) is None
-    with pytest.raises(loading.MissingHyperparameterError, match="'grad_clip'") as error:
+    with pytest.raises(MissingHyperparameterError, match="'grad_clip'") as error:
         hyperparameters.grad_clip  # noqa: B018
     assert error.value.name == "grad_clip"
 

@@ -11,6 +11,7 @@ import torch
 from algoperf.benchmark.facts import FRAMEWORKS, InfrastructureError, UsageError
 from algoperf.benchmark.protocol import load_protocol
 from algoperf.submission import loading, new
+from algoperf.submission.points import as_hyperparameters
 from algoperf.submission.search import load_search_space, points
 from algoperf.trial import session
 from submissions.batch_sizes import BATCH_SIZES
@@ -65,7 +66,7 @@ def test_the_templates_compute_adamw_and_the_same_schedule():
     """Both frameworks' `update` against PyTorch's own AdamW, over ten steps with the schedule's rates."""
     rng = np.random.default_rng(0)
     start = rng.normal(size=(3, 4)).astype(np.float32)
-    hyperparameters = loading.as_hyperparameters(HYPERPARAMETERS)
+    hyperparameters = as_hyperparameters(HYPERPARAMETERS)
     in_jax, in_pytorch = functions("jax"), functions("pytorch")
     oracle = torch.nn.Parameter(torch.tensor(start))
     adamw = torch.optim.AdamW([oracle], betas=(0.9, 0.9), weight_decay=0.1)

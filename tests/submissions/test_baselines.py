@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from algoperf.benchmark.facts import FRAMEWORKS
+from algoperf.benchmark.identity import make_trial
 from algoperf.benchmark.protocol import PROTOCOLS
 from algoperf.benchmark.registry import base_workloads
-from algoperf.experiment.plan import make_trial
 from algoperf.submission.loading import SUBMISSIONS, find, load
 from algoperf.trial import session
 from algoperf.trial.setup import set_up

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from algoperf.experiment.plan import make_trial
+from algoperf.benchmark.identity import make_trial
 from algoperf.machine.interruption import InterruptionError
 from algoperf.submission.loading import load
 from algoperf.trial import session, setup

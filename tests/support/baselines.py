@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from algoperf.benchmark.facts import Framework
+from algoperf.benchmark.identity import make_trial
 from algoperf.benchmark.protocol import PROTOCOLS, TARGET_SETTING
 from algoperf.benchmark.workload import make_workload
-from algoperf.experiment.plan import make_trial
 from algoperf.submission.loading import SUBMISSIONS
 from algoperf.trial import evaluate, session, setup
 from algoperf.trial.input_queue import evaluation_batches

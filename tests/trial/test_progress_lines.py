@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from algoperf.trial.progress_lines import duration, print_result
+from algoperf.records.words import duration
+from algoperf.trial.progress_lines import print_result
 
 
 @pytest.mark.parametrize(

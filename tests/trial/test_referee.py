@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from algoperf.benchmark.facts import FRAMEWORKS
-from algoperf.experiment.plan import make_trial
+from algoperf.benchmark.identity import make_trial
 from algoperf.records import official_files
 from algoperf.trial import conduct, session, setup
 from tests.trial.test_session import run

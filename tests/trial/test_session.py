@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from algoperf.benchmark.facts import FRAMEWORKS, UsageError
-from algoperf.experiment.plan import make_trial
+from algoperf.benchmark.identity import make_trial
 from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.records import official_files
 from algoperf.trial import session, setup

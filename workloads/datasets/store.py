@@ -19,6 +19,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from algoperf.benchmark.facts import UsageError
+from algoperf.records import atomic
+from algoperf.records.atomic import write_json
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -60,14 +62,14 @@ class Manifest:
 
 
 class FileWriter:
-    """Writes `path` under a temporary name, sums its bytes up while doing so, and renames it once it is whole."""
+    """Writes `path` atomically, and sums its bytes up while doing so."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
         self.crc32 = 0
-        self._temporary = path.with_name(f"{path.name}.partial")
-        self._file = self._temporary.open("wb")
+        self._writing = atomic.writing(path)
+        self._file = self._writing.__enter__()
 
     def write(self, data: Any) -> None:
         """`data`: anything with a contiguous buffer: bytes, an array."""
@@ -80,19 +82,7 @@ class FileWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if error is None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        self._file.close()
-        if error is None:
-            self._temporary.replace(self.path)
-        else:
-            self._temporary.unlink()
-
-
-def write_json(path: Path, content: Any) -> None:
-    with FileWriter(path) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
+        self._writing.__exit__(kind, error, at)
 
 
 def written_part(name: str, examples: dict[str, int], *writers: FileWriter) -> Part:
@@ -112,6 +102,8 @@ def build(
     """
     records = store / "parts"
     records.mkdir(parents=True, exist_ok=True)
+    atomic.clear(store)
+    atomic.clear(records)
     done: dict[str, Part] = {}
     for name in makers:
         record = records / f"{name}.json"

@@ -1,0 +1,4 @@
+"""What two or more workloads share of their models, once in each framework.
+
+Models import it; it imports `algoperf.benchmark`.
+"""

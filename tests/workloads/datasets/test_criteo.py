@@ -169,7 +169,7 @@ def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path, raw):
     assert not (store / "manifest.json").exists()
     made = {record.stem: os.stat(store / f"{record.stem}.rows") for record in (store / "parts").glob("*.json")}
     assert 5 <= len(made) < DAYS
-    (store / "day_20.rows.partial").write_bytes(b"what a killed process leaves")
+    (store / ".day_20.rows.4711.tmp").write_bytes(b"what a killed process leaves")
     reported = []
     prepare(raw, store, lambda what, done, total: reported.append(done))
     assert reported == list(range(len(made), DAYS + 1))

@@ -291,7 +291,7 @@ def test_a_damaged_volume_is_named(tmp_path, raw, damage, reason):
     with pytest.raises(UsageError, match=rf"{TRAIN_FOLDER}/file2.h5 is damaged .*{reason}"):
         prepare_small(raw, tmp_path / "store")
     assert not (tmp_path / "store/manifest.json").exists()
-    assert not list((tmp_path / "store").glob("*.partial"))
+    assert not list((tmp_path / "store").glob(".*.tmp"))
 
 
 def test_a_split_without_files_is_named(tmp_path, raw):

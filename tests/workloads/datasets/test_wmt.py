@@ -237,7 +237,7 @@ def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path, raw, store):
     assert "tokenizer" in made
     assert len(made) >= 5
     before = {file: os.stat(file) for file in again.iterdir() if file.stem in made}
-    (again / "test-000.tokens.partial").write_bytes(b"what a killed process leaves")
+    (again / ".test-000.tokens.4711.tmp").write_bytes(b"what a killed process leaves")
     prepare_text(raw, again, quiet, TEXT, "here")
     for file, stat in before.items():
         assert (os.stat(file).st_ino, os.stat(file).st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
