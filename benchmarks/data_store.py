@@ -23,8 +23,8 @@ import numpy as np
 import pyarrow as pa
 
 from workloads.datasets.criteo1tb import COLUMNS, INTEGERS, ROWS_PER_BLOCK, TABLE_SIZE, CriteoSource
-from workloads.datasets.images import INDEX
 from workloads.datasets.store import memory_map, read_manifest
+from workloads.datasets.transforms.images import INDEX
 
 NUM_ROWS = 4 << 20
 BATCH_ROWS = 262_144

@@ -32,10 +32,10 @@ from algoperf.benchmark.registry import load_spec
 from algoperf.trial.input_queue import InputQueue, evaluation_batches
 from workloads.datasets.criteo1tb import DAYS
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER
-from workloads.datasets.imagenet_raw import FOLDERS
 from workloads.datasets.librispeech import LIBRISPEECH
-from workloads.datasets.librispeech_raw import FOLDER, SAMPLE_RATE
 from workloads.datasets.prepare import load_dataset, prepare_dataset
+from workloads.datasets.raw.imagenet import FOLDERS
+from workloads.datasets.raw.librispeech import FOLDER, SAMPLE_RATE
 from workloads.datasets.source import Source
 from workloads.datasets.store import read_manifest
 

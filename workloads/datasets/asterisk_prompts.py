@@ -23,8 +23,8 @@ import soundfile
 
 from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.librispeech import Corpus, open_split, prepare_corpus
-from workloads.datasets.librispeech_raw import FOLDER, SAMPLE_RATE
-from workloads.datasets.packages import check_sha256, unpack_debian
+from workloads.datasets.raw.librispeech import FOLDER, SAMPLE_RATE
+from workloads.datasets.raw.packages import check_sha256, unpack_debian
 from workloads.datasets.store import Progress
 
 __all__ = ["fetch", "open_split", "prepare"]

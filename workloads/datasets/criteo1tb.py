@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.farmhash import fingerprint64
 from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 from workloads.datasets.store import (
     FileWriter,
@@ -32,6 +31,7 @@ from workloads.datasets.store import (
     write_manifest,
     written_part,
 )
+from workloads.datasets.transforms.farmhash import fingerprint64
 
 # The number of buckets that the strings of each column are hashed into.
 # fmt: off

@@ -15,10 +15,10 @@ from PIL import Image
 
 from algoperf.benchmark.facts import UsageError
 from workloads.datasets.imagenet import prepare_images
-from workloads.datasets.imagenet_raw import FOLDERS
-from workloads.datasets.images import open_split
-from workloads.datasets.packages import check_sha256, unpack_debian
+from workloads.datasets.raw.imagenet import FOLDERS
+from workloads.datasets.raw.packages import check_sha256, unpack_debian
 from workloads.datasets.store import Progress
+from workloads.datasets.transforms.images import open_split
 
 __all__ = ["fetch", "open_split", "prepare"]
 

@@ -20,9 +20,6 @@ import h5py
 import numpy as np
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.augment import uniform
-from workloads.datasets.kspace import image, sampled_columns, transformed_columns
-from workloads.datasets.philox import stateless_uniform
 from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 from workloads.datasets.store import (
     FileWriter,
@@ -36,6 +33,9 @@ from workloads.datasets.store import (
     write_manifest,
     written_part,
 )
+from workloads.datasets.transforms.augment import uniform
+from workloads.datasets.transforms.kspace import image, sampled_columns, transformed_columns
+from workloads.datasets.transforms.philox import stateless_uniform
 
 TRAIN_FOLDER, VAL_FOLDER = "knee_singlecoil_train", "knee_singlecoil_val"
 VALIDATION_FILES, VAL_FILES = 100, 199

@@ -26,7 +26,6 @@ import pyarrow.parquet as pq
 import tiktoken
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets import gpt2
 from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 from workloads.datasets.store import (
     FileWriter,
@@ -40,6 +39,7 @@ from workloads.datasets.store import (
     write_manifest,
     written_part,
 )
+from workloads.datasets.transforms import gpt2
 
 COLUMN = "text"
 TOKEN = np.dtype("<u2")

@@ -17,7 +17,7 @@ import scipy.fft
 
 from algoperf.benchmark.facts import UsageError
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER, open_split, prepare_volumes
-from workloads.datasets.packages import check_sha256, unpack_debian, unpack_sdist
+from workloads.datasets.raw.packages import check_sha256, unpack_debian, unpack_sdist
 from workloads.datasets.store import Progress
 
 __all__ = ["fetch", "open_split", "prepare"]

@@ -14,10 +14,10 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from algoperf.benchmark.facts import UsageError
-from workloads.datasets.imagenet_raw import Group, groups
-from workloads.datasets.images import INDEX, open_split
+from workloads.datasets.raw.imagenet import Group, groups
 from workloads.datasets.source import downloaded_by_hand
 from workloads.datasets.store import FileWriter, Manifest, Part, Progress, build, write_manifest, written_part
+from workloads.datasets.transforms.images import INDEX, open_split
 
 __all__ = ["fetch", "open_split", "prepare"]
 

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.librispeech_raw import Chapter, read_chapters, read_recording
-from workloads.datasets.sentencepieces import Tokenizer, train
+from workloads.datasets.raw.librispeech import Chapter, read_chapters, read_recording
 from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
 from workloads.datasets.store import (
     FileWriter,
@@ -31,6 +30,7 @@ from workloads.datasets.store import (
     write_manifest,
     written_part,
 )
+from workloads.datasets.transforms.sentencepieces import Tokenizer, train
 
 TOKENIZER = "tokenizer.model"
 CHAPTERS_PER_PART = 32  # about 0.6 GB of samples

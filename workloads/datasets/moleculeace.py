@@ -19,10 +19,10 @@ import pyarrow.csv
 from rdkit import Chem
 
 from algoperf.benchmark.facts import UsageError
-from workloads.datasets.molecules import graph, scaffold, split_by_scaffold
 from workloads.datasets.ogbg import open_split, prepare_graphs
-from workloads.datasets.ogbg_raw import SPLIT_FILES
-from workloads.datasets.packages import unpack_wheel
+from workloads.datasets.raw.molecules import graph, scaffold, split_by_scaffold
+from workloads.datasets.raw.ogbg import SPLIT_FILES
+from workloads.datasets.raw.packages import unpack_wheel
 from workloads.datasets.store import Progress
 
 __all__ = ["fetch", "open_split", "prepare"]

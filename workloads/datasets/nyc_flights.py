@@ -22,7 +22,7 @@ import pyarrow.csv
 
 from algoperf.benchmark.facts import UsageError
 from workloads.datasets.criteo1tb import DAYS, LAST_DAY_ROWS, TEST_ROWS, open_split, prepare_days
-from workloads.datasets.packages import unpack_sdist
+from workloads.datasets.raw.packages import unpack_sdist
 from workloads.datasets.store import Progress
 
 __all__ = ["fetch", "open_split", "prepare"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.ogbg_raw import (
+from workloads.datasets.raw.ogbg import (
     EDGE_FEATURES,
     MISSING,
     NODE_FEATURES,

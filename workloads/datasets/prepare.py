@@ -17,7 +17,7 @@ def store_path(data_dir: Path, dataset: str) -> Path:
 
 def load_dataset(dataset: str) -> Dataset:
     """The module of a dataset. Raises UsageError for an unknown name."""
-    if dataset not in {module.name for module in pkgutil.iter_modules(workloads.datasets.__path__)}:
+    if dataset not in {module.name for module in pkgutil.iter_modules(workloads.datasets.__path__) if not module.ispkg}:
         raise UsageError(f"there is no dataset {dataset!r} in workloads/datasets/.")
     return cast(Dataset, importlib.import_module(f"workloads.datasets.{dataset}"))
 

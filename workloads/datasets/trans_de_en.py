@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.packages import check_sha256, unpack_debian
+from workloads.datasets.raw.packages import check_sha256, unpack_debian
+from workloads.datasets.raw.wmt import LANGUAGES
 from workloads.datasets.store import Progress
 from workloads.datasets.wmt import ParallelText, open_split, prepare_text
-from workloads.datasets.wmt_raw import LANGUAGES
 
 __all__ = ["fetch", "open_split", "prepare"]
 

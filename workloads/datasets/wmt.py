@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.packing import lay_out, pack
-from workloads.datasets.sentencepieces import Tokenizer, train
+from workloads.datasets.raw.wmt import Block, find_blocks, sample
 from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand, equal_parts
 from workloads.datasets.store import (
     FileWriter,
@@ -33,7 +32,8 @@ from workloads.datasets.store import (
     write_manifest,
     written_part,
 )
-from workloads.datasets.wmt_raw import Block, find_blocks, sample
+from workloads.datasets.transforms.packing import lay_out, pack
+from workloads.datasets.transforms.sentencepieces import Tokenizer, train
 
 TOKENIZER = "tokenizer.model"
 TOKENIZER_CHARS = 10_000_000

@@ -6,8 +6,8 @@ Hypothesis and reference are both texts that the source's tokenizer makes of tok
 import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 
-from workloads.datasets.sentencepieces import EOS_ID, PAD_ID
 from workloads.datasets.source import Batch, Source
+from workloads.datasets.transforms.sentencepieces import EOS_ID, PAD_ID
 
 NEEDS = frozenset({"translations"})
 MAX_ORDER = 4  # tokens of the longest n-grams

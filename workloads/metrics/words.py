@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from workloads.datasets.sentencepieces import Tokenizer
 from workloads.datasets.source import Batch
+from workloads.datasets.transforms.sentencepieces import Tokenizer
 
 BLANK = 0
 

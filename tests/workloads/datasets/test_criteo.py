@@ -17,8 +17,8 @@ from algoperf.benchmark.facts import UsageError
 from tests.conftest import REPOSITORY
 from workloads.datasets import criteo1tb
 from workloads.datasets.criteo1tb import DAYS, TABLE_SIZE, fetch, open_split, parse, prepare, split_of_last_day
-from workloads.datasets.farmhash import fingerprint64
 from workloads.datasets.store import read_manifest, verify
+from workloads.datasets.transforms.farmhash import fingerprint64
 
 DATA = REPOSITORY / "tests/data/datasets"
 ORACLE = np.load(DATA / "criteo.npz")

@@ -17,9 +17,9 @@ from algoperf.benchmark.facts import UsageError
 from tests.conftest import REPOSITORY
 from workloads.datasets import fastmri
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER, fetch, open_split, prepare, prepare_volumes
-from workloads.datasets.kspace import image, sampled_columns, transformed_columns
-from workloads.datasets.philox import stateless_uniform
 from workloads.datasets.store import read_manifest, verify
+from workloads.datasets.transforms.kspace import image, sampled_columns, transformed_columns
+from workloads.datasets.transforms.philox import stateless_uniform
 
 ORACLE = np.load(REPOSITORY / "tests/data/datasets/fastmri.npz")
 SIZE = 32

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.trial.input_queue import InputQueue, evaluation_batches
-from workloads.datasets import finewebedu, gpt2, sotu
+from workloads.datasets import finewebedu, sotu
 from workloads.datasets.finewebedu import Documents, fetch, held_out, open_documents, prepare_documents
 from workloads.datasets.store import read_manifest, verify
+from workloads.datasets.transforms import gpt2
 
 VOCAB_SIZE = 300
 LENGTH = 16

@@ -14,9 +14,9 @@ from PIL import Image
 from algoperf.benchmark.facts import UsageError
 from tests.conftest import REPOSITORY
 from workloads.datasets.imagenet import fetch, open_split, prepare
-from workloads.datasets.imagenet_raw import ARCHIVES, DEVKIT, FOLDERS
-from workloads.datasets.resample import bicubic, centre_crops
+from workloads.datasets.raw.imagenet import ARCHIVES, DEVKIT, FOLDERS
 from workloads.datasets.store import read_manifest
+from workloads.datasets.transforms.resample import bicubic, centre_crops
 
 DATA = REPOSITORY / "tests/data/datasets"
 ORACLE = np.load(DATA / "imagenet.npz")

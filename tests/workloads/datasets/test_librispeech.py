@@ -18,8 +18,8 @@ from algoperf.benchmark.facts import UsageError
 from algoperf.trial.input_queue import InputQueue, evaluation_batches
 from workloads.datasets import librispeech
 from workloads.datasets.librispeech import LIBRISPEECH, TOKENIZER, fetch, open_split, prepare_corpus
-from workloads.datasets.sentencepieces import EOS_ID, Tokenizer
 from workloads.datasets.store import read_manifest, verify
+from workloads.datasets.transforms.sentencepieces import EOS_ID, Tokenizer
 
 SMALL = dataclasses.replace(LIBRISPEECH, vocab_size=40, max_samples=4_000, max_characters=40, max_tokens=42)
 DATA = {"max_samples": 4_000, "max_tokens": 42}

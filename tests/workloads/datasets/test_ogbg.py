@@ -20,7 +20,7 @@ from rdkit import Chem
 from algoperf.benchmark.facts import UsageError
 from algoperf.trial.input_queue import InputQueue, ShuffledOrder, evaluation_batches
 from workloads.datasets import moleculeace, ogbg
-from workloads.datasets.molecules import graph, scaffold, split_by_scaffold
+from workloads.datasets.raw.molecules import graph, scaffold, split_by_scaffold
 from workloads.datasets.store import read_manifest, verify
 
 NUM_TASKS = 5

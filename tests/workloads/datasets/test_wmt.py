@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from algoperf.benchmark.facts import UsageError
 from algoperf.trial.input_queue import InputQueue, evaluation_batches
 from tests.conftest import REPOSITORY
-from workloads.datasets import trans_de_en, wmt_raw
-from workloads.datasets.packing import lay_out, pack
+from workloads.datasets import trans_de_en
+from workloads.datasets.raw import wmt
 from workloads.datasets.store import read_manifest, verify
+from workloads.datasets.transforms.packing import lay_out, pack
 from workloads.datasets.wmt import ParallelText, fetch, open_split, prepare_text
 
 ORACLE = np.load(REPOSITORY / "tests/data/datasets/wmt_packing.npz")
@@ -58,8 +59,8 @@ def write_raw(folder: Path) -> dict[str, list[tuple[str, str]]]:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(wmt_raw, "LINES_PER_BLOCK", 64)
-    monkeypatch.setattr(wmt_raw, "_CHUNK", 1_000)
+    monkeypatch.setattr(wmt, "LINES_PER_BLOCK", 64)
+    monkeypatch.setattr(wmt, "_CHUNK", 1_000)
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def prepared(tmp_path_factory) -> tuple[Path, dict[str, list[tuple[str, str]]]]:
     folder = tmp_path_factory.mktemp("wmt")
     pairs = write_raw(folder / "raw")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wmt_raw, "LINES_PER_BLOCK", 64)
+        patch.setattr(wmt, "LINES_PER_BLOCK", 64)
         prepare_text(folder / "raw", folder / "store", quiet, TEXT, "here")
     return folder / "store", pairs
 
@@ -292,10 +293,10 @@ def test_it_has_to_be_downloaded_by_hand(tmp_path):
 
 
 def test_word_pieces_are_learnt_from_pairs_all_over_the_text(raw):
-    blocks = wmt_raw.find_blocks(raw, "train")
+    blocks = wmt.find_blocks(raw, "train")
     everything = [text for block in blocks for pair in block.read() for text in pair]
-    assert list(wmt_raw.sample(blocks, 10**9)) == everything
-    some = list(wmt_raw.sample(blocks, sum(map(len, everything)) // 5))
+    assert list(wmt.sample(blocks, 10**9)) == everything
+    some = list(wmt.sample(blocks, sum(map(len, everything)) // 5))
     assert set(some[::2]) <= set(everything[::2])
     assert set(some[1::2]) <= set(everything[1::2])
     assert len(everything) / 6 < len(some) < len(everything) / 4

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import REPOSITORY
-from workloads.datasets.sentencepieces import Tokenizer, train
+from workloads.datasets.transforms.sentencepieces import Tokenizer, train
 from workloads.metrics import wer, wer_true
 from workloads.metrics.words import collapsed, edit_distance
 

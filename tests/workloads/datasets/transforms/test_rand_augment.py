@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from workloads.datasets import rand_augment
-from workloads.datasets.augment import uniform
-from workloads.datasets.mixup import IMAGES_PER_JOB, beta_weight, mix_images, mix_labels
-from workloads.datasets.rand_augment import DRAWS, NUM_OPERATIONS, PLAIN, SIGNED
+from workloads.datasets.transforms import rand_augment
+from workloads.datasets.transforms.augment import uniform
+from workloads.datasets.transforms.mixup import IMAGES_PER_JOB, beta_weight, mix_images, mix_labels
+from workloads.datasets.transforms.rand_augment import DRAWS, NUM_OPERATIONS, PLAIN, SIGNED
 
 PHOTO = np.random.default_rng(0).normal(100, 30, (20, 26, 3)).clip(0, 255).astype(np.uint8)
 NUMBERS = np.repeat(np.array([[0, 100, 127], [128, 200, 255]], np.uint8)[..., None], 3, axis=2)

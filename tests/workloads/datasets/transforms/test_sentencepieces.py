@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algoperf.benchmark.facts import UsageError
-from workloads.datasets.sentencepieces import EOS_ID, PAD_ID, UNKNOWN_ID, Tokenizer, train
+from workloads.datasets.transforms.sentencepieces import EOS_ID, PAD_ID, UNKNOWN_ID, Tokenizer, train
 
 WORDS = ["THE", "QUICK", "BROWN", "FOX", "JUMPS", "OVER", "A", "LAZY", "DOG", "DON'T", "ASK", "WHY", "HE", "SLEEPS"]
 VOCAB_SIZE = 40

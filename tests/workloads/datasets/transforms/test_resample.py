@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import REPOSITORY
-from workloads.datasets.augment import uniform
-from workloads.datasets.images import decoded
-from workloads.datasets.resample import CROP_DRAWS, bicubic, centre_crops, random_crops
+from workloads.datasets.transforms.augment import uniform
+from workloads.datasets.transforms.images import decoded
+from workloads.datasets.transforms.resample import CROP_DRAWS, bicubic, centre_crops, random_crops
 
 DATA = REPOSITORY / "tests/data/datasets"
 ORACLE = np.load(DATA / "imagenet.npz")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tiktoken
 
-from workloads.datasets.packages import check_sha256, unpack_sdist
+from workloads.datasets.raw.packages import check_sha256, unpack_sdist
 from workloads.datasets.store import FileWriter
 
 PACKAGE = "openai-whisper"

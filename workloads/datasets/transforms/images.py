@@ -14,12 +14,12 @@ import simplejpeg
 from PIL import Image
 
 from algoperf.benchmark.facts import Split
-from workloads.datasets.augment import uniform
-from workloads.datasets.mixup import beta_weight, mix_images, mix_labels
-from workloads.datasets.rand_augment import DRAWS, rand_augment
-from workloads.datasets.resample import CROP_DRAWS, bicubic, centre_crops, random_crops
 from workloads.datasets.source import Batch, RowSource, Source
 from workloads.datasets.store import evenly_spaced, memory_map, read_manifest
+from workloads.datasets.transforms.augment import uniform
+from workloads.datasets.transforms.mixup import beta_weight, mix_images, mix_labels
+from workloads.datasets.transforms.rand_augment import DRAWS, rand_augment
+from workloads.datasets.transforms.resample import CROP_DRAWS, bicubic, centre_crops, random_crops
 
 INDEX = np.dtype([("offset", "<i8"), ("size", "<i4"), ("label", "<i4"), ("height", "<i4"), ("width", "<i4")])
 BYTES_PER_JOB = 1 << 18  # of JPEG, when read: threads hinder each other where a job is much less than a millisecond
