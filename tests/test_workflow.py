@@ -90,50 +90,6 @@ def read(tmp_path, monkeypatch):
     return read
 
 
-def test_a_job_asks_for_the_workloads_needs_where_the_site_says_nothing(read):
-    assert read({}).resources("fastmri") == {
-        "nodes": 1,
-        "cpus_per_task": 32,
-        "mem_mb": 32 * 1_024,
-        # 4,430 s of charged time, an evaluation of 4 s every 80 of them, and half an hour.
-        "runtime": 108,
-        "slurm_extra": "--exclusive --signal=USR2@308",
-    }
-
-
-def test_a_job_asks_for_what_the_site_says_that_its_accelerator_is(read):
-    site = {
-        **{"partition": "gpu", "gres": "gpu:v100:8", "constraint": "v100&nvlink", "account": "proj", "qos": "long"},
-        **{"reservation": "our week", "nodes": 2, "exclusive": False, "cpus": 96, "memory_gib": 480, "time_limit": 60},
-    }
-    experiment = read({"v100": site}, accelerator="v100")
-    assert experiment.resources("fastmri") == {
-        **{"slurm_partition": "gpu", "slurm_account": "proj", "qos": "long"},
-        **{"gres": "gpu:v100:8", "constraint": "v100&nvlink", "nodes": 2, "cpus_per_task": 96, "mem_mb": 480 * 1_024},
-        **{"runtime": 60, "slurm_extra": "--reservation='our week' --signal=USR2@308"},
-    }
-    assert experiment.cpus("fastmri") == 96
-
-
-@pytest.mark.parametrize(
-    ("rulesets", "limit", "minutes"),
-    [
-        (["external"], None, 108),
-        (["external", "self"], None, 147),  # the longer budget, of 6,645 s: jobs of one rule are alike
-        (["self", "external"], 10_000, 147),  # a limit is no wish
-        (["external"], 30, 30),
-    ],
-)
-def test_a_job_takes_as_long_as_its_trial_but_not_longer_than_the_partition_allows(read, rulesets, limit, minutes):
-    accelerator = {} if limit is None else {"time_limit": limit}
-    assert read({"a100": accelerator}, accelerator="a100", rulesets=rulesets).resources("fastmri")["runtime"] == minutes
-
-
-def test_a_short_job_is_told_of_its_end_in_the_last_tenth(read):
-    site = {"time_limit": 30}
-    assert read({"local": site}).resources("fastmri")["slurm_extra"] == "--exclusive --signal=USR2@180"
-
-
 def test_an_accelerator_that_the_site_does_not_explain_is_one_sentence_and_exit_code_2(read, capsys):
     with pytest.raises(SystemExit) as end:
         read({"a100": {}}, accelerator="v100")

@@ -11,21 +11,8 @@ from algoperf.benchmark.identity import short_name
 from algoperf.benchmark.protocol import load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.submission import loading, new
-from algoperf.submission.points import MissingHyperparameterError, as_hyperparameters, hyperparameter_points
-
-FUNCTIONS = """
-def get_batch_size(workload_name): return {"criteo1tb": 512}[workload_name]
-def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng): return {}
-def update_params(workload, current_param_container, **rest): return {}, current_param_container, None
-def data_selection(workload, input_queue, *rest): return next(input_queue)
-"""
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "submission.py").write_text(FUNCTIONS)
-    return tmp_path / "mine"
+from algoperf.submission.points import hyperparameter_points
+from tests.submission.conftest import FUNCTIONS
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -109,60 +96,6 @@ def test_an_unknown_name_lists_the_known_ones():
         loading.find("nadamw", "tensorflow")
     with pytest.raises(UsageError, match="no/such/folder"):
         loading.find("no/such/folder", "jax")
-
-
-def points(folder, ruleset, protocol="mini"):
-    return hyperparameter_points(folder / "submission.py", load_protocol(protocol), ruleset, "wmt")
-
-
-def test_external_tuning_needs_a_search_space(folder):
-    with pytest.raises(UsageError, match=r"has no search_space\.json"):
-        points(folder, "external")
-    (folder / "tuning_search_space.json").write_text(json.dumps([{"lr": 1}, {"lr": 2}, {"lr": 3}]))
-    assert points(folder, "external") == [{"lr": 1}]
-    assert len(points(folder, "external", "v0.6")) == 3
-    (folder / "search_space.mini.json").write_text(json.dumps([{"lr": 9}]))
-    assert points(folder, "external") == [{"lr": 9}]
-    assert len(points(folder, "external", "v0.6")) == 3
-
-
-def test_self_tuning_has_one_point_or_brings_its_own(folder):
-    assert points(folder, "self") == [{}]
-    (folder / "search_space.json").write_text(json.dumps([{"lr": 1}]))
-    with pytest.raises(UsageError, match=r"no self_tuning\.json"):
-        points(folder, "self")
-    (folder / "self_tuning.json").write_text(json.dumps({"lr": 4}))
-    assert points(folder, "self") == [{"lr": 4}]
-    (folder / "self_tuning.json").write_text("[1]")
-    with pytest.raises(UsageError, match="dictionary"):
-        points(folder, "self")
-
-
-def test_points_may_be_of_workloads(folder):
-    (folder / "search_space.json").write_text(json.dumps([{"lr": 1}]))
-    (folder / "points.json").write_text(json.dumps({"wmt": {"lr": 5}}))
-    assert points(folder, "external", "v0.6") == points(folder, "self") == [{"lr": 5}]
-    (folder / "points.json").write_text(json.dumps({"ogbg": {"lr": 5}, "fastmri": {"lr": 6}}))
-    with pytest.raises(UsageError, match=r"no point for wmt; it has points for ogbg, fastmri"):
-        points(folder, "external")
-
-
-def test_hyperparameters_have_attributes():
-    hyperparameters = as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9})
-    assert hyperparameters.learning_rate == 0.1
-    assert hyperparameters._asdict() == {"learning_rate": 0.1, "beta2": 0.9}
-    assert as_hyperparameters({}) is None
-
-
-def test_hyperparameters_are_a_plain_named_tuple_that_knows_what_it_lacks():
-    hyperparameters = as_hyperparameters({"learning_rate": 0.1, "beta2": 0.9})
-    assert type(hyperparameters).__bases__ == (tuple,)  # what JAX and PyTorch take for one
-    assert hyperparameters._fields == ("learning_rate", "beta2")
-    assert not hasattr(hyperparameters, "grad_clip")
-    assert getattr(hyperparameters, "grad_clip", None) is None
-    with pytest.raises(MissingHyperparameterError, match="'grad_clip'") as error:
-        hyperparameters.grad_clip  # noqa: B018
-    assert error.value.name == "grad_clip"
 
 
 def loaded(folder, init):

@@ -6,17 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from algoperf.records.words import duration
 from algoperf.trial.progress_lines import print_result
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0.0 s"), (37.25, "37.2 s"), (725, "12 min 5 s"), (63_000, "17 h 30 min"), (2_754_000, "31 days 21 h")],
-)
-def test_durations_are_written_as_people_say_them(seconds, text):
-    assert duration(seconds) == text
-
 
 RESULT = {
     **{"status": "reached", "time_to_target": 12.0, "workload": "criteo1tb", "label": "[red]mine[/red]_jax"},

@@ -1,4 +1,4 @@
-"""The raw files of the datasets: where the official ones are before they are prepared, and what the mini ones are made of.
+"""The raw files of the datasets: where the official ones are found, and what the mini ones are made of.
 
 It imports no dataset.
 """

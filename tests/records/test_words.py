@@ -1,0 +1,13 @@
+"""Numbers as people read them."""
+
+import pytest
+
+from algoperf.records.words import duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (37.25, "37.2 s"), (725, "12 min 5 s"), (63_000, "17 h 30 min"), (2_754_000, "31 days 21 h")],
+)
+def test_durations_are_written_as_people_say_them(seconds, text):
+    assert duration(seconds) == text
