@@ -60,16 +60,25 @@ class Experiment:
 
         The results folder is one, too, because Slurm's jobs are named after them: see `leftovers.py`.
         """
-        return str(
-            Path("{results}")
-            / self.config.protocol
-            / "{ruleset}"
-            / "{label}"
-            / "study_{study}"
-            / f"{workload}_{{framework}}"
-            / "trial_{trial}"
-            / official_files.RESULT
-        )
+        return self._pattern(workload, official_files.RESULT)
+
+    def error_pattern(self, workload: str) -> str:
+        """Where such a trial says why it failed."""
+        return self._pattern(workload, official_files.ERRORS)
+
+    def _pattern(self, workload: str, file: str) -> str:
+        trial = f"{self.config.protocol}/{{ruleset}}/{{label}}/study_{{study}}/{workload}_{{framework}}/trial_{{trial}}"
+        return f"{{results}}/{trial}/{file}"
+
+    @property
+    def place(self) -> str:
+        """Where a trial runs and finds its data, as options in a rule's `shell:`: no part of what it is."""
+        options = ("--accelerator", self.config.accelerator, "--data-dir", str(self.config.data_dir))
+        return shlex.join(options).replace("{", "{{").replace("}", "}}")
+
+    def log(self, name: str) -> str:
+        """What a rule that is no trial has said went wrong."""
+        return str(self.config.results_dir / self.config.protocol / "logs" / f"{name}.log")
 
     @property
     def results_constraint(self) -> str:

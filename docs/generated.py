@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import rooms
 import typer
 import yaml
 
@@ -152,6 +153,18 @@ def protocols() -> str:
     return _table(heading, rows)
 
 
+def room_table() -> str:
+    """A table of the rooms, the first things at the bottom: what each is for, and what it imports."""
+    graph = rooms.arrows()
+    level = rooms.floors(graph)
+    described = sorted((room for room in graph if rooms.sentence(room)), key=lambda room: (-level[room], room))
+    rows = [
+        (f"`{room}/`", rooms.sentence(room), ", ".join(f"`{target}`" for target in sorted(graph[room])))
+        for room in described
+    ]
+    return _table(("room", "what it is for", "imports"), rows)
+
+
 def other_pages() -> str:
     """The pages of this folder that the index does not name, so that a new one is not lost."""
     index = (DOCS / "index.md").read_text().splitlines()
@@ -164,5 +177,6 @@ GENERATED = {
     "commands": commands,
     "workloads": workloads,
     "protocols": protocols,
+    "rooms": room_table,
     "other_pages": other_pages,
 }

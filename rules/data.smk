@@ -6,11 +6,15 @@ for dataset, workload in EXPERIMENT.datasets.items():
         name:
             f"data_{dataset}"
         output:
-            EXPERIMENT.manifest(dataset),
+            manifest=EXPERIMENT.manifest(dataset),
+        log:
+            EXPERIMENT.log(f"data_{dataset}"),
         # Compute nodes have no internet: data are fetched where Snakemake runs.
         localrule: True
         params:
             workload=workload,
             scale=EXPERIMENT.scale,
+            data_dir=EXPERIMENT.config.data_dir,
         shell:
-            "algoperf data prepare {params.workload} --scale {params.scale} --data-dir {EXPERIMENT.config.data_dir:q}"
+            "algoperf data prepare {params.workload} --scale {params.scale} --data-dir {params.data_dir:q}"
+            " 2> >(tee {log:q} >&2)"

@@ -7,17 +7,19 @@ SHOWN = ("report.html", "profile.svg", "scores.csv", "time_to_target.csv", "reas
 
 rule score_ruleset:
     input:
-        lambda wildcards: EXPERIMENT.results(wildcards.ruleset),
+        results=lambda wildcards: EXPERIMENT.results(wildcards.ruleset),
     output:
-        [
-            report(
+        **{
+            name.partition(".")[0]: report(
                 f"{EXPERIMENT.scores('{ruleset}')}/{name}",
                 caption=f"captions/{name.partition('.')[0]}.rst",
                 category="{ruleset} tuning",
                 labels={"result": name},
             )
             for name in SHOWN
-        ],
+        },
+    log:
+        EXPERIMENT.log("score_{ruleset}"),
     localrule: True
     params:
         logs=lambda wildcards: EXPERIMENT.logs(wildcards.ruleset),
@@ -25,4 +27,4 @@ rule score_ruleset:
         partial=lambda wildcards: EXPERIMENT.partial(wildcards.ruleset),
     shell:
         "algoperf score {params.logs:q} --protocol {params.protocol} --ruleset {wildcards.ruleset}"
-        " {params.partial:q} --out $(dirname {output[0]:q})"
+        " {params.partial:q} --out $(dirname {output.report:q}) 2> >(tee {log:q} >&2)"

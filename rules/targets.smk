@@ -8,41 +8,49 @@ wildcard_constraints:
 
 checkpoint best_point:
     input:
-        lambda wildcards: EXPERIMENT.target_search(wildcards.workload),
+        search=lambda wildcards: EXPERIMENT.target_search(wildcards.workload),
     output:
-        EXPERIMENT.best_point("{workload}"),
+        best=EXPERIMENT.best_point("{workload}"),
+    log:
+        EXPERIMENT.log("best_point_{workload}"),
     localrule: True
     params:
         protocol=EXPERIMENT.config.protocol,
         labels=",".join(entry.label for entry in EXPERIMENT.config.submissions),
         points=EXPERIMENT.target_setting.points,
+        results=EXPERIMENT.config.results_dir,
     shell:
         "algoperf targets best {wildcards.workload} --protocol {params.protocol} --submissions {params.labels:q}"
-        " --points {params.points} --results {EXPERIMENT.config.results_dir:q} --out {output:q}"
+        " --points {params.points} --results {params.results:q} --out {output.best:q} 2> >(tee {log:q} >&2)"
 
 
 rule target:
     input:
         best=EXPERIMENT.best_point("{workload}"),
-        repeats=lambda wildcards: EXPERIMENT.target_repeats(checkpoints.best_point.get(**wildcards).output[0]),
+        repeats=lambda wildcards: EXPERIMENT.target_repeats(checkpoints.best_point.get(**wildcards).output.best),
     output:
-        f"{EXPERIMENT.targets}/{{workload}}.json",
+        record=f"{EXPERIMENT.targets}/{{workload}}.json",
+    log:
+        EXPERIMENT.log("target_{workload}"),
     localrule: True
     params:
         seeds=EXPERIMENT.target_setting.seeds,
+        results=EXPERIMENT.config.results_dir,
     shell:
-        "algoperf targets set {input.best:q} --seeds {params.seeds} --results {EXPERIMENT.config.results_dir:q}"
-        " --out {output:q}"
+        "algoperf targets set {input.best:q} --seeds {params.seeds} --results {params.results:q}"
+        " --out {output.record:q} 2> >(tee {log:q} >&2)"
 
 
 rule target_table:
     input:
-        [f"{EXPERIMENT.targets}/{workload}.json" for workload in EXPERIMENT.workloads],
+        records=[f"{EXPERIMENT.targets}/{workload}.json" for workload in EXPERIMENT.workloads],
     output:
-        [f"{EXPERIMENT.targets}/targets.{kind}" for kind in ("csv", "svg", "png")],
+        **{kind: f"{EXPERIMENT.targets}/targets.{kind}" for kind in ("csv", "svg", "png")},
+    log:
+        EXPERIMENT.log("target_table"),
     localrule: True
     shell:
-        "algoperf targets table {input:q} --out $(dirname {output[0]:q})"
+        "algoperf targets table {input.records:q} --out $(dirname {output.csv:q}) 2> >(tee {log:q} >&2)"
 
 
 rule targets:
@@ -52,6 +60,6 @@ rule targets:
         lambda wildcards: [
             result
             for workload in EXPERIMENT.workloads
-            for result in EXPERIMENT.target_repeats(checkpoints.best_point.get(workload=workload).output[0])
+            for result in EXPERIMENT.target_repeats(checkpoints.best_point.get(workload=workload).output.best)
         ],
         rules.target_table.output,

@@ -8,9 +8,12 @@ for workload in EXPERIMENT.workloads:
             f"trial_{workload}"
         input:
             # ancient: data that was merely touched does not rerun a finished trial.
-            ancient(EXPERIMENT.manifest_of(workload)),
+            manifest=ancient(EXPERIMENT.manifest_of(workload)),
         output:
-            EXPERIMENT.result_pattern(workload),
+            result=EXPERIMENT.result_pattern(workload),
+        # Written by the trial itself, where it fails: it says why.
+        log:
+            EXPERIMENT.error_pattern(workload),
         # All cores of a single machine; of a node, what the job asks for.
         threads: workflow.resource_settings.cores or EXPERIMENT.cpus(workload)
         resources:
@@ -28,5 +31,4 @@ for workload in EXPERIMENT.workloads:
             "algoperf trial --workload {params.workload} --framework {wildcards.framework}"
             " --submission {params.submission:q} --protocol {params.protocol} --ruleset {wildcards.ruleset}"
             " --study {wildcards.study} --trial {wildcards.trial}"
-            " --accelerator {EXPERIMENT.config.accelerator:q}"
-            " --data-dir {EXPERIMENT.config.data_dir:q} --out $(dirname {output:q})"
+            f" {EXPERIMENT.place} --out $(dirname {{output.result:q}})"

@@ -9,9 +9,9 @@ from algoperf.benchmark.protocol import RULESETS, Ruleset, load_protocol
 from scoring.logs.checks import by_hardware
 from scoring.logs.files import printable
 from scoring.logs.locate import locate
+from scoring.logs.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, find_published
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Finding, Logs, Trial, in_order
-from scoring.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, find_published
 from scoring.report import write_report
 from scoring.result import Result
 from scoring.rules.comparison import check_steps

@@ -153,7 +153,7 @@ def experiment(tmp_path_factory, data_dir):
 
 STOPS_AFTER_TWO_STEPS = """
 import dataclasses
-from algoperf.benchmark.facts import TrainingCompleteError
+from algoperf.spec import TrainingCompleteError
 
 class Short(TorchSubmission):
     def update_params(self, **arguments):
@@ -273,3 +273,42 @@ def test_what_there_is_can_be_scored_while_the_rest_is_missing(experiment):
     assert "fast_pytorch" not in (scores / "scores.csv").read_text()
     assert "partial: 1 of 2 trials" in (scores / "leaderboard.txt").read_text()
     assert whole.stat().st_mtime_ns == before
+
+
+AS_A_MODULE = """
+configfile: "config.yaml"
+
+module algoperf:
+    snakefile: "{snakefile}"
+    config: config
+use rule * from algoperf as benchmark_*
+
+onstart:
+    algoperf.onstart()
+"""
+
+
+def test_another_workflow_uses_it_as_a_module(experiment, tmp_path):
+    """From another folder, with a config and a results folder of its own."""
+    content = yaml.safe_load((experiment / "config.yaml").read_text())
+    content = {**content, "submissions": content["submissions"][:1], "results_dir": "times"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "Snakefile").write_text(AS_A_MODULE.format(snakefile=REPOSITORY / "Snakefile"))
+
+    def run():
+        command = [BIN / "snakemake", "--cores", "1", "benchmark_score"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    with lock.FolderLock(tmp_path / "times"):
+        refused = run()
+    assert (refused.returncode, "is being written by process" in refused.stderr) == (1, True)
+    finished = run()
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "times" / "mini" / "scores" / "external" / "report.html").exists()
+
+
+def test_what_snakemake_advises_is_done_but_for_what_is_written_down():
+    """docs/architecture.md says why no rule names a conda environment or a container."""
+    run = subprocess.run([BIN / "snakemake", "--lint"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    advice = {line.strip() for line in (run.stdout + run.stderr).splitlines() if line.startswith("    * ")}
+    assert advice == {"* Specify a conda environment or container for each rule.:"}

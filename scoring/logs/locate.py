@@ -4,7 +4,7 @@ from pathlib import Path
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.protocol import PROTOCOLS, RULESETS, Ruleset
-from scoring.published import PUBLISHED_PREFIX, Leaderboard, find_published
+from scoring.logs.published import PUBLISHED_PREFIX, Leaderboard, find_published
 
 
 def locate(

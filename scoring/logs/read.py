@@ -15,9 +15,9 @@ from algoperf.benchmark.registry import base_of, has_scale, load_spec, workload_
 from scoring.logs.checks import check_table, one_framework_each
 from scoring.logs.evaluations import read_evaluations, unreadable
 from scoring.logs.files import printable, read_file
+from scoring.logs.published import PUBLISHED_PREFIX, read_published
 from scoring.logs.record import read_record
 from scoring.logs.trials import Finding, Logs, Trial, in_order, natural
-from scoring.published import PUBLISHED_PREFIX, read_published
 
 _IGNORED = "ignored"
 _TRIAL = re.compile("trial_[0-9]+")

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from algoperf.benchmark.protocol import load_protocol
+from scoring.logs.published import PUBLISHED, write_published
 from scoring.logs.read import read_logs
-from scoring.published import PUBLISHED, write_published
 
 parser = argparse.ArgumentParser(prog="python -m scoring.published")
 parser.add_argument("logs", type=Path)

@@ -207,10 +207,9 @@ def test_the_example_of_scoring_is_computed_by_the_code():
 
 @pytest.fixture(scope="module")
 def generated():
-    spec = importlib.util.spec_from_file_location("generated", DOCS / "generated.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)
+        return importlib.import_module("generated")
 
 
 def test_what_the_site_takes_from_the_code_is_complete(generated):

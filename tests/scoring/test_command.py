@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from scoring.command import score_logs
+from scoring.logs.published import PUBLISHED as LEADERBOARDS
 from scoring.logs.read import read_logs
-from scoring.published import PUBLISHED as LEADERBOARDS
 from tests.conftest import REPOSITORY
 from tests.support.scoring_logs import V05
 

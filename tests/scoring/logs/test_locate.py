@@ -6,7 +6,7 @@ import pytest
 
 from algoperf.benchmark.facts import UsageError
 from scoring.logs.locate import locate
-from scoring.published import PUBLISHED
+from scoring.logs.published import PUBLISHED
 
 V05 = PUBLISHED["v0.5-external"]
 

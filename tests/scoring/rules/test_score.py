@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.protocol import Protocol, load_protocol
+from scoring.logs.published import published_scores
 from scoring.logs.read import read_logs
 from scoring.logs.record import Record
 from scoring.logs.trials import Trial
-from scoring.published import published_scores
 from scoring.rules.score import READINGS, Scores, integrate, median, profile, score_trials, settle, study_time
 
 V05, V06 = load_protocol("v0.5"), load_protocol("v0.6")

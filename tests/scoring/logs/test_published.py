@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from algoperf.benchmark.protocol import load_protocol
+from scoring.logs.published import published_scores, write_published
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Logs
-from scoring.published import published_scores, write_published
 from scoring.rules.score import score_trials
 from tests.conftest import REPOSITORY
 from tests.support.scoring_logs import PUBLISHED

@@ -1,0 +1,88 @@
+"""Published leaderboards, one row per trial: enough to rank an own submission among theirs (README.md: origin)."""
+
+import csv
+import dataclasses
+import io
+import math
+import re
+from pathlib import Path
+
+from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.protocol import Protocol, Ruleset
+from algoperf.records.atomic import write_atomically
+from scoring.logs.trials import Logs, Trial, in_order
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaderboard:
+    """hardware: what its submissions ran on, as published: the logs name none. kind: a pattern of our names for it."""
+
+    protocol: str
+    ruleset: Ruleset
+    hardware: str
+    kind: str
+
+    def ran_on(self, kind: str) -> bool:
+        """Whether this kind of hardware, as `result.json` has it in words, is that of the leaderboard."""
+        return re.match(self.kind, kind) is not None
+
+
+PUBLISHED: dict[str, Leaderboard] = {
+    "v0.5-external": Leaderboard("v0.5", "external", hardware="8 x NVIDIA V100", kind=r"8 x .*\bV100\b")
+}
+PUBLISHED_PREFIX = "published:"  # what such a name has before it wherever logs are named
+_FOLDER = Path(__file__).parents[1] / "published"
+_IDENTITY = ("submission", "study", "workload", "framework", "trial")
+_HIT = ("hit_time", "hit_row", "hit_row_time", "hit_step")
+
+
+def find_published(name: str) -> Leaderboard:
+    """Raises UsageError for an unknown name."""
+    if name not in PUBLISHED:
+        raise UsageError(f"there is no published leaderboard {name!r}; there are {', '.join(PUBLISHED)}.")
+    return PUBLISHED[name]
+
+
+def read_published(name: str, protocol: Protocol, ruleset: Ruleset) -> Logs:
+    """The trials of a published leaderboard. Raises UsageError where there is none, or none of this protocol."""
+    of = find_published(name)
+    if (of.protocol, of.ruleset) != (protocol.name, ruleset):
+        raise UsageError(
+            f"{PUBLISHED_PREFIX}{name} is of protocol {of.protocol}, ruleset {of.ruleset}, "
+            f"and cannot be ranked under protocol {protocol.name}, ruleset {ruleset}."
+        )
+    text = (_FOLDER / f"{name}.csv").read_text("utf-8")
+    return Logs(tuple(_trial(f"{PUBLISHED_PREFIX}{name}", row) for row in csv.DictReader(io.StringIO(text))), ())
+
+
+def published_scores(name: str) -> dict[str, float]:
+    """The scores as they were published, by submission: four decimals, best first."""
+    with (_FOLDER / f"{name}.scores.csv").open(encoding="utf-8", newline="") as file:
+        return {row["submission"]: float(row["score"]) for row in csv.DictReader(file)}
+
+
+def write_published(logs: Logs, protocol: Protocol, path: Path) -> None:
+    """Writes what `read_published` reads: the readable trials of the protocol's workloads."""
+    scored = (*protocol.workloads, *protocol.held_out)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*_IDENTITY, "rows", *_HIT))
+    for trial in in_order(logs.trials):
+        if trial.readable and trial.workload in scored:
+            identity = (getattr(trial, name) for name in _IDENTITY)
+            hit = (trial.hit_time, trial.hit_row, trial.hit_row_time, f"{trial.hit_step:.0f}")
+            writer.writerow((*identity, trial.rows, *(hit if trial.hit_row is not None else [""] * len(_HIT))))
+    write_atomically(path, text.getvalue().encode("utf-8"))
+
+
+def _trial(source: str, row: dict[str, str]) -> Trial:
+    folder = f"{row['submission']}/{row['study']}/{row['workload']}_{row['framework']}/{row['trial']}"
+    return Trial(
+        **{name: row[name] for name in _IDENTITY},
+        path=f"{source}/{folder}",
+        rows=int(row["rows"]),
+        hit_time=float(row["hit_time"] or math.inf),
+        hit_row=int(row["hit_row"]) if row["hit_row"] else None,
+        hit_row_time=float(row["hit_row_time"] or math.inf),
+        hit_step=float(row["hit_step"] or math.inf),
+    )
