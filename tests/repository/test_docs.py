@@ -10,6 +10,7 @@ import statistics
 import numpy as np
 import pytest
 import typer
+import yaml
 from snakemake.cli import get_argument_parser
 
 from algoperf.benchmark.protocol import PROTOCOLS, load_protocol
@@ -121,7 +122,7 @@ def test_every_config_that_is_shown_is_one():
     found = [(label(page), block) for page in PAGES for block in blocks(read(page), "yaml") if "protocol:" in block]
     assert len(found) >= 3
     for where, block in found:
-        config.parse(config.yaml.safe_load(block), where)
+        config.parse(yaml.safe_load(block), where)
 
 
 def sentences():

@@ -19,14 +19,14 @@ from tests.support.documents import DOCS, blocks, shown
 
 # The beginning of a command -> the test that runs it really; those in PLANNED are planned here all the same.
 ELSEWHERE = {
-    "algoperf data prepare criteo1tb --source": "test_datasets_criteo.py::test_the_command_prepares_a_folder_of_days",
-    "algoperf doctor --propose": "test_proposal.py::test_each_partition_and_kind_of_gpu_is_an_accelerator",
-    "exec algoperf trial": "test_cluster_workflow.py::test_a_trial_is_run_by_hand_with_the_same_files",
+    "algoperf data prepare criteo1tb --source": "workloads/datasets/test_criteo.py::test_the_command_prepares_a_folder_of_days",
+    "algoperf doctor --propose": "doctor/test_proposal.py::test_each_partition_and_kind_of_gpu_is_an_accelerator",
+    "exec algoperf trial": "cluster/test_workflow.py::test_a_trial_is_run_by_hand_with_the_same_files",
     "make score": "test_workflow.py::test_an_experiment_ends_in_scores_and_a_report",
     "snakemake --profile profiles/local --report": (
         "test_workflow.py::test_snakemakes_own_report_shows_the_scoring_with_captions"
     ),
-    "snakemake --profile slurm score": "test_cluster_workflow.py::test_a_run_on_the_cluster_ends_in_a_score",
+    "snakemake --profile slurm score": "cluster/test_workflow.py::test_a_run_on_the_cluster_ends_in_a_score",
 }
 PLANNED = ("make", "snakemake --profile slurm")
 
