@@ -19,7 +19,9 @@ from tests.support.documents import DOCS, blocks, shown
 
 # The beginning of a command -> the test that runs it really; those in PLANNED are planned here all the same.
 ELSEWHERE = {
-    "algoperf data prepare criteo1tb --source": "workloads/datasets/test_criteo.py::test_the_command_prepares_a_folder_of_days",
+    "algoperf data prepare criteo1tb --source": (
+        "workloads/datasets/test_criteo.py::test_the_command_prepares_a_folder_of_days"
+    ),
     "algoperf doctor --propose": "doctor/test_proposal.py::test_each_partition_and_kind_of_gpu_is_an_accelerator",
     "exec algoperf trial": "cluster/test_workflow.py::test_a_trial_is_run_by_hand_with_the_same_files",
     "make score": "test_workflow.py::test_an_experiment_ends_in_scores_and_a_report",
