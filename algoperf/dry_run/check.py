@@ -64,7 +64,7 @@ class Row:
 
 
 def check(name: str, framework: Framework, workloads: list[str], data_dir: Path, say: Say) -> Iterator[Row]:
-    """A row for each workload, as they come. progress: told what is being done.
+    """A row for each workload, as they come. say: told what is being done.
 
     Raises UsageError for an unknown submission, framework or workload, and for a submission that cannot be loaded.
     """
@@ -123,7 +123,7 @@ def _process(arguments: tuple[Any, ...], sender: Connection, output: str) -> Non
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     try:
-        sender.send(check_one(*arguments, progress=sender.send))
+        sender.send(check_one(*arguments, say=sender.send))
     except UsageError as error:
         sender.send(error)
 

@@ -203,11 +203,11 @@ def set_up(tmp_path, data_dir, max_steps=None, **changes):
 
 
 def test_a_trial_goes_by_steps_and_has_no_target_to_stop_at(tmp_path, data_dir):
-    setup = set_up(tmp_path, data_dir)
-    assert setup.workload.step_hint == setup.max_steps == 200
-    assert (setup.max_runtime, setup.evaluated_every) == (math.inf, 40)
-    assert not setup.workload.has_reached_validation_target({"validation/loss": -1e300})
-    assert not setup.workload.has_reached_test_target({"test/loss": -1e300})
+    ready = set_up(tmp_path, data_dir)
+    assert ready.workload.step_hint == ready.max_steps == 200
+    assert (ready.max_runtime, ready.evaluated_every) == (math.inf, 40)
+    assert not ready.workload.has_reached_validation_target({"validation/loss": -1e300})
+    assert not ready.workload.has_reached_test_target({"test/loss": -1e300})
     assert set_up(tmp_path, data_dir, max_steps=5).max_steps == 5
     maximised = setup.spec_of(dataclasses.replace(TRIAL, workload="ogbg"))
     assert not maximised.target.reached(1e300, "validation")
@@ -307,7 +307,7 @@ def test_a_published_point_is_run_by_its_algorithm_over_three_quarters_of_the_st
 
 def results_of(tmp_path, values, study=0, trial=1, label="nadamw_pytorch", **changes):
     """A finished trial's files, as the loop writes them."""
-    identity = dataclasses.replace(TRIAL, study=study, trial=setup, label=label)
+    identity = dataclasses.replace(TRIAL, study=study, trial=trial, label=label)
     path = tmp_path / identity.folder
     path.mkdir(parents=True)
     rows = [
@@ -315,7 +315,7 @@ def results_of(tmp_path, values, study=0, trial=1, label="nadamw_pytorch", **cha
         for i, (validation, test) in enumerate(values)
     ]
     official_files.Table(path / official_files.EVALUATIONS).append(rows)
-    result = {"status": "budget_exhausted", "charged_time": 2.0, "seed": study, "hyperparameters": {"lr": setup}}
+    result = {"status": "budget_exhausted", "charged_time": 2.0, "seed": study, "hyperparameters": {"lr": trial}}
     result |= {"versions": {"torch": "1"}, "accelerator": "local", "hardware": {}, **changes}
     write_json(path / "meta_data_0.json", {"git_commit_hash": "abc"})
     write_json(path / official_files.RESULT, {**dataclasses.asdict(identity), **result})
