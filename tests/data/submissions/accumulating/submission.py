@@ -2,7 +2,7 @@
 
 import torch
 
-from algoperf.benchmark import facts
+from algoperf import spec
 
 
 @torch.compile(backend="eager")
@@ -31,7 +31,7 @@ def update_params(
     rng,
 ):
     model, optimizer = optimizer_state["compiled"], optimizer_state["optimizer"]
-    logits, _ = workload.model_fn(model, batch, model_state, facts.ForwardPassMode.TRAIN, rng, update_batch_norm=True)
+    logits, _ = workload.model_fn(model, batch, model_state, spec.ForwardPassMode.TRAIN, rng, update_batch_norm=True)
     loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"))
     (loss["summed"] / loss["n_valid_examples"] / 2).backward()
     if global_step % 2:

@@ -9,19 +9,19 @@ from beside import grouped
 from parts.clipping import clip
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
-from algoperf.benchmark import facts
+from algoperf import spec
 from algoperf.pytorch_utils import pytorch_setup
 
 USE_PYTORCH_DDP, RANK, DEVICE, N_GPUS = pytorch_setup()
 
 
 def init_optimizer_state(
-    workload: facts.Workload,
-    model_params: facts.ParameterContainer,
-    model_state: facts.ModelAuxiliaryState,
-    hyperparameters: facts.Hyperparameters,
-    rng: facts.RandomState,
-) -> facts.OptimizerState:
+    workload: spec.Workload,
+    model_params: spec.ParameterContainer,
+    model_state: spec.ModelAuxiliaryState,
+    hyperparameters: spec.Hyperparameters,
+    rng: spec.RandomState,
+) -> spec.OptimizerState:
     del model_state, rng
     groups = grouped(model_params, workload.model_params_types, hyperparameters.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=hyperparameters.learning_rate, eps=1e-8)
@@ -32,21 +32,21 @@ def init_optimizer_state(
 
 
 def update_params(
-    workload: facts.Workload,
-    current_param_container: facts.ParameterContainer,
-    current_params_types: facts.ParameterTypeTree,
-    model_state: facts.ModelAuxiliaryState,
-    hyperparameters: facts.Hyperparameters,
-    batch: Dict[str, facts.Tensor],  # noqa: UP006
-    loss_type: facts.LossType,
-    optimizer_state: facts.OptimizerState,
+    workload: spec.Workload,
+    current_param_container: spec.ParameterContainer,
+    current_params_types: spec.ParameterTypeTree,
+    model_state: spec.ModelAuxiliaryState,
+    hyperparameters: spec.Hyperparameters,
+    batch: Dict[str, spec.Tensor],  # noqa: UP006
+    loss_type: spec.LossType,
+    optimizer_state: spec.OptimizerState,
     eval_results: List[Tuple[int, float]],  # noqa: UP006
     global_step: int,
-    rng: facts.RandomState,
+    rng: spec.RandomState,
     train_state: Optional[Dict[str, Any]] = None,  # noqa: UP006, UP045
-) -> facts.UpdateReturn:
+) -> spec.UpdateReturn:
     assert set(current_params_types) == set(workload.param_shapes)
-    assert loss_type == workload.loss_type == facts.LossType.SIGMOID_CROSS_ENTROPY
+    assert loss_type == workload.loss_type == spec.LossType.SIGMOID_CROSS_ENTROPY
     assert train_state["accumulated_submission_time"] >= 0
     assert all(isinstance(step, int) and "validation/loss" in row for step, row in eval_results)
     model = current_param_container
@@ -56,7 +56,7 @@ def update_params(
         params=model,
         augmented_and_preprocessed_input_batch=batch,
         model_state=model_state,
-        mode=facts.ForwardPassMode.TRAIN,
+        mode=spec.ForwardPassMode.TRAIN,
         rng=rng,
         update_batch_norm=True,
         dropout_rate=hyperparameters.dropout_rate,
@@ -89,17 +89,17 @@ def update_params(
 
 
 def prepare_for_eval(
-    workload: facts.Workload,
-    current_param_container: facts.ParameterContainer,
-    current_params_types: facts.ParameterTypeTree,
-    model_state: facts.ModelAuxiliaryState,
-    hyperparameters: facts.Hyperparameters,
-    loss_type: facts.LossType,
-    optimizer_state: facts.OptimizerState,
+    workload: spec.Workload,
+    current_param_container: spec.ParameterContainer,
+    current_params_types: spec.ParameterTypeTree,
+    model_state: spec.ModelAuxiliaryState,
+    hyperparameters: spec.Hyperparameters,
+    loss_type: spec.LossType,
+    optimizer_state: spec.OptimizerState,
     eval_results: List[Tuple[int, float]],  # noqa: UP006
     global_step: int,
-    rng: facts.RandomState,
-) -> facts.UpdateReturn:
+    rng: spec.RandomState,
+) -> spec.UpdateReturn:
     return (optimizer_state, current_param_container, model_state)
 
 
@@ -110,13 +110,13 @@ def get_batch_size(workload_name: str) -> int:
 
 
 def data_selection(
-    workload: facts.Workload,
-    input_queue: Iterator[Dict[str, facts.Tensor]],  # noqa: UP006
-    optimizer_state: facts.OptimizerState,
-    current_param_container: facts.ParameterContainer,
-    model_state: facts.ModelAuxiliaryState,
-    hyperparameters: facts.Hyperparameters,
+    workload: spec.Workload,
+    input_queue: Iterator[Dict[str, spec.Tensor]],  # noqa: UP006
+    optimizer_state: spec.OptimizerState,
+    current_param_container: spec.ParameterContainer,
+    model_state: spec.ModelAuxiliaryState,
+    hyperparameters: spec.Hyperparameters,
     global_step: int,
-    rng: facts.RandomState,
-) -> Dict[str, facts.Tensor]:  # noqa: UP006
+    rng: spec.RandomState,
+) -> Dict[str, spec.Tensor]:  # noqa: UP006
     return next(input_queue)

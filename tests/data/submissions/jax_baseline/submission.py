@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from algoperf import jax_sharding_utils
-from algoperf.benchmark import facts
+from algoperf import jax_sharding_utils, spec
 
 HPARAMS = {"learning_rate": 0.003, "dropout_rate": 0.1}
 
@@ -25,7 +24,7 @@ def train_step(workload, opt_update_fn, model_state, optimizer_state, params, ba
             params,
             batch,
             model_state,
-            facts.ForwardPassMode.TRAIN,
+            spec.ForwardPassMode.TRAIN,
             rng,
             update_batch_norm=True,
             dropout_rate=dropout_rate,

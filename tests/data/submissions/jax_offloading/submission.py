@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algoperf.benchmark import facts
+from algoperf import spec
 from algoperf.jax_sharding_utils import display_shard_info, get_replicate_sharding, replicate, shard_along_batch_dim
 
 
@@ -40,7 +40,7 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
 def _step(workload, params, momentum, model_state, batch, rng, rate):
     def mean_loss(params):
         logits, _ = workload.model_fn(
-            params, batch, model_state, facts.ForwardPassMode.TRAIN, rng, True, use_running_average_bn=False
+            params, batch, model_state, spec.ForwardPassMode.TRAIN, rng, True, use_running_average_bn=False
         )
         loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"))
         return loss["summed"] / loss["n_valid_examples"]

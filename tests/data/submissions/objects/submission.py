@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from algoperf.benchmark import facts
+from algoperf import spec
 
 Pair = collections.namedtuple("Pair", "count scale")
 
@@ -85,7 +85,7 @@ def update_params(
 ):
     current_param_container.zero_grad()
     logits, _ = workload.model_fn(
-        current_param_container, batch, model_state, facts.ForwardPassMode.TRAIN, rng, update_batch_norm=True
+        current_param_container, batch, model_state, spec.ForwardPassMode.TRAIN, rng, update_batch_norm=True
     )
     loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"))
     mean = loss["summed"] / loss["n_valid_examples"]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import torch
 
-from algoperf.benchmark import facts
+from algoperf import spec
 
 HPARAMS = SimpleNamespace(rho=0.05, learning_rate=0.003, weight_decay=0.01)
 
@@ -70,7 +70,7 @@ def update_params(
             current_param_container,
             batch,
             model_state,
-            facts.ForwardPassMode.TRAIN,
+            spec.ForwardPassMode.TRAIN,
             rng,
             update_batch_norm,
             dropout_rate=0.1,

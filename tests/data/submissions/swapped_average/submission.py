@@ -9,7 +9,7 @@ import random
 import numpy as np
 import torch
 
-from algoperf.benchmark import facts
+from algoperf import spec
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
@@ -41,7 +41,7 @@ def update_params(
     noise += [torch.rand(1).item(), np.random.rand(), random.random(), np.random.RandomState(rng[0]).rand()]
     optimizer.zero_grad()
     logits, _ = workload.model_fn(
-        model, batch, model_state, facts.ForwardPassMode.TRAIN, rng, update_batch_norm=True, dropout_rate=0.1
+        model, batch, model_state, spec.ForwardPassMode.TRAIN, rng, update_batch_norm=True, dropout_rate=0.1
     )
     loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"))
     (sum(noise) * loss["summed"] / loss["n_valid_examples"]).backward()
