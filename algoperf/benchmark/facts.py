@@ -113,10 +113,14 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """max_runtime: seconds of charged time under external tuning; step_hint: about how many steps fit into them."""
+    """max_runtime: seconds of charged time under external tuning; step_hint: about how many steps fit into them.
+
+    eval_period: charged seconds between evaluations, where they are not the workload's.
+    """
 
     max_runtime: float
     step_hint: int
+    eval_period: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,12 +159,12 @@ class WorkloadSpec:
 
     loss: as the official API has it. loss_function: the function of that name in `algoperf/losses/`, where it is not
     the one that the loss has there. model_inputs: which keys of a batch the model reads; where they are several, it
-    gets a dict of those that the batch has. budget: by protocol name. eval_period: charged seconds between evaluations.
-    model: the keyword arguments of the models. data: the keyword arguments of the dataset's batches. dropout_rate: what
-    the model uses where a submission says nothing. batch_divisor: the mini scale divides the batch size that a
-    submission asks for by it. reference_names: our name of a parameter or module -> its name in the reference
-    implementation's PyTorch model, where they differ; or several names, to be joined along the first axis; or `Rows` of
-    one; or a `Sum`.
+    gets a dict of those that the batch has. budget: by protocol name. eval_period: charged seconds between evaluations,
+    where the budget has no other. model: the keyword arguments of the models. data: those of the dataset's batches.
+    dropout_rate: what the model uses where a submission says nothing. batch_divisor: the mini scale divides the batch
+    size that a submission asks for by it. reference_names: our name of a parameter or module -> its name in the
+    reference implementation's PyTorch model, where they differ; or several names, to be joined along the first axis; or
+    `Rows` of one; or a `Sum`.
     """
 
     name: str

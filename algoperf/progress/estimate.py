@@ -55,13 +55,15 @@ class Kind:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """budget: charged seconds that a trial may use. evaluation: free seconds of one evaluation and of saving after it.
+    """budget: charged seconds that a trial may use. eval_period: those between evaluations. evaluation: free seconds of
+    one evaluation and of saving after it.
 
     checkpoint: bytes. took: the published or measured trials that those of the kind are compared with.
     """
 
     spec: WorkloadSpec
     budget: float
+    eval_period: float
     evaluation: float
     checkpoint: int
     took: tuple[Took, ...]
@@ -75,6 +77,7 @@ def facts(kind: Kind) -> Facts:
     return Facts(
         spec=spec,
         budget=protocol.max_runtime(spec, kind.ruleset),
+        eval_period=protocol.eval_period(spec),
         evaluation=spec.needs.evaluation_time + checkpoint / SAVED_A_SECOND,
         checkpoint=checkpoint,
         took=costs.took(kind.workload, kind.ruleset, protocol.scale),
@@ -129,7 +132,7 @@ def _cost(kind: Kind, took: Took) -> Cost:
     """What a trial costs under the budget of the kind; what is not known of it follows from the workload."""
     known = facts(kind)
     charged = min(took.charged, known.budget)
-    free = (1 + charged // known.spec.eval_period) * known.evaluation if took.free is None else took.free
+    free = (1 + charged // known.eval_period) * known.evaluation if took.free is None else took.free
     return Cost(charged, free, SET_UP[known.spec.scale] if took.set_up is None else took.set_up)
 
 
