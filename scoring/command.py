@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from algoperf.benchmark.facts import UsageError
-from algoperf.benchmark.protocol import RULESETS, Ruleset, load_protocol
-from scoring.logs.checks import by_hardware
+from algoperf.benchmark.protocol import RULESETS, Protocol, Ruleset, load_protocol
+from scoring.logs import terms
+from scoring.logs.checks import by_hardware, other_terms, stated_terms
 from scoring.logs.files import printable
 from scoring.logs.locate import locate
 from scoring.logs.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, find_published
@@ -16,6 +17,8 @@ from scoring.report import write_report
 from scoring.result import Result
 from scoring.rules.comparison import check_steps
 from scoring.rules.score import READINGS, Reading, score_trials
+from scoring.rules.ties import caveat as ties_caveat
+from scoring.rules.ties import check_ties, find_ties, possible_scores
 
 _NAMED = 3  # trials that a message names
 
@@ -55,15 +58,19 @@ def score_logs(
         raise UsageError(f"no trial under {str(logs)!r} is of a workload of protocol {benchmark.name}.")
     if len(kinds) > 1 and not allow_mixed_hardware:
         raise UsageError(_mixed_hardware(kinds))
+    ties = find_ties(found.trials, benchmark) if reading == "as-published" else ()
+    tied = ties_caveat(ties, possible_scores(found.trials, benchmark, ties))
     caveats = (
         *((f"partial: {partial}",) if partial else ()),
         *((f"mixed hardware: {len(kinds)} kinds",) if len(kinds) > 1 else ()),
+        *_other_terms(own.trials, benchmark),
+        *((tied,) if tied else ()),
         *(() if rivals is None else _other_hardware(own.trials, kinds, rivals)),
     )
     marks = [Finding(".", caveat, "scored all the same, as asked for") for caveat in caveats]
     source = " and ".join(printable(str(name)) for name in (logs, with_published) if name is not None)
     published = {trial.submission for trial in found.trials} - {trial.submission for trial in own.trials}
-    logs_and_marks = Logs(found.trials, (*marks, *found.findings, *check_steps(scores)))
+    logs_and_marks = Logs(found.trials, (*marks, *found.findings, *check_ties(ties), *check_steps(scores)))
     result = Result(source, ruleset, logs_and_marks, scores, caveats, tuple(sorted(published)))
     write_report(result, out)
     return result
@@ -79,6 +86,12 @@ def _mixed_hardware(kinds: Mapping[str, Sequence[Trial]]) -> str:
         f"the trials ran on {len(kinds)} kinds of hardware, {counts}, and their times do not compare: run "
         f"{', '.join(paths[:_NAMED])}{more} again (`algoperf rerun {paths[0]}`), or give --allow-mixed-hardware."
     )
+
+
+def _other_terms(trials: Sequence[Trial], protocol: Protocol) -> tuple[str, ...]:
+    """Whether the logs were made by another version of the benchmark; empty where they say nothing of that."""
+    found = other_terms(trials, protocol)
+    return (terms.caveat(found, protocol, terms.fitting(stated_terms(trials), protocol.scale)),) if found else ()
 
 
 def _leaderboard(name: str) -> Leaderboard:

@@ -6,6 +6,7 @@ import functools
 from algoperf.benchmark.protocol import Ruleset
 from scoring.certainty.leave_one_out import LeftOut, leave_one_out
 from scoring.certainty.uncertainty import RESAMPLED, Resampled, Uncertainty, resample
+from scoring.logs.checks import budgets
 from scoring.logs.trials import Logs
 from scoring.rules.comparison import Pair, Reach, pairs, reaches
 from scoring.rules.score import Scores
@@ -51,6 +52,11 @@ class Result:
 
     def _resampled(self, what: Resampled) -> Uncertainty:
         return resample(self.logs.trials, self.scores.protocol, self.scores.reading, what)
+
+    @functools.cached_property
+    def budgets(self) -> dict[str, float]:
+        """Charged seconds that a trial may use, by workload."""
+        return budgets(self.logs.trials, self.scores.protocol, self.ruleset)
 
     @functools.cached_property
     def left_out(self) -> tuple[LeftOut, ...]:

@@ -7,7 +7,7 @@ Source of the API: Dahl et al. 2023 (arXiv 2306.07179), section 4, and the AlgoP
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 Framework: TypeAlias = Literal["jax", "pytorch"]
@@ -93,6 +93,10 @@ DataSelectionFn: TypeAlias = Callable[..., dict[str, Tensor]]
 InputQueue: TypeAlias = Iterator[dict[str, Tensor]]
 
 
+# What a metric was called in files that were written before -> its name.
+METRICS_BEFORE = {"perplexity": "ppl"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Target:
     """What a trial has to reach: the value of one metric on the validation split (which is timed) and on test.
@@ -109,6 +113,12 @@ class Target:
         """Whether `value` meets the target; equality counts, NaN never does (spec of the scores, rule 1)."""
         target = getattr(self, split)
         return value <= target if self.goal == "min" else value >= target
+
+    def column(self, names: Collection[str]) -> str:
+        """The column of the metric on validation: of those in a file's header the one of today's name, or a former."""
+        former = (f"validation/{before}" for before, name in METRICS_BEFORE.items() if name == self.metric)
+        today = f"validation/{self.metric}"
+        return next((name for name in (today, *former) if name in names), today)
 
 
 @dataclasses.dataclass(frozen=True)

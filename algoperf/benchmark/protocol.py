@@ -79,8 +79,15 @@ class Protocol:
         A trial of target setting may use any: here it is what its steps take at the pace of the budget. Raises
         UsageError where the workload has no such budget.
         """
-        factors = {"external": 1.0, "self": self.self_tuning_factor, "target_setting": self.target_setting.fraction}
-        return factors[ruleset] * self._budget(spec).max_runtime
+        return self.factor(ruleset) * self._budget(spec).max_runtime
+
+    def factor(self, ruleset: Ruleset) -> float:
+        """By which a trial may train longer than under external tuning."""
+        return {
+            "external": 1.0,
+            "self": self.self_tuning_factor,
+            "target_setting": self.target_setting.fraction,
+        }[ruleset]
 
     def target_setting_steps(self, spec: WorkloadSpec) -> int:
         """The steps of a trial of target setting. Raises UsageError where the workload has no budget here."""

@@ -20,6 +20,7 @@ from scoring.logs.record import read_record
 from scoring.logs.trials import Finding, Logs, Trial, in_order, natural
 
 _IGNORED = "ignored"
+_EVALUATIONS = "eval_measurements.csv"
 _TRIAL = re.compile("trial_[0-9]+")
 
 
@@ -135,14 +136,21 @@ class _TreeReader:
 
     def read_trial(self, path: str, shown: str, identity: tuple[str, str, str, str, str]) -> Trial:
         """identity: submission, study, workload, framework, trial."""
-        record = read_record(path, shown, self.report)
         try:
-            found = read_evaluations(read_file(f"{path}/eval_measurements.csv"), self.targets[identity[2]])
+            names = frozenset(os.listdir(path))
+        except OSError as error:
+            self.report(shown, f"cannot be listed: {error.strerror}", "the trial is left out")
+            return Trial(*identity, path=shown)
+        record = read_record(path, shown, names, self.report)
+        try:
+            if _EVALUATIONS not in names:
+                raise FileNotFoundError
+            found = read_evaluations(read_file(f"{path}/{_EVALUATIONS}"), self.targets[identity[2]])
         except FileNotFoundError:
             status = f" (status {record.status})" if record.status else ""
-            found = unreadable(f"no eval_measurements.csv{status}")
+            found = unreadable(f"no {_EVALUATIONS}{status}")
         except OSError as error:
-            found = unreadable(f"eval_measurements.csv cannot be read: {error.strerror}")
+            found = unreadable(f"{_EVALUATIONS} cannot be read: {error.strerror}")
         for what, done in found.damage:
             self.report(shown, printable(what), done)
         return Trial(
@@ -153,6 +161,8 @@ class _TreeReader:
             hit_row=found.hit_row,
             hit_row_time=found.hit_row_time,
             hit_step=found.hit_step,
+            end_time=found.end_time,
+            point=record.hyperparameters,
             curve=found.curve,
             record=record,
         )

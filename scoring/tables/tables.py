@@ -16,7 +16,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from algoperf.benchmark.registry import load_spec
 from scoring.logs.trials import Trial
 from scoring.result import Result
 from scoring.rules.score import Scores, jumps, profile
@@ -112,16 +111,10 @@ def _profile(scores: Scores) -> Iterable[tuple]:
         yield tau, *heights
 
 
-def budget_of(result: Result, workload: str) -> float:
-    """Charged seconds that a trial may use."""
-    protocol = result.scores.protocol
-    return protocol.max_runtime(load_spec(workload, protocol.scale), result.ruleset)
-
-
 def _budget(result: Result) -> Iterable[tuple]:
     for standing in result.scores.standings:
         for name, cell in standing.cells.items():
-            budget = budget_of(result, name)
+            budget = result.budgets[name]
             fraction = used_budget(cell, budget)
             shown = "" if math.isnan(fraction) else f"{fraction:.6f}"
             yield standing.submission, name, seconds(cell.time), f"{budget:g}", shown

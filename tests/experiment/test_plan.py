@@ -21,7 +21,7 @@ def test_the_mini_benchmark():
 
 def test_the_full_benchmark():
     trials = plan.trials(config.load(REPOSITORY / "config" / "full.yaml"))
-    assert len(trials) == 8 * 4 * 3 * 5
+    assert len(trials) == 9 * 4 * 3 * 5
 
 
 def test_a_workload_that_v06_does_not_score_is_trained_where_it_is_named():
