@@ -65,6 +65,7 @@ def score_logs(
         *((f"mixed hardware: {len(kinds)} kinds",) if len(kinds) > 1 else ()),
         *_other_terms(own.trials, benchmark),
         *((tied,) if tied else ()),
+        *_single_studies(own.trials, benchmark),
         *(() if rivals is None else _other_hardware(own.trials, kinds, rivals)),
     )
     marks = [Finding(".", caveat, "scored all the same, as asked for") for caveat in caveats]
@@ -92,6 +93,18 @@ def _other_terms(trials: Sequence[Trial], protocol: Protocol) -> tuple[str, ...]
     """Whether the logs were made by another version of the benchmark; empty where they say nothing of that."""
     found = other_terms(trials, protocol)
     return (terms.caveat(found, protocol, terms.fitting(stated_terms(trials), protocol.scale)),) if found else ()
+
+
+def _single_studies(trials: Iterable[Trial], protocol: Protocol) -> tuple[str, ...]:
+    """Submissions with one study where the protocol has several; empty where there are none."""
+    studies: dict[str, set[str]] = {}
+    for trial in trials:
+        if trial.readable and trial.workload in (*protocol.workloads, *protocol.held_out):
+            studies.setdefault(trial.submission, set()).add(trial.study)
+    single = sorted(submission for submission, of_submission in studies.items() if len(of_submission) == 1)
+    if protocol.studies == 1 or not single:
+        return ()
+    return (f"one study where the protocol has {protocol.studies}: {', '.join(single)}",)
 
 
 def _leaderboard(name: str) -> Leaderboard:

@@ -1,5 +1,6 @@
 """What can be said of the table of trials as a whole: what is missing, what is there twice, what does not compare."""
 
+import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -18,6 +19,7 @@ def check_table(trials: Sequence[Trial], protocol: Protocol, ruleset: Ruleset) -
         *_missing(trials, protocol),
         *_other_terms(trials, protocol),
         *_late_hits(trials, protocol, ruleset),
+        *_loose_trials(trials, protocol, ruleset),
         *_mixed_hardware(trials, protocol),
     ]
 
@@ -102,6 +104,45 @@ def _late_hits(trials: Sequence[Trial], protocol: Protocol, ruleset: Ruleset) ->
         )
         for trial in trials
         if limits.get(trial.workload, math.inf) < trial.hit_time < math.inf
+    ]
+
+
+def loose_trials(trials: Iterable[Trial], protocol: Protocol, ruleset: Ruleset) -> dict[str, dict[str, int]]:
+    """Submissions whose trial numbers are no one hyperparameter point each -> number -> how many points it is.
+
+    Where the protocol deals its points to the studies, all submissions with several trials. A submission whose logs do
+    not say its points is taken to have one for each number.
+    """
+    points: dict[tuple[str, str], set[str]] = defaultdict(set)
+    scored = {*protocol.workloads, *protocol.held_out}
+    for trial in trials:
+        if trial.workload in scored and trial.point is not None:
+            points[trial.submission, trial.trial].add(trial.point)
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for (submission, number), of_number in points.items():
+        if len(of_number) > 1 and len(same := {_same_point(point) for point in of_number}) > 1:
+            found[submission][number] = len(same)
+    if protocol.is_dealt(ruleset):
+        found |= {trial.submission: found.get(trial.submission, {}) for trial in trials}
+    return dict(found)
+
+
+def _same_point(point: str) -> str:
+    """A point whatever the order of its names; as it stands where it is no JSON, such as one that was cut."""
+    try:
+        return json.dumps(json.loads(point), sort_keys=True)
+    except ValueError:
+        return point
+
+
+def _loose_trials(trials: Iterable[Trial], protocol: Protocol, ruleset: Ruleset) -> list[Finding]:
+    if protocol.is_dealt(ruleset):  # as it is to be
+        return []
+    done = "where trials are drawn, those of each study and workload are drawn by themselves"
+    return [
+        Finding(submission, f"{number} is {count} hyperparameter points, over its studies and workloads", done)
+        for submission, numbers in loose_trials(trials, protocol, ruleset).items()
+        for number, count in numbers.items()
     ]
 
 

@@ -63,4 +63,4 @@ def test_too_many_ties_for_all_combinations_are_taken_one_at_a_time_and_at_their
     assert len(find_ties(trials, V06)) == 24  # 2^24 combinations
     assert found["a"][-1] == pytest.approx(1)  # 100 s everywhere
     assert found["b"][-1] == pytest.approx(1)  # where a takes 150 s
-    assert found["a"][0] == pytest.approx(3.75 / 4.5, abs=0.01)  # 150 s of 120 s: a ratio of 1.25
+    assert found["a"][0] == pytest.approx(2.75 / 3, abs=0.01)  # 150 s of 120 s: a ratio of 1.25
