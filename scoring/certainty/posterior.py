@@ -25,6 +25,7 @@ import numpy as np
 
 _PRIOR = 0.3
 _PRIOR_STUDIES = 1  # degrees of freedom that the deviation of all workloads together weighs beside a workload's own
+_LARGEST = 300.0  # of a log time: a deviation that hardly any study tells of may be drawn without bounds
 _LEAST_SPREAD = 0.1  # between the log times of submissions on a workload
 
 
@@ -49,7 +50,9 @@ def draw_medians(times: np.ndarray, draws: int, generator: np.random.Generator) 
     mean = np.where(counts > 0, own, center + spread * normal)
     is_reached = (probability > 0.5) & (present > 0)
     quantile = np.interp(probability, *_quantiles())
-    drawn = np.exp(mean + deviation * quantile, out=np.full(shape, np.inf), where=is_reached)
+    drawn = np.exp(
+        np.clip(mean + deviation * quantile, -_LARGEST, _LARGEST), out=np.full(shape, np.inf), where=is_reached
+    )
     return np.where(present > 0, drawn, np.nan)
 
 

@@ -6,12 +6,12 @@ logs the correlation of their times within a study is -0.001, give or take 0.021
 studies are ten different draws, and intervals are too narrow; by workload they are ten for each.
 
 `studies and trials` draws the tuning trials, too: for each submission as many trial numbers as it has, with
-replacement, and a study counts by the best of those. Where a trial number is one hyperparameter point, the same in every
-study and on every workload, what is drawn holds for all of a submission's studies and workloads: were it drawn for each
-study anew, the median over the studies would hide the luck of the search. Where it is not (the points are dealt to the
-studies, or a submission changed them), the trials are drawn for each study and workload by themselves. It answers what
-another search of as many points could have given. A draw never has a point that was not tried, and its best is as good
-or worse than what was found: scores tend to be lower in the draws.
+replacement, and a study counts by the best of those. Where a trial number is one hyperparameter point, the same in
+every study and on every workload, what is drawn holds for all of a submission's studies and workloads: were it drawn
+for each study anew, the median over the studies would hide the luck of the search. Where it is not (the points are
+dealt to the studies, or a submission changed them), the trials are drawn for each study and workload by themselves. It
+answers what another search of as many points could have given. A draw never has a point that was not tried, and its
+best is as good or worse than what was found: scores tend to be lower in the draws.
 
 Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 13.
 """
@@ -52,7 +52,7 @@ def draw_studies_and_trials(
 def _draw_of_studies(generator: np.random.Generator, counts: np.ndarray, num_workloads: int, draws: int) -> np.ndarray:
     """(draws, submissions, studies, workloads): of each submission's studies as many as it has, then padding."""
     drawn = _draw(generator, np.repeat(counts, num_workloads), draws)
-    return drawn.reshape(draws, len(counts), num_workloads, -1).swapaxes(2, 3)
+    return drawn.reshape(draws, len(counts), num_workloads, counts.max(initial=0)).swapaxes(2, 3)
 
 
 def _draw(generator: np.random.Generator, counts: np.ndarray, draws: int) -> np.ndarray:
@@ -121,10 +121,6 @@ def _draw_trials(generator: np.random.Generator, runs: _Runs, is_loose: np.ndarr
 def _draw_loose_trials(generator: np.random.Generator, order: np.ndarray, count: int, draws: int) -> np.ndarray:
     """(draws, studies, workloads): the best place of as many trials, drawn for each study and workload."""
     studies, depth, workloads = order.shape
-    drawn = (
-        generator.integers(count, size=(draws, studies, count, workloads))
-        if count
-        else np.empty((draws, studies, 0, workloads), int)
-    )
+    drawn = generator.integers(max(count, 1), size=(draws, studies, count, workloads))
     rows, _, columns = np.ogrid[:studies, :1, :workloads]
     return order[rows, drawn, columns].min(axis=2, initial=depth)

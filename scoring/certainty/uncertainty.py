@@ -1,9 +1,9 @@
 """How sure a leaderboard is: leaderboards drawn three ways, each through all rules of the score.
 
 By the `posterior` of the times (`posterior.py`), by draws of the `studies`, and by draws of `studies and trials`
-(`resampling.py`). Medians, the 4x rule against the draw's own fastest, held-out workloads and scores follow anew in each
-draw; submissions are drawn independently of one another. Intervals and bands are percentiles of the draws, widened to
-what was observed where that lies outside: a score is never outside of its own interval.
+(`resampling.py`). Medians, the 4x rule against the draw's own fastest, held-out workloads and scores follow anew in
+each draw; submissions are drawn independently of one another. Intervals and bands are percentiles of the draws, widened
+to what was observed where that lies outside: a score is never outside of its own interval.
 
 An interval is of the score that infinitely many studies would give, not of another leaderboard with as many studies as
 this one, which would fall outside more often.
@@ -81,9 +81,9 @@ class Bands:
 class Duels:
     """Every submission (rows) against every other (columns), NaN where nothing was drawn.
 
-    beats: probability that the row's score is the higher. ratios: (2, submissions, submissions), ends of the interval of
-    the row's time over the column's, the geometric mean over the workloads that both reach in a draw; capped: the same
-    over all scored workloads, as in `scoring.rules.comparison`.
+    beats: probability that the row's score is the higher. ratios: (2, submissions, submissions), ends of the interval
+    of the row's time over the column's, the geometric mean over the workloads that both reach in a draw; capped: the
+    same over all scored workloads, as in `scoring.rules.comparison`.
     """
 
     beats: np.ndarray
@@ -244,6 +244,7 @@ def _note(way: Way, draws: int, single: Sequence[str]) -> str:
     names = ", ".join(single)
     if way == "posterior":
         lean = f"; what has one study leans on how far the others' lie apart: {names}" if single else ""
-        return f"{CONFIDENCE:.0%} intervals of the score that infinitely many studies would give, from {draws:,} draws{lean}."
+        what = "the score that infinitely many studies would give"
+        return f"{CONFIDENCE:.0%} intervals of {what}, from {draws:,} draws{lean}."
     none = f"; none for what has one study: {names}" if single else ""
     return f"{CONFIDENCE:.0%} intervals from {draws:,} draws of {way}, with replacement{none}."

@@ -30,7 +30,8 @@ def section(context: Context) -> str:
         "speedups",
         "Speed-ups between all pairs",
         "How many times as fast the row's submission is as the column's, in charged time: the geometric mean over the "
-        "workloads that both reach, whose number stands below, with its 95 % interval and the same in steps. Above 1 the row is the faster. "
+        "workloads that both reach, whose number stands below, with the 95 % interval, and the same in steps. "
+        "Above 1 the row is the faster. "
         "Steps compare on any hardware, but one submission's step may cost several of another's.",
         table(("", *context.submissions), rows, style="matrix speedups"),
         [context.tables["time_ratios"], context.tables["steps_to_target"]],

@@ -3,12 +3,12 @@
 uncertainty.csv: of each submission its studies, its score, the ends of the 95 % interval, standard deviation,
 probability of rank 1 and the ends of the rank's interval by the posterior, and the same over the draws of studies, and
 of studies and trials; empty cells where there is nothing to draw from. rank_probabilities.csv: of each rank, by each
-way of drawing. profile_bands.csv: the profile from each tau on, and its 95 % band. leave_one_out.csv: for each submission, study and workload that is left out, who is
-first without it, whose rank changes or who regains or loses a workload, and why; one row without a submission where
-nothing changes. time_ratios.csv: how much time, and how many steps, each submission takes compared with each other one,
-as geometric means: over the workloads that both reach, (capped) over all, a miss as 4 times the fastest, and (budget) over
-all, a miss as the budget and a second; the ends of the 95 % intervals of the first two; p_beats: how likely its score is
-the higher.
+way of drawing. profile_bands.csv: the profile from each tau on, and its 95 % band. leave_one_out.csv: for each
+submission, study and workload that is left out, who is first without it, whose rank changes or who regains or loses a
+workload, and why; one row without a submission where nothing changes. time_ratios.csv: how likely each submission's
+score is higher than each other one's, and how much time, and how many steps, it takes compared with it, as geometric
+means: over the workloads that both reach, (capped) over all, a miss as 4 times the fastest, and (budget) over all, a
+miss as the budget and a second; with the ends of the 95 % intervals of the first two.
 steps_to_target.csv: seconds and steps at the target of each submission and workload, and both as multiples of the
 smallest; no multiple where steps do not compare.
 """

@@ -20,19 +20,19 @@ def leaderboard(result: Result) -> Table:
     over, the caption says so.
     """
     names = result.scores.protocol.workloads
-    over_studies = result.uncertainties[0]
+    posterior = result.uncertainties[0]
     title = Text.assemble(result.title, (f"\n{result.caveat}" if result.caveats else "", "bold red"))
-    sure = bool(over_studies.draws)
+    sure = bool(posterior.draws)
     longest = max(len(standing.submission) for standing in result.scores.standings)
     below = "Below the score its interval, below the rank how likely it is to be first: " if sure else ""
-    caption = f"{below}{over_studies.note}"
+    caption = f"{below}{posterior.note}"
     table = Table(title=title, title_justify="left", caption=Text(caption), caption_justify="left")
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("submission", overflow="fold", min_width=min(longest, _LONGEST_NAME))
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("workloads", justify="right", no_wrap=True)
     table.add_column("lost", overflow="fold")
-    for standing, spread in zip(result.scores.standings, over_studies.spreads, strict=True):
+    for standing, spread in zip(result.scores.standings, posterior.spreads, strict=True):
         lost: dict[str, list[str]] = {}
         for name in names:
             if reason := standing.cells[name].lost:
