@@ -7,6 +7,7 @@ from algoperf.benchmark.protocol import Ruleset
 from scoring.certainty.leave_one_out import LeftOut, leave_one_out
 from scoring.certainty.uncertainty import WAYS, Uncertainty, Way, draw
 from scoring.logs.checks import budgets, loose_trials
+from scoring.logs.info import Info, with_frameworks
 from scoring.logs.trials import Logs
 from scoring.rules.comparison import Pair, Reach, pairs, reaches
 from scoring.rules.score import Scores
@@ -55,6 +56,11 @@ class Result:
     def _drawn(self, way: Way) -> Uncertainty:
         loose = loose_trials(self.logs.trials, self.scores.protocol, self.ruleset)
         return draw(self.logs.trials, self.scores.protocol, self.scores.reading, way, loose)
+
+    @functools.cached_property
+    def infos(self) -> dict[str, Info]:
+        """Of every submission what is said of it, and its framework."""
+        return with_frameworks(dict(self.logs.infos), self.logs.trials)
 
     @functools.cached_property
     def budgets(self) -> dict[str, float]:

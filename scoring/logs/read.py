@@ -7,11 +7,13 @@ Nothing found in a tree stops the reader, and nothing is passed over in silence:
 import dataclasses
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from algoperf.benchmark.facts import FRAMEWORKS, Target, UsageError
 from algoperf.benchmark.protocol import Protocol, Ruleset
 from algoperf.benchmark.registry import base_of, has_scale, load_spec, workload_names
+from scoring.logs import info
 from scoring.logs.checks import check_table, one_framework_each
 from scoring.logs.evaluations import read_evaluations, unreadable
 from scoring.logs.files import printable, read_file
@@ -35,7 +37,7 @@ def read_logs(logs: Path | str, protocol: Protocol, ruleset: Ruleset) -> Logs:
         found = _read_tree(Path(logs), protocol, ruleset)
     trials, split = one_framework_each(found.trials)
     findings = {*found.findings, *split, *check_table(trials, protocol, ruleset)}
-    return Logs(in_order(trials), tuple(sorted(findings, key=lambda f: (natural(f.path), f.what))))
+    return Logs(in_order(trials), tuple(sorted(findings, key=lambda f: (natural(f.path), f.what))), found.infos)
 
 
 def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
@@ -44,8 +46,10 @@ def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
     reader = _TreeReader(protocol, protocol.num_trials(ruleset))
     for submission, path in reader.folders(str(root), ""):
         before = len(reader.trials)
-        for study, study_path in reader.folders(path, submission):
+        for study, study_path in reader.folders(path, submission, info.FILE):
             reader.read_study(study_path, submission, study)
+        if os.path.exists(f"{path}/{info.FILE}"):
+            reader.read_info(path, submission, reader.trials[before:], ruleset)
         if len(reader.trials) == before:
             reader.report(submission, "no trial in any study", "not ranked")
     if not reader.trials:
@@ -53,7 +57,7 @@ def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
             f"there is no trial of any {protocol.scale} workload under {str(root)!r}: the layout is "
             "<submission>/study_<i>/<workload>_<jax|pytorch>/trial_<k>/eval_measurements.csv."
         )
-    return Logs(tuple(reader.trials), tuple(reader.findings))
+    return Logs(tuple(reader.trials), tuple(reader.findings), reader.infos)
 
 
 @dataclasses.dataclass
@@ -64,6 +68,7 @@ class _TreeReader:
     num_trials: int
     trials: list[Trial] = dataclasses.field(default_factory=list)
     findings: list[Finding] = dataclasses.field(default_factory=list)
+    infos: dict[str, info.Info] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         scale = self.protocol.scale
@@ -74,8 +79,8 @@ class _TreeReader:
     def report(self, path: str, what: str, done: str) -> None:
         self.findings.append(Finding(path, what, done))
 
-    def folders(self, path: str, shown: str) -> list[tuple[str, str]]:
-        """Name and path of each folder in a folder; whatever else lies there is reported."""
+    def folders(self, path: str, shown: str, known: str = "") -> list[tuple[str, str]]:
+        """Name and path of each folder in a folder; whatever else lies there is reported, but a file `known`."""
         try:
             with os.scandir(path) as entries:
                 found = sorted(entries, key=lambda entry: natural(entry.name))
@@ -92,9 +97,16 @@ class _TreeReader:
                 continue
             if is_folder and not entry.name.startswith("."):
                 folders.append((printable(entry.name), entry.path))
-            else:
+            elif entry.name != known:
                 self.report(inside, "a hidden folder" if is_folder else "a stray file", _IGNORED)
         return folders
+
+    def read_info(self, path: str, submission: str, trials: Sequence[Trial], ruleset: Ruleset) -> None:
+        shown = f"{submission}/{info.FILE}"
+        found = info.read_info(f"{path}/{info.FILE}", shown, self.report)
+        for what in info.check_info(found, trials, ruleset):
+            self.report(shown, what, "shown as it is said")
+        self.infos[submission] = found
 
     def read_study(self, path: str, submission: str, study: str) -> None:
         seen = set()

@@ -3,7 +3,8 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from scoring.logs.curves import Curve
 from scoring.logs.record import Record
@@ -63,10 +64,14 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Logs:
-    """A tree of logs, read: every trial of a known workload, and everything that is wrong with the tree."""
+    """A tree of logs, read: every trial of a known workload, and everything that is wrong with the tree.
+
+    infos: of each submission what its `submission_info.yml` says (`scoring.logs.info.Info`).
+    """
 
     trials: tuple[Trial, ...]
     findings: tuple[Finding, ...]
+    infos: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def natural(name: str) -> list[str | int]:

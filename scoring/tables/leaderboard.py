@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scoring.logs.info import Info
 from scoring.result import Result
 
 _WIDTH = 100  # columns of a plain-text leaderboard
@@ -40,13 +41,18 @@ def leaderboard(result: Result) -> Table:
         interval = "" if math.isnan(spread.low) else f"{spread.low:.2f}-{spread.high:.2f}"
         table.add_row(
             f"{standing.rank}\n{spread.p_rank[0]:.0%}" if sure else f"{standing.rank}",
-            Text(standing.submission),
+            Text.assemble(standing.submission, (f"\n{_said(result.infos.get(standing.submission))}", "dim")),
             f"{standing.score:.4f}\n{interval}" if sure else f"{standing.score:.4f}",
             f"{len(names) - sum(map(len, lost.values()))} of {len(names)}",
             Text("; ".join(f"{reason}: {', '.join(of)}" for reason, of in lost.items())),
             style="bold" if standing.rank == 1 else "",
         )
     return table
+
+
+def _said(info: Info | None) -> str:
+    """Framework and authors in one line."""
+    return "" if info is None else ", ".join(part for part in (info.framework, info.authors) if part)
 
 
 def versus_published(result: Result) -> Table:

@@ -30,7 +30,7 @@ from scoring.logs.read import read_logs
 from scoring.logs.record import Record
 from scoring.logs.trials import Finding, Logs, Trial
 from scoring.page import page as make_page
-from scoring.report import write_report
+from scoring.report import write
 from scoring.result import Result
 from scoring.rules.score import score_trials
 from scoring.rules.studies import studies
@@ -202,7 +202,7 @@ def test_one_study_gives_no_intervals_and_the_page_says_why(tmp_path: Path):
         for name, time in (("a", 10.0), ("b", 20.0))
     ]
     scores = score_trials(trials, load_protocol("v0.6"), "as-documented")
-    write_report(Result("logs", "external", Logs(tuple(trials), ()), scores), tmp_path)
+    write(Result("logs", "external", Logs(tuple(trials), ()), scores), tmp_path)
     page = outline(tmp_path)
     assert "No intervals" in page.text
     assert "nan" not in page.text
@@ -245,7 +245,7 @@ def hostile() -> Result:
 
 def test_text_from_logs_is_never_markup(tmp_path: Path):
     result = hostile()
-    write_report(result, tmp_path)
+    write(result, tmp_path)
     page = outline(tmp_path)
     assert page.open == []
     assert page.text.count(HOSTILE) >= 4
