@@ -49,9 +49,7 @@ def score(
     ] = "as-documented",
     with_published: Annotated[
         str | None,
-        typer.Option(
-            "--with", help="Rank a published leaderboard's submissions too, such as published:v0.6-a100-self."
-        ),
+        typer.Option("--with", help="Rank a published leaderboard too, such as published:v0.6-a100-self."),
     ] = None,
     allow_mixed_hardware: Annotated[
         bool, typer.Option("--allow-mixed-hardware", help="Compare times of unlike machines; the score says so.")

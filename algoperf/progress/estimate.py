@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from algoperf.benchmark.facts import Scale, WorkloadSpec
 from algoperf.benchmark.identity import Trial
-from algoperf.benchmark.protocol import Ruleset, load_protocol
+from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.progress import costs
 from algoperf.progress.costs import Took
@@ -73,14 +73,17 @@ class Facts:
 def facts(kind: Kind) -> Facts:
     protocol = load_protocol(kind.protocol)
     spec = load_spec(kind.workload, protocol.scale)
+    budget = protocol.max_runtime(spec, kind.ruleset)
     checkpoint = 4 * _NUMBERS_A_PARAMETER * costs.parameters(kind.workload, protocol.scale)
     return Facts(
         spec=spec,
-        budget=protocol.max_runtime(spec, kind.ruleset),
-        eval_period=protocol.eval_period(spec),
+        budget=budget,
+        eval_period=budget / protocol.target_setting.evaluations
+        if kind.ruleset == TARGET_SETTING
+        else protocol.eval_period(spec),
         evaluation=spec.needs.evaluation_time + checkpoint / SAVED_A_SECOND,
         checkpoint=checkpoint,
-        took=costs.took(kind.workload, kind.ruleset, protocol.scale),
+        took=costs.took(kind.workload, kind.ruleset, protocol),
     )
 
 
