@@ -12,11 +12,11 @@ from algoperf.benchmark.registry import load_spec
 from scoring.command import score_logs
 from scoring.logs import terms
 from scoring.logs.checks import budgets, by_hardware, loose_trials, other_terms, stated_terms
+from scoring.logs.published import LEADERBOARDS
 from scoring.logs.read import read_logs
 from scoring.logs.record import Record
 from scoring.logs.terms import Terms, terms_of
 from scoring.logs.trials import Trial
-from scoring.published import LEADERBOARDS
 from tests.support.scoring_logs import trial
 
 A100 = {"gpu_model_name": "NVIDIA A100-SXM4-40GB", "gpu_count": 4}
