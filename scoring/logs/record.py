@@ -38,9 +38,9 @@ class Record:
     commit: str | None = None
     preemptions: str | None = None
     hyperparameters: str | None = None
-    terms: Terms | None = None
     software: Mapping[str, str] = dataclasses.field(default_factory=dict)
     evidence: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
+    terms: Terms | None = None
 
 
 def hardware_kind(record: Any) -> str | None:

@@ -16,9 +16,9 @@ class Trial:
 
     path: from the root of the logs. rows: evaluations that could be read; a trial with none is not readable, and takes
     no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time, hit_step: the first row that hits, its
-    time and its global step (NaN where no step is logged). end_time: of its last evaluation, NaN where nothing is
-    known. point: words that are equal for equal hyperparameters, None where nothing is known. curve: its evaluations.
-    record: what the other files of its folder say.
+    time and its global step (NaN where no step is logged). curve: its evaluations. record: what the other files of its
+    folder say. end_time: of its last evaluation, NaN where nothing is known. point: words that are equal for equal
+    hyperparameters, None where nothing is known.
     """
 
     submission: str
@@ -32,10 +32,10 @@ class Trial:
     hit_row: int | None = None
     hit_row_time: float = math.inf
     hit_step: float = math.inf
-    end_time: float = math.nan
-    point: str | None = None
     curve: Curve = dataclasses.field(default_factory=Curve, repr=False)
     record: Record = dataclasses.field(default_factory=Record, repr=False)
+    end_time: float = math.nan
+    point: str | None = None
 
     @property
     def readable(self) -> bool:
