@@ -49,6 +49,7 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimiz
 	python benchmarks/data_store.py data
 	python benchmarks/input_pipelines.py
 	python benchmarks/score_logs.py $(LOGS)
+	python benchmarks/coverage.py --leaderboards 60
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/optimizers.py
 

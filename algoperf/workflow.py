@@ -28,12 +28,12 @@ from workloads.datasets.store import MANIFEST
 class Experiment:
     """A config and what follows from it; paths are strings, as rules have them.
 
-    points: of each label, ruleset and workload, as `plan.points`. names: what each label is loaded by.
+    points: of each label, ruleset, workload and study, as `plan.points`. names: what each label is loaded by.
     """
 
     config: config.Config
     trials: list[Trial]
-    points: dict[tuple[str, Ruleset, str], list[Point]]
+    points: dict[tuple[str, Ruleset, str, int], list[Point]]
     names: dict[str, str]
     accelerator: cluster.Accelerator
 
@@ -107,15 +107,16 @@ class Experiment:
         """What a contestant is loaded by."""
         return self.names[label]
 
-    def point(self, label: str, ruleset: Ruleset, workload: str, trial: int) -> Point:
+    def point(self, label: str, ruleset: Ruleset, workload: str, study: int, trial: int) -> Point:
         """The hyperparameters of a trial."""
-        known = self._target_points if ruleset == TARGET_SETTING else self.points
-        return known[label, ruleset, workload][trial - 1]
+        if ruleset == TARGET_SETTING:  # every study has the points of the search
+            return self._target_points[label, ruleset, workload, 0][trial - 1]
+        return self.points[label, ruleset, workload, study][trial - 1]
 
     # Target setting: only asked for where it is run.
 
     @functools.cached_property
-    def _target_points(self) -> dict[tuple[str, Ruleset, str], list[Point]]:
+    def _target_points(self) -> dict[tuple[str, Ruleset, str, int], list[Point]]:
         return plan.points(self.config, [TARGET_SETTING])
 
     @functools.cached_property
@@ -153,7 +154,8 @@ class Experiment:
     def resources(self, workload: str) -> dict[str, Any]:
         """What a job for a trial of this workload asks of Slurm, in the words of Snakemake's executor for it."""
         spec = load_spec(workload, self.scale)
-        return resources.resources(self.accelerator, spec, plan.max_runtime(self.config, workload))
+        eval_period = load_protocol(self.config.protocol).eval_period(spec)
+        return resources.resources(self.accelerator, spec, plan.max_runtime(self.config, workload), eval_period)
 
     def begin(self, is_on_cluster: bool) -> None:
         """Takes the results folder for this run, and ends what an earlier one has left on the cluster."""

@@ -3,7 +3,7 @@
     python benchmarks/score_logs.py LOGS
 
 Each the median of five: the bytes of all files read and thrown away (the yardstick), reading and scoring in this
-process, 1,000 draws of the bootstrap (of studies, and of studies and trials) and leaving each submission, study and
+process, 1,000 draws (of the posterior, of studies, and of studies and trials) and leaving each submission, study and
 workload out, and `algoperf score` as a process of its own, with the start of Python, imports, tables and pictures. The
 first two also with the files' contents put out of the page cache before each run (names and inodes stay in it). The
 reference code took 9.5 s for the same v0.5 logs on two cores, on which the limits were set: 1 s to read and score, 2 s
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from algoperf.benchmark.protocol import load_protocol
 from scoring.certainty.leave_one_out import leave_one_out
-from scoring.certainty.uncertainty import DRAWS, RESAMPLED, resample
+from scoring.certainty.uncertainty import DRAWS, WAYS, draw
 from scoring.logs.read import read_logs
 from scoring.rules.score import score_trials
 
@@ -47,7 +47,7 @@ def main() -> None:
     trials = read_logs(logs, PROTOCOL, "external").trials
     scoring = seconds(lambda: score_trials(trials, PROTOCOL, READING))
     for what, work in (
-        *((f"{DRAWS:,} draws of {what}", partial(resample, trials, PROTOCOL, READING, what)) for what in RESAMPLED),
+        *((f"{DRAWS:,} draws of {way}", partial(draw, trials, PROTOCOL, READING, way)) for way in WAYS),
         ("leaving out each one", partial(leave_one_out, trials, PROTOCOL, READING)),
     ):
         taken = seconds(work)

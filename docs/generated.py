@@ -146,10 +146,19 @@ def protocols() -> str:
             str(protocol.studies),
             str(protocol.trials),
             f"{protocol.self_tuning_factor:g} x",
+            protocol.search,
         )
         for protocol in PROTOCOLS.values()
     ]
-    heading = ("protocol", "workloads", "held-out variants", "studies", "trials of a study", "budget under self-tuning")
+    heading = (
+        "protocol",
+        "workloads",
+        "held-out variants",
+        "studies",
+        "trials of a study",
+        "budget under self-tuning",
+        "points",
+    )
     return _table(heading, rows)
 
 

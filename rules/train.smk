@@ -25,7 +25,7 @@ for workload in EXPERIMENT.workloads:
             protocol=EXPERIMENT.config.protocol,
             submission=lambda wildcards: EXPERIMENT.submission(wildcards.label),
             point=lambda wildcards, workload=workload: EXPERIMENT.point(
-                wildcards.label, wildcards.ruleset, workload, int(wildcards.trial)
+                wildcards.label, wildcards.ruleset, workload, int(wildcards.study), int(wildcards.trial)
             ),
         shell:
             "algoperf trial --workload {params.workload} --framework {wildcards.framework}"

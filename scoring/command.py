@@ -1,21 +1,24 @@
 """Logs in, files out: what `algoperf score` does."""
 
 import dataclasses
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from algoperf.benchmark.facts import UsageError
-from algoperf.benchmark.protocol import RULESETS, Ruleset, load_protocol
-from scoring.logs.checks import by_hardware
+from algoperf.benchmark.protocol import RULESETS, Protocol, Ruleset, load_protocol
+from scoring.logs import terms
+from scoring.logs.checks import by_hardware, other_terms, stated_terms
 from scoring.logs.files import printable
 from scoring.logs.locate import locate
 from scoring.logs.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, find_published
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Finding, Logs, Trial, in_order
-from scoring.report import write_report
 from scoring.result import Result
 from scoring.rules.comparison import check_steps
 from scoring.rules.score import READINGS, Reading, score_trials
+from scoring.rules.ties import caveat as ties_caveat
+from scoring.rules.ties import check_ties, find_ties, possible_scores
 
 _NAMED = 3  # trials that a message names
 
@@ -29,15 +32,16 @@ def score_logs(
     with_published: str | None = None,
     allow_mixed_hardware: bool = False,
     partial: str | None = None,
+    with_report: bool = True,
 ) -> Result:
     """Scores the folder `logs` (or `published:<name>`) and writes the report into the folder `out`.
 
     logs: of submissions, or a results folder of ours, which has them under `<protocol>/<ruleset>/`. protocol, ruleset:
     None where a published leaderboard or the results folder leaves no choice. with_published: `published:<name>`, a
     leaderboard whose submissions are ranked too. partial: how much of an experiment these logs are (`37 of 40 trials`);
-    None or empty where they are all of it. Raises UsageError for an unknown name, for logs that are missing or hold no
-    trial of the protocol's workloads, for trials of several kinds of hardware unless that is allowed, and for an `out`
-    that is a file.
+    None or empty where they are all of it. with_report: whether pictures and page are written beside the tables. Raises
+    UsageError for an unknown name, for logs that are missing or hold no trial of the protocol's workloads, for trials
+    of several kinds of hardware unless that is allowed, and for an `out` that is a file.
     """
     rivals = None if with_published is None else _leaderboard(with_published)
     logs, protocol, ruleset = locate(logs, protocol, ruleset, rivals)
@@ -55,17 +59,23 @@ def score_logs(
         raise UsageError(f"no trial under {str(logs)!r} is of a workload of protocol {benchmark.name}.")
     if len(kinds) > 1 and not allow_mixed_hardware:
         raise UsageError(_mixed_hardware(kinds))
+    ties = find_ties(found.trials, benchmark) if reading == "as-published" else ()
+    tied = ties_caveat(ties, possible_scores(found.trials, benchmark, ties))
     caveats = (
         *((f"partial: {partial}",) if partial else ()),
         *((f"mixed hardware: {len(kinds)} kinds",) if len(kinds) > 1 else ()),
+        *_other_terms(own.trials, benchmark),
+        *((tied,) if tied else ()),
+        *_single_studies(own.trials, benchmark),
         *(() if rivals is None else _other_hardware(own.trials, kinds, rivals)),
     )
-    marks = [Finding(".", caveat, "scored all the same, as asked for") for caveat in caveats]
+    marks = [Finding(".", caveat, "scored all the same") for caveat in caveats]
     source = " and ".join(printable(str(name)) for name in (logs, with_published) if name is not None)
     published = {trial.submission for trial in found.trials} - {trial.submission for trial in own.trials}
-    logs_and_marks = Logs(found.trials, (*marks, *found.findings, *check_steps(scores)))
+    logs_and_marks = Logs(found.trials, (*marks, *found.findings, *check_ties(ties), *check_steps(scores)), found.infos)
     result = Result(source, ruleset, logs_and_marks, scores, caveats, tuple(sorted(published)))
-    write_report(result, out)
+    # The pictures need matplotlib, which takes longer to import than it takes to score.
+    importlib.import_module("scoring.report" if with_report else "scoring.tables.files").write(result, out)
     return result
 
 
@@ -79,6 +89,24 @@ def _mixed_hardware(kinds: Mapping[str, Sequence[Trial]]) -> str:
         f"the trials ran on {len(kinds)} kinds of hardware, {counts}, and their times do not compare: run "
         f"{', '.join(paths[:_NAMED])}{more} again (`algoperf rerun {paths[0]}`), or give --allow-mixed-hardware."
     )
+
+
+def _other_terms(trials: Sequence[Trial], protocol: Protocol) -> tuple[str, ...]:
+    """Whether the logs were made by another version of the benchmark; empty where they say nothing of that."""
+    found = other_terms(trials, protocol)
+    return (terms.caveat(found, protocol, terms.fitting(stated_terms(trials), protocol.scale)),) if found else ()
+
+
+def _single_studies(trials: Iterable[Trial], protocol: Protocol) -> tuple[str, ...]:
+    """Submissions with one study where the protocol has several; empty where there are none."""
+    studies: dict[str, set[str]] = {}
+    for trial in trials:
+        if trial.readable and trial.workload in (*protocol.workloads, *protocol.held_out):
+            studies.setdefault(trial.submission, set()).add(trial.study)
+    single = sorted(submission for submission, of_submission in studies.items() if len(of_submission) == 1)
+    if protocol.studies == 1 or not single:
+        return ()
+    return (f"one study where the protocol has {protocol.studies}: {', '.join(single)}",)
 
 
 def _leaderboard(name: str) -> Leaderboard:
@@ -107,4 +135,4 @@ def _joined(own: Logs, published: Logs, name: str) -> Logs:
         for trial in published.trials
     ]
     findings = [dataclasses.replace(finding, path=f"{name}/{finding.path}") for finding in published.findings]
-    return Logs(in_order((*own.trials, *others)), (*own.findings, *findings))
+    return Logs(in_order((*own.trials, *others)), (*own.findings, *findings), own.infos)

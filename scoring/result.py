@@ -5,7 +5,9 @@ import functools
 
 from algoperf.benchmark.protocol import Ruleset
 from scoring.certainty.leave_one_out import LeftOut, leave_one_out
-from scoring.certainty.uncertainty import RESAMPLED, Resampled, Uncertainty, resample
+from scoring.certainty.uncertainty import WAYS, Uncertainty, Way, draw
+from scoring.logs.checks import budgets, loose_trials
+from scoring.logs.info import Info, with_frameworks
 from scoring.logs.trials import Logs
 from scoring.rules.comparison import Pair, Reach, pairs, reaches
 from scoring.rules.score import Scores
@@ -43,14 +45,27 @@ class Result:
 
     @functools.cached_property
     def uncertainties(self) -> tuple[Uncertainty, ...]:
-        """Over the studies; then over the trials, too, where there are several of both."""
-        over_studies, over_trials = RESAMPLED
-        first = self._resampled(over_studies)
+        """The posterior; then draws of the studies, and of the trials, too, where there are several of both."""
+        posterior, *bootstraps = WAYS
+        first = self._drawn(posterior)
+        if not first.draws:
+            return (first,)
         several = {trial.trial for trial in self.logs.trials if trial.readable}
-        return (first, self._resampled(over_trials)) if first.draws and len(several) > 1 else (first,)
+        return (first, *map(self._drawn, bootstraps[: 1 + (len(several) > 1)]))
 
-    def _resampled(self, what: Resampled) -> Uncertainty:
-        return resample(self.logs.trials, self.scores.protocol, self.scores.reading, what)
+    def _drawn(self, way: Way) -> Uncertainty:
+        loose = loose_trials(self.logs.trials, self.scores.protocol, self.ruleset)
+        return draw(self.logs.trials, self.scores.protocol, self.scores.reading, way, loose)
+
+    @functools.cached_property
+    def infos(self) -> dict[str, Info]:
+        """Of every submission what is said of it, and its framework."""
+        return with_frameworks(dict(self.logs.infos), self.logs.trials)
+
+    @functools.cached_property
+    def budgets(self) -> dict[str, float]:
+        """Charged seconds that a trial may use, by workload."""
+        return budgets(self.logs.trials, self.scores.protocol, self.ruleset)
 
     @functools.cached_property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -58,7 +73,7 @@ class Result:
 
     @functools.cached_property
     def pairs(self) -> tuple[Pair, ...]:
-        return pairs(self.scores)
+        return pairs(self.scores, self.budgets)
 
     @functools.cached_property
     def reaches(self) -> tuple[Reach, ...]:

@@ -60,7 +60,7 @@ def test_the_full_benchmark_is_planned_without_running_it(tmp_path):
     found = counts(snakemake("--configfile", REPOSITORY / "config" / "full.yaml", "-n", directory=tmp_path))
     assert found["trial_wmt"] == found["trial_criteo1tb"] == 60
     assert found["data_imagenet"] == 1
-    assert found["total"] == 480 + 6 + 2
+    assert found["total"] == 540 + 7 + 2
 
 
 @pytest.mark.parametrize(

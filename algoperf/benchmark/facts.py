@@ -7,7 +7,7 @@ Source of the API: Dahl et al. 2023 (arXiv 2306.07179), section 4, and the AlgoP
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 Framework: TypeAlias = Literal["jax", "pytorch"]
@@ -93,6 +93,10 @@ DataSelectionFn: TypeAlias = Callable[..., dict[str, Tensor]]
 InputQueue: TypeAlias = Iterator[dict[str, Tensor]]
 
 
+# What a metric was called in files that were written before -> its name.
+METRICS_BEFORE = {"perplexity": "ppl"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Target:
     """What a trial has to reach: the value of one metric on the validation split (which is timed) and on test.
@@ -110,13 +114,23 @@ class Target:
         target = getattr(self, split)
         return value <= target if self.goal == "min" else value >= target
 
+    def column(self, names: Collection[str]) -> str:
+        """The column of the metric on validation: of those in a file's header the one of today's name, or a former."""
+        former = (f"validation/{before}" for before, name in METRICS_BEFORE.items() if name == self.metric)
+        today = f"validation/{self.metric}"
+        return next((name for name in (today, *former) if name in names), today)
+
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """max_runtime: seconds of charged time under external tuning; step_hint: about how many steps fit into them."""
+    """max_runtime: seconds of charged time under external tuning; step_hint: about how many steps fit into them.
+
+    eval_period: charged seconds between evaluations, where they are not the workload's.
+    """
 
     max_runtime: float
     step_hint: int
+    eval_period: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,12 +169,12 @@ class WorkloadSpec:
 
     loss: as the official API has it. loss_function: the function of that name in `algoperf/losses/`, where it is not
     the one that the loss has there. model_inputs: which keys of a batch the model reads; where they are several, it
-    gets a dict of those that the batch has. budget: by protocol name. eval_period: charged seconds between evaluations.
-    model: the keyword arguments of the models. data: the keyword arguments of the dataset's batches. dropout_rate: what
-    the model uses where a submission says nothing. batch_divisor: the mini scale divides the batch size that a
-    submission asks for by it. reference_names: our name of a parameter or module -> its name in the reference
-    implementation's PyTorch model, where they differ; or several names, to be joined along the first axis; or `Rows` of
-    one; or a `Sum`.
+    gets a dict of those that the batch has. budget: by protocol name. eval_period: charged seconds between evaluations,
+    where the budget has no other. model: the keyword arguments of the models. data: those of the dataset's batches.
+    dropout_rate: what the model uses where a submission says nothing. batch_divisor: the mini scale divides the batch
+    size that a submission asks for by it. reference_names: our name of a parameter or module -> its name in the
+    reference implementation's PyTorch model, where they differ; or several names, to be joined along the first axis; or
+    `Rows` of one; or a `Sum`.
     """
 
     name: str

@@ -1,6 +1,8 @@
 """Benchmark versions as data: which workloads, how many studies and trials, which budgets, which held-outs.
 
-Sources: Dahl et al. 2023 (arXiv 2306.07179); the AlgoPerf technical documentation of v0.5 (2024) and v0.6 (2025).
+Sources: Dahl et al. 2023 (arXiv 2306.07179); the AlgoPerf technical documentation of v0.5 (2024) and v0.6 (2025). v0.6
+as it is run today, on 4 A100 with budgets of their own (`v0.6-a100`): the logs and scores of the rolling leaderboard
+(mlcommons/submissions_algorithms, 2026).
 """
 
 import dataclasses
@@ -10,6 +12,8 @@ from algoperf.benchmark.facts import Budget, Scale, UsageError, WorkloadSpec
 
 Ruleset: TypeAlias = Literal["external", "self", "target_setting"]
 RULESETS: tuple[Ruleset, ...] = ("external", "self")
+
+Search: TypeAlias = Literal["shared", "dealt"]
 
 # No ruleset for submissions: its trials make the targets. They are tuned as under the external one.
 TARGET_SETTING: Ruleset = "target_setting"
@@ -41,7 +45,9 @@ class Protocol:
 
     workloads: those that are scored. unscored: others that can be trained under it. held_out: variants, each voiding
     its base workload where it is missed. studies: independent repetitions. trials: tuning trials of a study under
-    external tuning (self-tuning has one). self_tuning_factor: how much longer a self-tuning trial may train.
+    external tuning (self-tuning has one). self_tuning_factor: how much longer a self-tuning trial may train. search:
+    whether each study tries the same points (`shared`), or those of all studies are drawn at once and dealt out, study
+    by study (`dealt`).
     """
 
     name: str
@@ -53,6 +59,7 @@ class Protocol:
     self_tuning_factor: float
     target_setting: TargetSetting
     unscored: tuple[str, ...] = ()
+    search: Search = "shared"
 
     def num_trials(self, ruleset: Ruleset) -> int:
         """Tuning trials of a study."""
@@ -62,18 +69,33 @@ class Protocol:
         """Of target setting, study 0 is the search, and each of the others repeats its best point with a new seed."""
         return 1 + self.target_setting.seeds if ruleset == TARGET_SETTING else self.studies
 
+    def is_dealt(self, ruleset: Ruleset) -> bool:
+        """Whether each study has hyperparameter points of its own."""
+        return self.search == "dealt" and ruleset == "external"
+
     def max_runtime(self, spec: WorkloadSpec, ruleset: Ruleset) -> float:
         """Seconds of charged time that a trial may use.
 
         A trial of target setting may use any: here it is what its steps take at the pace of the budget. Raises
         UsageError where the workload has no such budget.
         """
-        factors = {"external": 1.0, "self": self.self_tuning_factor, "target_setting": self.target_setting.fraction}
-        return factors[ruleset] * self._budget(spec).max_runtime
+        return self.factor(ruleset) * self._budget(spec).max_runtime
+
+    def factor(self, ruleset: Ruleset) -> float:
+        """By which a trial may train longer than under external tuning."""
+        return {
+            "external": 1.0,
+            "self": self.self_tuning_factor,
+            "target_setting": self.target_setting.fraction,
+        }[ruleset]
 
     def target_setting_steps(self, spec: WorkloadSpec) -> int:
         """The steps of a trial of target setting. Raises UsageError where the workload has no budget here."""
         return int(self.target_setting.fraction * self._budget(spec).step_hint)
+
+    def eval_period(self, spec: WorkloadSpec) -> float:
+        """Charged seconds between evaluations. Raises UsageError where the workload has no budget here."""
+        return self._budget(spec).eval_period or spec.eval_period
 
     def _budget(self, spec: WorkloadSpec) -> Budget:
         if self.name not in spec.budget:
@@ -125,6 +147,18 @@ PROTOCOLS: dict[str, Protocol] = {
             target_setting=_PUBLISHED,
             # The benchmark has it since 2026; the scores of v0.6 do not.
             unscored=("finewebedu_lm",),
+        ),
+        Protocol(
+            name="v0.6-a100",
+            scale="full",
+            workloads=tuple(sorted((*_BASE_WORKLOADS, "finewebedu_lm"))),
+            held_out=(),
+            studies=3,
+            trials=5,
+            self_tuning_factor=1.5,
+            target_setting=_PUBLISHED,
+            # As the technical documentation has it; the logs of v0.5 and v0.6 have the same points in each study.
+            search="dealt",
         ),
         # The same code on small models and small real data: a complete benchmark on two cores.
         Protocol(

@@ -50,7 +50,7 @@ class Workload(abc.ABC):
     test_target_value: float | None = property(lambda self: self.spec.target.test)
     step_hint: int = property(lambda self: self._budget.step_hint)
     max_allowed_runtime_sec: float = property(lambda self: self._budget.max_runtime)
-    eval_period_time_sec: float = property(lambda self: self.spec.eval_period)
+    eval_period_time_sec: float = property(lambda self: self._budget.eval_period or self.spec.eval_period)
     eval_batch_size: int = property(lambda self: self.spec.eval_batch_size)
     num_train_examples: int = property(lambda self: self.spec.num_train_examples)
     num_eval_train_examples: int = property(lambda self: self.spec.num_eval_train_examples)

@@ -35,11 +35,12 @@ def score(
         Path,
         typer.Argument(
             help="A results folder, or one of <submission>/study_<i>/<workload>_<framework>/trial_<k>/, or "
-            "published:v0.5-external."
+            "published:<name>, such as published:v0.6-a100-self."
         ),
     ],
     protocol: Annotated[
-        str | None, typer.Option(help="mini, v0.5 or v0.6; may be left out where LOGS has one only, or with --with.")
+        str | None,
+        typer.Option(help="mini, v0.5, v0.6 or v0.6-a100; may be left out where LOGS has one only, or with --with."),
     ] = None,
     ruleset: Annotated[str | None, typer.Option(help="external or self; left out like the protocol.")] = None,
     out: Annotated[Path, typer.Option(help="The folder for tables, pictures and report.html.")] = Path("scores"),
@@ -48,7 +49,7 @@ def score(
     ] = "as-documented",
     with_published: Annotated[
         str | None,
-        typer.Option("--with", help="Rank a published leaderboard's submissions too: published:v0.5-external."),
+        typer.Option("--with", help="Rank a published leaderboard too, such as published:v0.6-a100-self."),
     ] = None,
     allow_mixed_hardware: Annotated[
         bool, typer.Option("--allow-mixed-hardware", help="Compare times of unlike machines; the score says so.")
@@ -57,6 +58,9 @@ def score(
         str | None,
         typer.Option(help="How much of the experiment this is, such as '37 of 40 trials'; the score says so."),
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Pictures and report.html, or only tables, for scripts.")
+    ] = True,
 ) -> None:
     """Score a tree of logs, ours or anyone's: leaderboard, profile, why workloads were lost, and how sure it is."""
     from rich.console import Console
@@ -64,11 +68,11 @@ def score(
     from scoring.command import score_logs
     from scoring.tables.leaderboard import shown
 
-    result = score_logs(logs, protocol, ruleset, reading, out, with_published, allow_mixed_hardware, partial)
+    result = score_logs(logs, protocol, ruleset, reading, out, with_published, allow_mixed_hardware, partial, report)
     console = Console(highlight=False)
     for table in shown(result):
         console.print(table)
-    console.print(f"report: {out / 'report.html'}", markup=False)
+    console.print(f"report: {out / 'report.html'}" if report else f"tables: {out}", markup=False)
 
 
 @app.command()

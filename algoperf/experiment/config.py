@@ -51,11 +51,17 @@ class Config(Strict):
         "local", description="the hardware that every trial must run on: a name in profiles/slurm/cluster.yaml"
     )
     target_setting: TargetSettingEntry = pydantic.Field(
-        TargetSettingEntry(), description="fewer points or seeds for `targets` than the protocol has"
+        TargetSettingEntry(),
+        description="how `targets` are set: fewer points or seeds; said without rulesets, `plan` counts its trials",
     )
     partial: bool = pydantic.Field(False, description="score the trials that there are, and run none")
     data_dir: Path = pydantic.Field(Path("data"), description="prepared data")
     results_dir: Path = pydantic.Field(Path("results"), description="what trials and scores are written to")
+
+    @property
+    def is_of_targets(self) -> bool:
+        """Whether it is for setting targets: it says `target_setting`, which may be empty, and no rulesets."""
+        return "target_setting" in self.model_fields_set and "rulesets" not in self.model_fields_set
 
     @pydantic.model_validator(mode="after")
     def _labels_are_unique(self) -> "Config":

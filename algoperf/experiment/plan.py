@@ -23,7 +23,7 @@ def trials(config: Config) -> list[Trial]:
         for ruleset in config.rulesets
         for entry in config.submissions
         for study in range(protocol.studies)
-        for trial in range(1, len(known[entry.label, ruleset, workload]) + 1)
+        for trial in range(1, len(known[entry.label, ruleset, workload, study]) + 1)
     ]
 
 
@@ -34,7 +34,7 @@ def target_search(config: Config) -> dict[str, list[Trial]]:
         workload: [
             Trial(config.protocol, TARGET_SETTING, entry.name, entry.label, entry.framework, workload, 0, trial)
             for entry in config.submissions
-            for trial in range(1, len(known[entry.label, TARGET_SETTING, workload]) + 1)
+            for trial in range(1, len(known[entry.label, TARGET_SETTING, workload, 0]) + 1)
         ]
         for workload in workloads(config)
     }
@@ -51,21 +51,25 @@ def target_setting(config: Config) -> TargetSetting:
     return dataclasses.replace(load_protocol(config.protocol).target_setting, **asked)
 
 
-def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Ruleset, str], list[Point]]:
-    """The hyperparameter points of each contestant, by its label, under each ruleset on each workload.
+def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Ruleset, str, int], list[Point]]:
+    """The hyperparameter points of each contestant, by its label, under each ruleset on each workload in each study.
 
-    As many as the protocol has trials, or the config asks for; fewer where a submission lists fewer.
+    As many as the protocol has trials, or the config asks for; fewer where a submission lists fewer. Of target setting
+    there is study 0, the search.
     """
     protocol = load_protocol(config.protocol)
     paths = {entry.label: loading.find(entry.name, entry.framework) for entry in config.submissions}
-    return {
-        (label, ruleset, workload): hyperparameter_points(path, protocol, ruleset, workload)[
-            : _num_trials(config, ruleset)
-        ]
-        for label, path in paths.items()
-        for ruleset in rulesets
-        for workload in workloads(config)
-    }
+    found = {}
+    for label, path in paths.items():
+        for ruleset in rulesets:
+            num_trials = _num_trials(config, ruleset)
+            for workload in workloads(config):
+                for study in range(1 if ruleset == TARGET_SETTING else protocol.studies):
+                    same = found.get((label, ruleset, workload, study - 1))
+                    if same is None or protocol.is_dealt(ruleset):
+                        same = hyperparameter_points(path, protocol, ruleset, workload, study)[:num_trials]
+                    found[label, ruleset, workload, study] = same
+    return found
 
 
 def _num_trials(config: Config, ruleset: Ruleset) -> int:

@@ -50,6 +50,18 @@ def begun_trials(config: Config, results: Path) -> list[Trial]:
     return found
 
 
+def planned_trials(config: Config, results: Path) -> list[Trial]:
+    """All trials of target setting: the search, and the repeats; those of the first point where the best is not known.
+
+    They cost the same whichever point it is.
+    """
+    found = []
+    for workload, search in plan.target_search(config).items():
+        path = best_point_file(results, config.protocol, workload)
+        found += [*search, *plan.target_repeats(config, best_trial(path) if path.exists() else search[0])]
+    return found
+
+
 def read_search(results: Path, protocol: str, workload: str, labels: Iterable[str], points: int) -> list[FinishedTrial]:
     """The finished trials of a search, by contestant and point. Raises UsageError where there are none."""
     runs = []

@@ -18,9 +18,12 @@ def cpus(accelerator: Accelerator, spec: WorkloadSpec) -> int:
     return accelerator.cpus or spec.needs.cpus
 
 
-def resources(accelerator: Accelerator, spec: WorkloadSpec, max_runtime: float) -> dict[str, Any]:
-    """What a job for a trial of this workload asks for. max_runtime: seconds of charged time, of the longest trial."""
-    minutes = _minutes(accelerator, spec, max_runtime)
+def resources(accelerator: Accelerator, spec: WorkloadSpec, max_runtime: float, eval_period: float) -> dict[str, Any]:
+    """What a job for a trial of this workload asks for.
+
+    max_runtime, eval_period: seconds of charged time, of the longest trial and between its evaluations.
+    """
+    minutes = _minutes(accelerator, spec, max_runtime, eval_period)
     asked = {
         "slurm_partition": accelerator.partition,
         "slurm_account": accelerator.account,
@@ -36,12 +39,12 @@ def resources(accelerator: Accelerator, spec: WorkloadSpec, max_runtime: float) 
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def _minutes(accelerator: Accelerator, spec: WorkloadSpec, max_runtime: float) -> int:
+def _minutes(accelerator: Accelerator, spec: WorkloadSpec, max_runtime: float, eval_period: float) -> int:
     """How long a job may take: the longest budget, its evaluations, half an hour around them; at most the limit.
 
     What takes longer is queued again and goes on.
     """
-    evaluations = spec.needs.evaluation_time * (1 + max_runtime / spec.eval_period)
+    evaluations = spec.needs.evaluation_time * (1 + max_runtime / eval_period)
     minutes = math.ceil((max_runtime + evaluations) / 60) + 30
     return min(minutes, accelerator.time_limit or minutes)
 

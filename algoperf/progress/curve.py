@@ -40,7 +40,7 @@ def read_curve(path: Path, target: Target) -> Curve:
         # The last line may be half written at this moment.
         lines = path.read_text(errors="replace").rpartition("\n")[0].split("\n")
         header = lines[0].split(",")
-        step_column, charged_column, metric_column = map(header.index, (_STEP, _CHARGED, f"validation/{target.metric}"))
+        step_column, charged_column, metric_column = map(header.index, (_STEP, _CHARGED, target.column(header)))
     except (OSError, ValueError):
         return Curve()
     free_columns = [header.index(name) for name in _FREE if name in header]

@@ -43,7 +43,7 @@ def of_trials(trials: Iterable[Trial]) -> list[Disk]:
 
 def _disk(kind: Kind, trials: int) -> Disk:
     known = facts(kind)
-    evaluations = 1 + known.budget / known.spec.eval_period
+    evaluations = 1 + known.budget / known.eval_period
     columns = _COLUMNS + 3 * len(known.spec.metrics)
     steps = known.spec.budget[kind.protocol].step_hint
     results = evaluations * columns * _NUMBER + steps / _METRICS_PERIOD * _METRICS_ROW + _METADATA

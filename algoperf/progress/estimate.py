@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from algoperf.benchmark.facts import Scale, WorkloadSpec
 from algoperf.benchmark.identity import Trial
-from algoperf.benchmark.protocol import Ruleset, load_protocol
+from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.progress import costs
 from algoperf.progress.costs import Took
@@ -55,13 +55,15 @@ class Kind:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """budget: charged seconds that a trial may use. evaluation: free seconds of one evaluation and of saving after it.
+    """budget: charged seconds that a trial may use. eval_period: those between evaluations. evaluation: free seconds of
+    one evaluation and of saving after it.
 
     checkpoint: bytes. took: the published or measured trials that those of the kind are compared with.
     """
 
     spec: WorkloadSpec
     budget: float
+    eval_period: float
     evaluation: float
     checkpoint: int
     took: tuple[Took, ...]
@@ -71,13 +73,17 @@ class Facts:
 def facts(kind: Kind) -> Facts:
     protocol = load_protocol(kind.protocol)
     spec = load_spec(kind.workload, protocol.scale)
+    budget = protocol.max_runtime(spec, kind.ruleset)
     checkpoint = 4 * _NUMBERS_A_PARAMETER * costs.parameters(kind.workload, protocol.scale)
     return Facts(
         spec=spec,
-        budget=protocol.max_runtime(spec, kind.ruleset),
+        budget=budget,
+        eval_period=budget / protocol.target_setting.evaluations
+        if kind.ruleset == TARGET_SETTING
+        else protocol.eval_period(spec),
         evaluation=spec.needs.evaluation_time + checkpoint / SAVED_A_SECOND,
         checkpoint=checkpoint,
-        took=costs.took(kind.workload, kind.ruleset, protocol.scale),
+        took=costs.took(kind.workload, kind.ruleset, protocol),
     )
 
 
@@ -129,7 +135,7 @@ def _cost(kind: Kind, took: Took) -> Cost:
     """What a trial costs under the budget of the kind; what is not known of it follows from the workload."""
     known = facts(kind)
     charged = min(took.charged, known.budget)
-    free = (1 + charged // known.spec.eval_period) * known.evaluation if took.free is None else took.free
+    free = (1 + charged // known.eval_period) * known.evaluation if took.free is None else took.free
     return Cost(charged, free, SET_UP[known.spec.scale] if took.set_up is None else took.set_up)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from algoperf.benchmark.facts import UsageError
-from algoperf.experiment import plan
+from algoperf.benchmark.identity import Trial
+from algoperf.experiment import plan, target_records
 from algoperf.experiment.config import Config
 from algoperf.machine.cluster import Accelerator
 from algoperf.progress import disk_space, estimate, forecast, status
@@ -50,14 +51,17 @@ class Outlook:
 
 
 def look(config: Config, accelerator: Accelerator, nodes: int) -> Outlook:
-    """Raises UsageError where the nodes are too few for one trial, and as `plan.trials` does."""
+    """Of the trials of a config, or, where that is of targets, of setting them.
+
+    Raises UsageError where the nodes are too few for one trial, and as `plan.trials` does.
+    """
     at_once = nodes // accelerator.nodes
     if not at_once:
         raise UsageError(
             f"a trial on {config.accelerator} takes {accelerator.nodes} nodes, more than {nodes}; give --nodes "
             f"{accelerator.nodes} or more."
         )
-    trials = plan.trials(config)
+    trials = _trials(config)
     found = status.statuses(trials, config.results_dir)
     finished = forecast.finished_trials(found)
     disks = disk_space.of_trials(trials)
@@ -72,6 +76,12 @@ def look(config: Config, accelerator: Accelerator, nodes: int) -> Outlook:
         checkpoints=disk_space.checkpoints(disks, at_once, trials),
         wall_clock=_wall_clock(found, at_once, finished),
     )
+
+
+def _trials(config: Config) -> list[Trial]:
+    if config.is_of_targets:
+        return target_records.planned_trials(config, config.results_dir)
+    return plan.trials(config)
 
 
 def _wall_clock(found: Sequence[TrialStatus], at_once: int, finished: Mapping[Kind, Sequence[Took]]) -> WallClock:

@@ -143,20 +143,30 @@ def _notes(outlook: Outlook) -> Iterator[tuple[str, str]]:
     else:
         yield "accelerators", f"{outlook.accelerators} of each trial, for as long as it runs"
     scale = load_protocol(outlook.config.protocol).scale
-    elsewhere = "trials on two CPU cores took" if scale == "mini" else "published trials of v0.5 took on 8 V100"
     yield "at most", "no trial reaches its target"
-    yield "expected", f"what {elsewhere}; reach: how many of those reached the target in time"
+    if not outlook.config.is_of_targets:
+        took = _elsewhere(outlook)
+        yield "expected", f"what {took}; reach: how many of those reached the target in time"
     assumed = f"; set-up is taken to be {duration(SET_UP[scale])}, saving {SAVED_A_SECOND / 1e9:g} GB a second"
     yield (
         "free",
         "the share of the expected time that submissions do not pay for: evaluating, saving, set-up"
         f"{assumed if scale == 'full' else ''}",
     )
-    if unknown := [row.kind.workload for row in outlook.estimates if row.reached is None]:
-        yield "?", f"nothing is published of {', '.join(dict.fromkeys(unknown))}; expected is as at most"
+    if outlook.config.is_of_targets:
+        yield "?", "a trial that makes a target has none to reach; expected is as at most"
     if any(row.done for row in outlook.estimates):
         yield "took", "what finished trials really took, and its ratio to what was expected of them"
         yield "left", "what the others are expected to take, now that these have finished"
     yield "checkpoints", "the most that one trial's take while it runs, with two optimizer states; in all: at once"
     if not all(store.is_prepared for store in outlook.stores):
         yield "*", "not prepared yet; `algoperf data prepare` does it"
+
+
+def _elsewhere(outlook: Outlook) -> str:
+    """Whose times are expected."""
+    if load_protocol(outlook.config.protocol).scale == "mini":
+        return "trials on two CPU cores took"
+    if outlook.config.protocol == "v0.6-a100" and outlook.config.rulesets == ["self"]:
+        return "published trials of v0.6-a100 took on 4 A100"
+    return "published trials of v0.5 took on 8 V100, and on 4 A100 where v0.5 has none"

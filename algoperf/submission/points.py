@@ -18,14 +18,18 @@ class MissingHyperparameterError(AttributeError):
     """A submission reads a hyperparameter that its point lacks; `name` is which."""
 
 
-def hyperparameter_points(path: Path, protocol: Protocol, ruleset: Ruleset, workload: str) -> list[search.Point]:
-    """The points of a submission's tuning trials on a workload, in order; what they are drawn from stands beside the
-    submission's file.
+def hyperparameter_points(
+    path: Path, protocol: Protocol, ruleset: Ruleset, workload: str, study: int = 0
+) -> list[search.Point]:
+    """The points of a submission's tuning trials on a workload in a study, in order; what they are drawn from stands
+    beside the submission's file.
 
     `search_space.json` is the same for all workloads. At the mini scale `search_space.mini.json` is preferred where
     there is one: full-scale ranges need not suit small models. `points.json` has one point for each workload that it
     names. Under self-tuning there is one point: `self_tuning.json`, or an empty one where there is neither that nor a
-    search space, because the submission has its own. Raises UsageError where there is nothing to draw from.
+    search space, because the submission has its own. Where the protocol deals the points of a search space to its
+    studies, each study has the next ones of it; a list of points is for every study. Raises UsageError where there is
+    nothing to draw from.
     """
     folder = path.parent
     if (folder / _POINTS_OF_WORKLOADS).exists():
@@ -40,7 +44,9 @@ def hyperparameter_points(path: Path, protocol: Protocol, ruleset: Ruleset, work
         return [{}]
     if space is None:
         raise UsageError(f"{folder} has no {_SEARCH_SPACES[0]}, which external tuning draws its points from.")
-    return search.points(search.load_search_space(space), protocol.num_trials(ruleset))
+    num_trials = protocol.num_trials(ruleset)
+    first = study * num_trials if protocol.is_dealt(ruleset) else 0
+    return search.points(search.load_search_space(space), num_trials, first)
 
 
 def _point_of(workload: str, path: Path, ruleset: Ruleset) -> search.Point:

@@ -120,11 +120,14 @@ def _check_range(where: str, low: Any, high: Any, scaling: Any) -> None:
         raise UsageError(f"{where} has min {low}; where scaling is log it must be above 0.")
 
 
-def points(space: Mapping[str, dict[str, Any]] | list[Point], num_points: int) -> list[Point]:
-    """The first `num_points` points of a search space; of a list, its first entries (there may be fewer)."""
+def points(space: Mapping[str, dict[str, Any]] | list[Point], num_points: int, first: int = 0) -> list[Point]:
+    """`num_points` points of a search space from number `first` on; of a list, its first entries (there may be fewer).
+
+    A list is no sequence to draw from: it is the same whatever `first` is.
+    """
     if isinstance(space, list):
         return space[:num_points]
-    sequence = halton(num_points, len(space))
+    sequence = halton(first + num_points, len(space))[first:]
     return [
         {name: _value(dimension, u) for (name, dimension), u in zip(space.items(), row, strict=True)}
         for row in sequence

@@ -91,7 +91,7 @@ def set_up(
     """
     protocol = load_protocol(trial.protocol)
     path = loading.find(trial.submission, trial.framework)
-    points = hyperparameter_points(path, protocol, trial.ruleset, trial.workload)
+    points = hyperparameter_points(path, protocol, trial.ruleset, trial.workload, trial.study)
     if not 1 <= trial.trial <= len(points):
         raise UsageError(f"there is no trial {trial.trial} of {trial.label}; its trials are 1 to {len(points)}.")
     if not 0 <= trial.study < (studies := protocol.num_studies(trial.ruleset)):

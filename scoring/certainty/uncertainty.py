@@ -1,49 +1,40 @@
-"""How sure a leaderboard is: a bootstrap of the studies, and of the tuning trials, through all rules of the score.
+"""How sure a leaderboard is: leaderboards drawn three ways, each through all rules of the score.
 
-One draw is one leaderboard. For each submission by itself, as many of its studies as it has are drawn with replacement,
-and each drawn study comes with its times on all workloads. So a submission's studies are resampled jointly over the
-workloads, because a study is the unit that was repeated: whatever its workloads share (a machine, a version of the
-software, a state of the cluster) stays together, and nothing has to be assumed about it. Submissions are resampled
-independently of one another: study 0 of one has nothing in common with study 0 of another. Medians, the 4x rule against
-the draw's own fastest, held-out workloads and scores follow anew in each draw.
+By the `posterior` of the times (`posterior.py`), by draws of the `studies`, and by draws of `studies and trials`
+(`resampling.py`). Medians, the 4x rule against the draw's own fastest, held-out workloads and scores follow anew in
+each draw; submissions are drawn independently of one another. Intervals and bands are percentiles of the draws, widened
+to what was observed where that lies outside: a score is never outside of its own interval.
 
-`studies and trials` draws the tuning trials, too: for each submission as many trial numbers as it has, with
-replacement, and a study counts by the best of those. A trial number is one hyperparameter point, the same in every
-study and on every workload (of `experiment/plan.py`, and of the v0.5 leaderboard by its hparams.json), so that what is
-drawn holds for all of a submission's studies and workloads: were it drawn for each study anew, the median over the
-studies would hide the luck of the search. It answers what another search of as many points could have given. A draw
-never has a point that was not tried, and its best is as good or worse than what was found: scores tend to be lower in
-the draws.
-
-Intervals and bands are percentiles of the draws: Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 13.
-A submission with one study has nothing to resample over: it gets no interval, and each draw has that study.
+An interval is of the score that infinitely many studies would give, not of another leaderboard with as many studies as
+this one, which would fall outside more often.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from algoperf.benchmark.protocol import Protocol
-from scoring.logs.trials import Trial, natural
+from scoring.certainty.posterior import draw_medians
+from scoring.certainty.resampling import draw_studies, draw_studies_and_trials
+from scoring.logs.trials import Trial
 from scoring.rules.score import (
     MAX_RATIO,
     Reading,
     Standing,
     Table,
-    counted_time,
+    fastest,
     integrate,
     median,
-    preference,
     profile,
     score_table,
     settle,
     tabulate,
 )
 
-Resampled: TypeAlias = Literal["studies", "studies and trials"]
-RESAMPLED: tuple[Resampled, ...] = ("studies", "studies and trials")
+Way: TypeAlias = Literal["posterior", "studies", "studies and trials"]
+WAYS: tuple[Way, ...] = ("posterior", "studies", "studies and trials")
 CONFIDENCE = 0.95
 DRAWS = 1_000
 SEED = 0
@@ -55,17 +46,21 @@ _ENDS = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
 class Spread:
     """One submission over the draws.
 
-    studies: how many it has. score: of the logs as they are. low, high: of the interval; sd: of the scores of the
-    draws; NaN where there is nothing to resample over. p_rank: probability of rank 1, 2, ..., NaN where nothing was
-    drawn; equal scores share a rank, so that those of one rank may sum to more than 1 over the submissions.
+    studies: how many it has. score, rank: of the logs as they are. low, high: of the interval of the score, sd: of the
+    scores of the draws, low_rank, high_rank: of the interval of the rank; NaN where there is nothing to draw from.
+    p_rank: probability of rank 1, 2, ..., NaN where nothing was drawn; equal scores share a rank, so that those of one
+    rank may sum to more than 1 over the submissions.
     """
 
     submission: str
     studies: int
     score: float
+    rank: int
     low: float
     high: float
     sd: float
+    low_rank: float
+    high_rank: float
     p_rank: tuple[float, ...]
 
 
@@ -83,31 +78,49 @@ class Bands:
 
 
 @dataclasses.dataclass(frozen=True)
-class Uncertainty:
-    """spreads, and the rows of bands, are in the order of the standings.
+class Duels:
+    """Every submission (rows) against every other (columns), NaN where nothing was drawn.
 
-    draws: 0 where no submission has two studies. note: one sentence on what was drawn, or why nothing was.
+    beats: probability that the row's score is the higher. ratios: (2, submissions, submissions), ends of the interval
+    of the row's time over the column's, the geometric mean over the workloads that both reach in a draw; capped: the
+    same over all scored workloads, as in `scoring.rules.comparison`.
     """
 
-    resampled: Resampled
+    beats: np.ndarray
+    ratios: np.ndarray
+    capped: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Uncertainty:
+    """spreads, and the rows of bands and duels, are in the order of the standings.
+
+    draws: 0 where no submission has two studies. bands, duels: of the posterior only. note: one sentence on what was
+    drawn, or why nothing was.
+    """
+
+    way: Way
     draws: int
     seed: int
     spreads: tuple[Spread, ...]
-    bands: Bands
+    bands: Bands | None
+    duels: Duels | None
     note: str
 
 
-def resample(
+def draw(
     trials: Iterable[Trial],
     protocol: Protocol,
     reading: Reading,
-    resampled: Resampled = "studies",
+    way: Way = "posterior",
+    loose: Collection[str] = (),
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Uncertainty:
     """The same trials and seed give the same draws, in whatever order the trials come.
 
-    Raises UsageError for an unknown reading.
+    loose: submissions whose trial numbers are no one point each, see `resampling.py`. Raises UsageError for an unknown
+    reading.
     """
     trials = tuple(trials)
     table = tabulate(trials, protocol, reading)
@@ -115,119 +128,123 @@ def resample(
     rows = [table.submissions.index(standing.submission) for standing in standings]
     counts = np.array([len(table.studies[row]) for row in rows], dtype=np.int64)
     draws = draws if (counts > 1).any() else 0
-    ratios = settle(median(_times(trials, table, reading, resampled, draws, seed), axis=2), protocol).ratios[:, rows]
+    times = _times(trials, table, reading, way, loose, draws, seed)
+    settled = settle(times, protocol).ratios[:, rows]
     own = settle(median(table.times, axis=1), protocol).ratios[rows]
+    # A bootstrap has nothing to draw from one study; the posterior has what the others' tell.
+    varies = counts > 0 if way == "posterior" else counts > 1
+    scores = integrate(settled, reading)
+    bands = duels = None
+    if way == "posterior":
+        heights = profile(own, TAU)
+        bands = Bands(TAU, heights, *_interval(profile(settled, TAU), varies, heights))
+        duels = _duels(scores, times[:, rows, : len(protocol.workloads)])
     return Uncertainty(
-        resampled=resampled,
+        way=way,
         draws=draws,
         seed=seed,
-        spreads=_spreads(standings, counts, integrate(ratios, reading)),
-        bands=Bands(TAU, profile(own, TAU), *_interval(profile(ratios, TAU), counts > 1)),
-        note=_note(resampled, draws, [standings[row].submission for row in np.flatnonzero(counts <= 1)]),
+        spreads=_spreads(standings, counts, varies, scores),
+        bands=bands,
+        duels=duels,
+        note=_note(way, draws, [standings[row].submission for row in np.flatnonzero(counts <= 1)]),
     )
 
 
 def _times(
-    trials: Sequence[Trial], table: Table, reading: Reading, resampled: Resampled, draws: int, seed: int
+    trials: Sequence[Trial],
+    table: Table,
+    reading: Reading,
+    way: Way,
+    loose: Collection[str],
+    draws: int,
+    seed: int,
 ) -> np.ndarray:
-    """(draws, submissions, studies, workloads): the table's times, drawn."""
+    """(draws, submissions, workloads): medians over studies."""
     generator = np.random.default_rng(seed)
-    drawn = _draw(generator, [len(studies) for studies in table.studies], draws)
-    if resampled == "studies":
-        return table.times[np.arange(len(table.submissions))[:, None], drawn]
-    of_draws = _draw_trials(generator, _Runs.of(trials, table, reading), draws)
-    return np.take_along_axis(of_draws, drawn[..., None], axis=2)
+    match way:
+        case "posterior":
+            return draw_medians(table.times, draws, generator)
+        case "studies":
+            return draw_studies(table, draws, generator)
+        case "studies and trials":
+            return draw_studies_and_trials(trials, table, reading, loose, draws, generator)
 
 
-def _draw(generator: np.random.Generator, counts: Sequence[int], draws: int) -> np.ndarray:
-    """(draws, len(counts), max(counts)): of each row, `count` indices below `count`, with replacement."""
-    counts = np.array(counts, dtype=np.int64)[:, None]
-    places = np.arange(counts.max(initial=0))
-    uniform = generator.random((draws, len(counts), len(places)))
-    return np.where(places < counts, (uniform * counts).astype(np.int64), places)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Runs:
-    """The trials behind a table.
-
-    counts: trial numbers of each submission. order: (submissions, studies, trials, workloads), the place of a trial
-    among its study's on a workload, 0 the one that counts; the number of trials where it is not readable. times: the
-    same shape and one more trial, charged seconds by place, the last NaN.
-    """
-
-    counts: tuple[int, ...]
-    order: np.ndarray
-    times: np.ndarray
-
-    @classmethod
-    def of(cls, trials: Sequence[Trial], table: Table, reading: Reading) -> "_Runs":
-        readable = [trial for trial in trials if trial.readable and trial.workload in table.workloads]
-        names: dict[str, set[str]] = {submission: set() for submission in table.submissions}
-        cells: dict[tuple[int, int, int], list[Trial]] = {}
-        rows = {submission: row for row, submission in enumerate(table.submissions)}
-        columns = {workload: column for column, workload in enumerate(table.workloads)}
-        studies = [{study: place for place, study in enumerate(of_row)} for of_row in table.studies]
-        for trial in readable:
-            row = rows[trial.submission]
-            names[trial.submission].add(trial.trial)
-            cells.setdefault((row, studies[row][trial.study], columns[trial.workload]), []).append(trial)
-        numbers = [
-            {name: place for place, name in enumerate(sorted(names[submission], key=natural))}
-            for submission in table.submissions
-        ]
-        depth = max(map(len, numbers), default=0)
-        num_rows, num_studies, num_columns = table.times.shape
-        order = np.full((num_rows, num_studies, depth, num_columns), depth)
-        times = np.full((num_rows, num_studies, depth + 1, num_columns), np.nan)
-        for (row, study, column), members in cells.items():
-            best_first = sorted(members, key=lambda trial: (preference(trial, reading), natural(trial.trial)))
-            for place, trial in enumerate(best_first):
-                order[row, study, numbers[row][trial.trial], column] = place
-                times[row, study, place, column] = counted_time(trial, reading)
-        return cls(tuple(map(len, numbers)), order, times)
-
-
-def _draw_trials(generator: np.random.Generator, runs: _Runs, draws: int) -> np.ndarray:
-    """(draws, submissions, studies, workloads): each study's time by the best of the trials drawn."""
-    drawn = _draw(generator, runs.counts, draws)
-    places = np.arange(len(runs.counts))
-    best = np.full((draws, len(runs.counts), *runs.order.shape[1::2]), runs.order.shape[2])
-    for trial in range(drawn.shape[-1]):
-        # A place past a submission's own trials is padding, which is never the best.
-        np.minimum(best, runs.order[places, :, drawn[..., trial]], out=best)
-    rows, studies, columns = np.ogrid[tuple(map(slice, best.shape[1:]))]
-    return runs.times[rows, studies, best, columns]
-
-
-def _spreads(standings: Sequence[Standing], counts: np.ndarray, scores: np.ndarray) -> tuple[Spread, ...]:
-    """counts: studies of each submission. scores: (draws, submissions)."""
+def _spreads(
+    standings: Sequence[Standing], counts: np.ndarray, varies: np.ndarray, scores: np.ndarray
+) -> tuple[Spread, ...]:
+    """counts: studies of each submission. varies: whether it has an interval. scores: (draws, submissions)."""
     draws, num = scores.shape
     ranks = 1 + np.count_nonzero(scores[:, None, :] > scores[:, :, None], axis=-1)
     p_rank = np.full((num, num), np.nan)
     if draws:
         p_rank = (ranks[..., None] == np.arange(1, num + 1)).mean(axis=0)
-    low, high = _interval(scores, counts > 1)
+    own_scores, own_ranks = (np.array([getattr(s, name) for s in standings], float) for name in ("score", "rank"))
+    low, high = _interval(scores, varies, own_scores)
+    low_rank, high_rank = np.round(_interval(ranks.astype(float), np.full(num, bool(draws)), own_ranks))
     sd = np.full(num, np.nan)
     if draws > 1:
-        sd[counts > 1] = scores[:, counts > 1].std(axis=0, ddof=1)
-    columns = zip(standings, *(values.tolist() for values in (counts, low, high, sd, p_rank)), strict=True)
+        sd[varies] = scores[:, varies].std(axis=0, ddof=1)
+    columns = (values.tolist() for values in (counts, low, high, sd, low_rank, high_rank, p_rank))
     return tuple(
-        Spread(standing.submission, count, standing.score, below, above, deviation, tuple(probabilities))
-        for standing, count, below, above, deviation, probabilities in columns
+        Spread(standing.submission, count, standing.score, standing.rank, *spread, tuple(probabilities))
+        for standing, count, *spread, probabilities in zip(standings, *columns, strict=True)
     )
 
 
-def _interval(values: np.ndarray, varies: np.ndarray) -> np.ndarray:
-    """(2, submissions, ...): ends of the percentile interval of (draws, submissions, ...)."""
+def _interval(values: np.ndarray, varies: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """(2, submissions, ...): ends of the percentile interval of (draws, submissions, ...) that covers what is observed.
+
+    NaN where nothing varies.
+    """
     ends = np.full((2, *values.shape[1:]), np.nan)
     if len(values):
-        ends[:, varies] = np.quantile(values[:, varies], _ENDS, axis=0)
+        low, high = _quantiles(values[:, varies])
+        ends[:, varies] = np.minimum(low, observed[varies]), np.maximum(high, observed[varies])
     return ends
 
 
-def _note(resampled: Resampled, draws: int, single: Sequence[str]) -> str:
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    """(2, ...): the ends of the interval of (draws, ...) along the draws, without NaN; NaN where nothing is left."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    last = np.count_nonzero(~np.isnan(values), axis=0) - 1
+    found = []
+    for end in _ENDS:
+        place = np.maximum(end * last, 0)
+        below = np.floor(place).astype(np.int64)
+        above = np.minimum(below + 1, np.maximum(last, 0))
+        low, high = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in (below, above))
+        found.append(low + (place - below) * (high - low))
+    return np.array(found)
+
+
+def _duels(scores: np.ndarray, times: np.ndarray) -> Duels:
+    """scores: (draws, submissions). times: (draws, submissions, scored workloads)."""
+    draws, num = scores.shape
     if not draws:
-        return "No intervals: no submission has more than one study, so there is nothing to resample over."
-    none = f"; none for what has one study: {', '.join(single)}" if single else ""
-    return f"{CONFIDENCE:.0%} intervals from {draws:,} draws of {resampled}, with replacement{none}."
+        nothing = np.full((num, num), np.nan)
+        return Duels(nothing, np.stack([nothing, nothing]), np.stack([nothing, nothing]))
+    beats = (scores[:, :, None] > scores[:, None, :]).mean(axis=0)
+    np.fill_diagonal(beats, np.nan)
+    reached = np.isfinite(times)
+    known = reached.astype(float)
+    logs = np.log(times, out=np.zeros_like(times), where=reached)
+    with np.errstate(invalid="ignore"):
+        multiples = np.where(reached, times / fastest(np.where(reached, times, np.nan)), MAX_RATIO)
+        both = np.matmul(known, known.swapaxes(1, 2))
+        sums = np.matmul(logs, known.swapaxes(1, 2)) - np.matmul(known, logs.swapaxes(1, 2))
+        ratios = np.exp(sums / both)  # NaN where there is no such workload
+    capped = np.log(np.minimum(multiples, MAX_RATIO)).mean(axis=-1)
+    return Duels(beats, _quantiles(ratios), np.exp(_quantiles(capped[:, :, None] - capped[:, None, :])))
+
+
+def _note(way: Way, draws: int, single: Sequence[str]) -> str:
+    if not draws:
+        return "No intervals: no submission has more than one study, so there is nothing to draw from."
+    names = ", ".join(single)
+    if way == "posterior":
+        lean = f"; what has one study leans on how far the others' lie apart: {names}" if single else ""
+        what = "the score that infinitely many studies would give"
+        return f"{CONFIDENCE:.0%} intervals of {what}, from {draws:,} draws{lean}."
+    none = f"; none for what has one study: {names}" if single else ""
+    return f"{CONFIDENCE:.0%} intervals from {draws:,} draws of {way}, with replacement{none}."

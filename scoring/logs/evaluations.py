@@ -39,6 +39,11 @@ class Evaluations:
     damage: tuple[Damage, ...] = ()
     curve: Curve = dataclasses.field(default_factory=Curve)
 
+    @property
+    def end_time(self) -> float:
+        """Charged seconds of the last evaluation that has any; NaN where none has."""
+        return next((time for time in reversed(self.curve.times) if math.isfinite(time)), math.nan)
+
 
 class _UnusableError(Exception):
     """Why nothing can be read from a csv."""
@@ -48,7 +53,7 @@ def read_evaluations(data: bytes, target: Target) -> Evaluations:
     """Never raises: a file that cannot be used has no rows, and its damage says why."""
     damage: list[Damage] = []
     try:
-        curve = _curve(data, f"validation/{target.metric}", damage)
+        curve = _curve(data, target, damage)
     except _UnusableError as error:
         return unreadable(str(error), damage)
     hits = [
@@ -70,8 +75,8 @@ def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
     return Evaluations(damage=(*before, Damage(what, "the trial is left out")))
 
 
-def _curve(data: bytes, metric: str, damage: list[Damage]) -> Curve:
-    """Charged seconds, steps and `metric` of each evaluation; what is wrong with them is added to `damage`.
+def _curve(data: bytes, target: Target, damage: list[Damage]) -> Curve:
+    """Charged seconds, steps and the target's metric of each evaluation; what is wrong with them is added to `damage`.
 
     Not so of the steps: no score is made of them, and many logs have none.
     """
@@ -83,6 +88,7 @@ def _curve(data: bytes, metric: str, damage: list[Damage]) -> Curve:
         raise _UnusableError("an empty csv")
     header = [name.strip() for name in lines[0]]
     time = next((name for name in TIME_COLUMNS if name in header), TIME_COLUMNS[0])
+    metric = target.column(header)
     for name in (time, metric):
         if name not in header:
             raise _UnusableError(f"the csv has no column {name}")

@@ -15,7 +15,7 @@ from scoring.logs.trials import Logs, Trial, in_order
 
 @dataclasses.dataclass(frozen=True)
 class Leaderboard:
-    """hardware: what its submissions ran on, as published: the logs name none. kind: a pattern of our names for it."""
+    """hardware: what its submissions ran on, as published. kind: a pattern of our names for it."""
 
     protocol: str
     ruleset: Ruleset
@@ -23,15 +23,22 @@ class Leaderboard:
     kind: str
 
     def ran_on(self, kind: str) -> bool:
-        """Whether this kind of hardware, as `result.json` has it in words, is that of the leaderboard."""
+        """Whether this kind of hardware, in the words of `scoring.logs.record`, is that of the leaderboard."""
         return re.match(self.kind, kind) is not None
 
 
-PUBLISHED: dict[str, Leaderboard] = {
-    "v0.5-external": Leaderboard("v0.5", "external", hardware="8 x NVIDIA V100", kind=r"8 x .*\bV100\b")
+_V100 = dict(hardware="8 x NVIDIA V100", kind=r"8 x .*\bV100\b")
+_A100 = dict(hardware="4 x NVIDIA A100", kind=r"4 x .*\bA100\b")
+# Those that can be made from their logs; the ones whose file lies here are shipped.
+LEADERBOARDS: dict[str, Leaderboard] = {
+    "v0.5-external": Leaderboard("v0.5", "external", **_V100),
+    "v0.5-self": Leaderboard("v0.5", "self", **_V100),
+    "v0.6-external": Leaderboard("v0.6", "external", **_V100),
+    "v0.6-a100-self": Leaderboard("v0.6-a100", "self", **_A100),
 }
-PUBLISHED_PREFIX = "published:"  # what such a name has before it wherever logs are named
 _FOLDER = Path(__file__).parents[1] / "published"
+PUBLISHED = {name: leaderboard for name, leaderboard in LEADERBOARDS.items() if (_FOLDER / f"{name}.csv").exists()}
+PUBLISHED_PREFIX = "published:"  # what such a name has before it wherever logs are named
 _IDENTITY = ("submission", "study", "workload", "framework", "trial")
 _HIT = ("hit_time", "hit_row", "hit_row_time", "hit_step")
 
@@ -51,12 +58,17 @@ def read_published(name: str, protocol: Protocol, ruleset: Ruleset) -> Logs:
             f"{PUBLISHED_PREFIX}{name} is of protocol {of.protocol}, ruleset {of.ruleset}, "
             f"and cannot be ranked under protocol {protocol.name}, ruleset {ruleset}."
         )
-    text = (_FOLDER / f"{name}.csv").read_text("utf-8")
+    text = leaderboard_file(name).read_text("utf-8")
     return Logs(tuple(_trial(f"{PUBLISHED_PREFIX}{name}", row) for row in csv.DictReader(io.StringIO(text))), ())
 
 
+def leaderboard_file(name: str) -> Path:
+    """Where the trials of a leaderboard lie, or are to be written."""
+    return _FOLDER / f"{name}.csv"
+
+
 def published_scores(name: str) -> dict[str, float]:
-    """The scores as they were published, by submission: four decimals, best first."""
+    """The scores as they were published, by submission, best first: four decimals, or six."""
     with (_FOLDER / f"{name}.scores.csv").open(encoding="utf-8", newline="") as file:
         return {row["submission"]: float(row["score"]) for row in csv.DictReader(file)}
 
@@ -66,12 +78,17 @@ def write_published(logs: Logs, protocol: Protocol, path: Path) -> None:
     scored = (*protocol.workloads, *protocol.held_out)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*_IDENTITY, "rows", *_HIT))
+    writer.writerow((*_IDENTITY, "rows", *_HIT, "end_time", "point"))
+    numbers: dict[str, dict[str, int]] = {}
     for trial in in_order(logs.trials):
         if trial.readable and trial.workload in scored:
             identity = (getattr(trial, name) for name in _IDENTITY)
             hit = (trial.hit_time, trial.hit_row, trial.hit_row_time, f"{trial.hit_step:.0f}")
-            writer.writerow((*identity, trial.rows, *(hit if trial.hit_row is not None else [""] * len(_HIT))))
+            of_submission = numbers.setdefault(trial.submission, {})
+            # The points of a submission by number: which trials share one is all that a score needs of them.
+            point = "" if trial.point is None else of_submission.setdefault(trial.point, 1 + len(of_submission))
+            hits = hit if trial.hit_row is not None else [""] * len(_HIT)
+            writer.writerow((*identity, trial.rows, *hits, f"{trial.end_time:.3f}", point))
     write_atomically(path, text.getvalue().encode("utf-8"))
 
 
@@ -85,4 +102,6 @@ def _trial(source: str, row: dict[str, str]) -> Trial:
         hit_row=int(row["hit_row"]) if row["hit_row"] else None,
         hit_row_time=float(row["hit_row_time"] or math.inf),
         hit_step=float(row["hit_step"] or math.inf),
+        end_time=float(row["end_time"]),
+        point=row["point"] or None,
     )

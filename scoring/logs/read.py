@@ -7,11 +7,13 @@ Nothing found in a tree stops the reader, and nothing is passed over in silence:
 import dataclasses
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from algoperf.benchmark.facts import FRAMEWORKS, Target, UsageError
 from algoperf.benchmark.protocol import Protocol, Ruleset
 from algoperf.benchmark.registry import base_of, has_scale, load_spec, workload_names
+from scoring.logs import info
 from scoring.logs.checks import check_table, one_framework_each
 from scoring.logs.evaluations import read_evaluations, unreadable
 from scoring.logs.files import printable, read_file
@@ -20,6 +22,7 @@ from scoring.logs.record import read_record
 from scoring.logs.trials import Finding, Logs, Trial, in_order, natural
 
 _IGNORED = "ignored"
+_EVALUATIONS = "eval_measurements.csv"
 _TRIAL = re.compile("trial_[0-9]+")
 
 
@@ -34,7 +37,7 @@ def read_logs(logs: Path | str, protocol: Protocol, ruleset: Ruleset) -> Logs:
         found = _read_tree(Path(logs), protocol, ruleset)
     trials, split = one_framework_each(found.trials)
     findings = {*found.findings, *split, *check_table(trials, protocol, ruleset)}
-    return Logs(in_order(trials), tuple(sorted(findings, key=lambda f: (natural(f.path), f.what))))
+    return Logs(in_order(trials), tuple(sorted(findings, key=lambda f: (natural(f.path), f.what))), found.infos)
 
 
 def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
@@ -43,8 +46,10 @@ def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
     reader = _TreeReader(protocol, protocol.num_trials(ruleset))
     for submission, path in reader.folders(str(root), ""):
         before = len(reader.trials)
-        for study, study_path in reader.folders(path, submission):
+        for study, study_path in reader.folders(path, submission, info.FILE):
             reader.read_study(study_path, submission, study)
+        if os.path.exists(f"{path}/{info.FILE}"):
+            reader.read_info(path, submission, reader.trials[before:], ruleset)
         if len(reader.trials) == before:
             reader.report(submission, "no trial in any study", "not ranked")
     if not reader.trials:
@@ -52,7 +57,7 @@ def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
             f"there is no trial of any {protocol.scale} workload under {str(root)!r}: the layout is "
             "<submission>/study_<i>/<workload>_<jax|pytorch>/trial_<k>/eval_measurements.csv."
         )
-    return Logs(tuple(reader.trials), tuple(reader.findings))
+    return Logs(tuple(reader.trials), tuple(reader.findings), reader.infos)
 
 
 @dataclasses.dataclass
@@ -63,6 +68,7 @@ class _TreeReader:
     num_trials: int
     trials: list[Trial] = dataclasses.field(default_factory=list)
     findings: list[Finding] = dataclasses.field(default_factory=list)
+    infos: dict[str, info.Info] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         scale = self.protocol.scale
@@ -73,8 +79,8 @@ class _TreeReader:
     def report(self, path: str, what: str, done: str) -> None:
         self.findings.append(Finding(path, what, done))
 
-    def folders(self, path: str, shown: str) -> list[tuple[str, str]]:
-        """Name and path of each folder in a folder; whatever else lies there is reported."""
+    def folders(self, path: str, shown: str, known: str = "") -> list[tuple[str, str]]:
+        """Name and path of each folder in a folder; whatever else lies there is reported, but a file `known`."""
         try:
             with os.scandir(path) as entries:
                 found = sorted(entries, key=lambda entry: natural(entry.name))
@@ -91,9 +97,16 @@ class _TreeReader:
                 continue
             if is_folder and not entry.name.startswith("."):
                 folders.append((printable(entry.name), entry.path))
-            else:
+            elif entry.name != known:
                 self.report(inside, "a hidden folder" if is_folder else "a stray file", _IGNORED)
         return folders
+
+    def read_info(self, path: str, submission: str, trials: Sequence[Trial], ruleset: Ruleset) -> None:
+        shown = f"{submission}/{info.FILE}"
+        found = info.read_info(f"{path}/{info.FILE}", shown, self.report)
+        for what in info.check_info(found, trials, ruleset):
+            self.report(shown, what, "shown as it is said")
+        self.infos[submission] = found
 
     def read_study(self, path: str, submission: str, study: str) -> None:
         seen = set()
@@ -135,14 +148,21 @@ class _TreeReader:
 
     def read_trial(self, path: str, shown: str, identity: tuple[str, str, str, str, str]) -> Trial:
         """identity: submission, study, workload, framework, trial."""
-        record = read_record(path, shown, self.report)
         try:
-            found = read_evaluations(read_file(f"{path}/eval_measurements.csv"), self.targets[identity[2]])
+            names = frozenset(os.listdir(path))
+        except OSError as error:
+            self.report(shown, f"cannot be listed: {error.strerror}", "the trial is left out")
+            return Trial(*identity, path=shown)
+        record = read_record(path, shown, names, self.report)
+        try:
+            if _EVALUATIONS not in names:
+                raise FileNotFoundError
+            found = read_evaluations(read_file(f"{path}/{_EVALUATIONS}"), self.targets[identity[2]])
         except FileNotFoundError:
             status = f" (status {record.status})" if record.status else ""
-            found = unreadable(f"no eval_measurements.csv{status}")
+            found = unreadable(f"no {_EVALUATIONS}{status}")
         except OSError as error:
-            found = unreadable(f"eval_measurements.csv cannot be read: {error.strerror}")
+            found = unreadable(f"{_EVALUATIONS} cannot be read: {error.strerror}")
         for what, done in found.damage:
             self.report(shown, printable(what), done)
         return Trial(
@@ -153,6 +173,8 @@ class _TreeReader:
             hit_row=found.hit_row,
             hit_row_time=found.hit_row_time,
             hit_step=found.hit_step,
+            end_time=found.end_time,
+            point=record.hyperparameters,
             curve=found.curve,
             record=record,
         )

@@ -1,19 +1,22 @@
 """What the files beside a trial's evaluations tell: how it ended, what it ran on and with, what may have disturbed it.
 
-`result.json` is our own; `meta_data_0.json` and `hparams.json` have the official layout, so that logs of the reference
-implementation tell as much as they know.
+`result.json` is our own; `meta_data_<n>.json`, one for each session of a trial, and `hparams.json` have the official
+layout, so that logs of the reference implementation tell as much as they know.
 """
 
 import dataclasses
 import json
 import math
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from scoring.logs.files import printable, read_object
+from scoring.logs.terms import Terms, terms_of_metadata
 
 _IGNORED = "ignored"
+_METADATA = re.compile("meta_data_([0-9]+)[.]json")
 _LONGEST = 4_096  # characters of hyperparameters that are shown
 
 
@@ -21,9 +24,10 @@ _LONGEST = 4_096  # characters of hyperparameters that are shown
 class Record:
     """None or empty where the files do not tell.
 
-    status, hardware: of `result.json`, the latter as words that are equal for equal machines. machine: the same words,
-    of `meta_data_0.json` where there is no `result.json`. software: name -> version. evidence: see `_evidence`.
-    hyperparameters: as one line of JSON.
+    status: of `result.json`. hardware: the accelerators as words that are equal for equal machines, of `result.json` or
+    of the metadata; of several sessions on unlike machines, all. machine: the same words, or the processor where no
+    accelerator is named. terms: what the trial was made under, as its metadata say. software: name -> version.
+    evidence: see `_evidence`. hyperparameters: as one line of JSON.
     """
 
     status: str | None = None
@@ -36,6 +40,7 @@ class Record:
     hyperparameters: str | None = None
     software: Mapping[str, str] = dataclasses.field(default_factory=dict)
     evidence: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
+    terms: Terms | None = None
 
 
 def hardware_kind(record: Any) -> str | None:
@@ -51,32 +56,48 @@ def hardware_kind(record: Any) -> str | None:
     return None
 
 
-def read_record(folder: str, shown: str, report: Callable[[str, str, str], None]) -> Record:
-    """The record of the trial in `folder`. shown: that folder, from the logs' root. report: takes path, what, done."""
-    result = _content(folder, shown, "result.json", report)
-    metadata = _content(folder, shown, "meta_data_0.json", report)
-    hyperparameters = _content(folder, shown, "hparams.json", report)
+def read_record(folder: str, shown: str, names: Collection[str], report: Callable[[str, str, str], None]) -> Record:
+    """The record of the trial in `folder`.
+
+    shown: that folder, from the logs' root. names: of the files in it. report: takes path, what, done.
+    """
+    result = _content(folder, shown, "result.json", names, report)
+    sessions = [_content(folder, shown, name, names, report) for name in _sessions(names)]
+    metadata = sessions[0] if sessions else {}
+    hyperparameters = _content(folder, shown, "hparams.json", names, report)
     hardware = result.get("hardware")
     kind = None if hardware is None else hardware_kind(hardware)
     if hardware is not None and kind is None:
         report(f"{shown}/result.json", "its hardware has no kind, name and count", "compared with no other hardware")
     begin, end = _ends(result, metadata)
+    accelerators = kind or _accelerators(sessions)
     return Record(
         status=_text(result.get("status")) if isinstance(result.get("status"), str) else None,
-        hardware=kind,
-        machine=kind or _machine(metadata),
+        hardware=accelerators,
+        machine=accelerators or _processor(metadata),
         host=_text(begin.get("host")),
         seed=_text(result.get("seed", metadata.get("rng_seed"))),
         commit=_text(metadata.get("git_commit_hash")),
         preemptions=_text(result.get("preemptions")),
+        terms=terms_of_metadata(metadata),
         hyperparameters=printable(json.dumps(hyperparameters))[:_LONGEST] if hyperparameters else None,
         software=_software(result, metadata),
         evidence=_evidence(begin, end),
     )
 
 
-def _content(folder: str, shown: str, name: str, report: Callable[[str, str, str], None]) -> dict[str, Any]:
+def _sessions(names: Collection[str]) -> list[str]:
+    """The files of a trial's metadata, by session."""
+    numbers = [(int(found[1]), name) for name in names if (found := _METADATA.fullmatch(name))]
+    return [name for _, name in sorted(numbers)]
+
+
+def _content(
+    folder: str, shown: str, name: str, names: Collection[str], report: Callable[[str, str, str], None]
+) -> dict[str, Any]:
     """The JSON object in a file; empty where there is none, which is reported where there is something else."""
+    if name not in names:
+        return {}
     try:
         content = read_object(f"{folder}/{name}")
     except FileNotFoundError:
@@ -110,12 +131,24 @@ def _ends(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[Mappi
     return begin, _mapping(evidence.get("end"))
 
 
-def _machine(metadata: Mapping[str, Any]) -> str | None:
-    """The machine in the words of `hardware_kind`, of the official metadata."""
-    name, count = metadata.get("gpu_model_name"), metadata.get("gpu_count")
-    if not isinstance(name, str):
-        name, count = metadata.get("cpu_model_name"), 1
-    return printable(f"{count} x {name}") if isinstance(name, str) and isinstance(count, int) else None
+def _accelerators(sessions: Sequence[Mapping[str, Any]]) -> str | None:
+    """What the sessions ran on in the words of `hardware_kind`, of the metadata: official ones, or ours."""
+    kinds = dict.fromkeys(kind for metadata in sessions if (kind := _accelerator(metadata)))
+    return ", then ".join(kinds) or None
+
+
+def _accelerator(metadata: Mapping[str, Any]) -> str | None:
+    own = {name: metadata.get(f"accelerator.{name}") for name in ("kind", "name", "count", "memory_gib")}
+    if kind := hardware_kind(own):
+        return kind
+    name = metadata.get("gpu_model_name")
+    count = next((metadata[key] for key in ("gpu_count", "gpu.count") if isinstance(metadata.get(key), int)), None)
+    return printable(f"{count} x {name}") if isinstance(name, str) and count else None
+
+
+def _processor(metadata: Mapping[str, Any]) -> str | None:
+    name = metadata.get("cpu_model_name")
+    return printable(f"1 x {name}") if isinstance(name, str) else None
 
 
 def _software(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str]:

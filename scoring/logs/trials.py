@@ -3,7 +3,8 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from scoring.logs.curves import Curve
 from scoring.logs.record import Record
@@ -16,7 +17,8 @@ class Trial:
     path: from the root of the logs. rows: evaluations that could be read; a trial with none is not readable, and takes
     no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time, hit_step: the first row that hits, its
     time and its global step (NaN where no step is logged). curve: its evaluations. record: what the other files of its
-    folder say.
+    folder say. end_time: of its last evaluation, NaN where nothing is known. point: words that are equal for equal
+    hyperparameters, None where nothing is known.
     """
 
     submission: str
@@ -32,6 +34,8 @@ class Trial:
     hit_step: float = math.inf
     curve: Curve = dataclasses.field(default_factory=Curve, repr=False)
     record: Record = dataclasses.field(default_factory=Record, repr=False)
+    end_time: float = math.nan
+    point: str | None = None
 
     @property
     def readable(self) -> bool:
@@ -60,10 +64,14 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Logs:
-    """A tree of logs, read: every trial of a known workload, and everything that is wrong with the tree."""
+    """A tree of logs, read: every trial of a known workload, and everything that is wrong with the tree.
+
+    infos: of each submission what its `submission_info.yml` says (`scoring.logs.info.Info`).
+    """
 
     trials: tuple[Trial, ...]
     findings: tuple[Finding, ...]
+    infos: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def natural(name: str) -> list[str | int]:

@@ -4,34 +4,43 @@ import math
 from collections.abc import Iterable
 
 from scoring.certainty.leave_one_out import LeftOut
-from scoring.certainty.uncertainty import CONFIDENCE, Spread, Uncertainty
+from scoring.certainty.uncertainty import CONFIDENCE, Duels, Spread, Uncertainty
 from scoring.page.markup import Context, cell, name_cell, row, table, text
 from scoring.page.markup import section as as_section
 
 _TITLE = "How sure the ranks are"
 _LEAST_SHOWN = 0.005  # of a probability
+# Of each bootstrap, its name and what it says beside its note.
+_FURTHER = {
+    "studies": ("By draws of the studies", "Of three studies there are few different draws: too narrow."),
+    "studies and trials": (
+        "With the tuning trials drawn, too",
+        "What another search of as many points could have given.",
+    ),
+}
 
 
 def spreads(context: Context) -> dict[str, Spread]:
-    """By submission, over draws of the studies; empty where there was nothing to draw from."""
+    """By submission, by the posterior; empty where there was nothing to draw from."""
     found = context.result.uncertainties[0].spreads
     return {spread.submission: spread for spread in found if math.isfinite(spread.p_rank[0])}
 
 
 def ranks_section(context: Context) -> str:
-    over_studies, *further = context.result.uncertainties
-    note = over_studies.note[:1].upper() + over_studies.note[1:]
+    posterior, *further = context.result.uncertainties
+    note = posterior.note[:1].upper() + posterior.note[1:]
     if not spreads(context):
         return as_section("ranks", _TITLE, text(note), "", [context.tables["uncertainty"]])
-    body = _ranks(context, over_studies)
+    body = _ranks(context, posterior) + _duels(context, posterior.duels)
     for uncertainty in further:
-        words = f"{text(uncertainty.note)} What another search of as many points could have given."
-        body += f"<details><summary>With the tuning trials drawn, too</summary><p>{words}</p>"
+        summary, words = _FURTHER[uncertainty.way]
+        body += f"<details><summary>{summary}</summary><p>{text(uncertainty.note)} {words}</p>"
         body += f"{_ranks(context, uncertainty)}</details>"
     return as_section(
         "ranks",
         _TITLE,
-        f"{text(note)} A cell is the share of the draws, in percent, in which a submission has that rank; equal scores "
+        f"{text(note)} Studies are repetitions; another leaderboard with as many of them falls outside more often. A "
+        "cell is the share of the draws, in percent, in which a submission has that rank; equal scores "
         "share one.",
         body,
         [context.tables[name] for name in ("rank_probabilities", "uncertainty", "profile_bands")],
@@ -45,7 +54,7 @@ def _ranks(context: Context, uncertainty: Uncertainty) -> str:
             [
                 name_cell(places[spread.submission], spread.submission),
                 cell(f"{spread.score:.3f}", "number score"),
-                cell(interval(spread), "number score"),
+                cell(interval(spread), "number score", _rank_interval(spread)),
                 *map(_probability, spread.p_rank),
             ],
             places[spread.submission],
@@ -56,13 +65,34 @@ def _ranks(context: Context, uncertainty: Uncertainty) -> str:
     return table(("", "score", f"{CONFIDENCE:.0%} interval", *numbers), rows, style="ranks")
 
 
+def _duels(context: Context, duels: Duels) -> str:
+    """How likely each submission's score is higher than each other's."""
+    names = context.submissions
+    rows = [
+        row([name_cell(place, name), *(_probability(share) for share in duels.beats[place])], place)
+        for place, name in enumerate(names)
+    ]
+    body = table(("", *names), rows, style="matrix")
+    return (
+        "<details><summary>Who beats whom</summary><p>How likely, in percent, the row's score is higher than the "
+        f"column's.</p>{body}</details>"
+    )
+
+
 def interval(spread: Spread) -> str:
     """Empty where a submission has none."""
     return f"{spread.low:.3f} to {spread.high:.3f}" if math.isfinite(spread.low) else ""
 
 
+def _rank_interval(spread: Spread) -> str:
+    if math.isnan(spread.low_rank):
+        return ""
+    low, high = round(spread.low_rank), round(spread.high_rank)
+    return f"rank {low}" if low == high else f"rank {low} to {high}"
+
+
 def _probability(share: float) -> str:
-    if share < _LEAST_SHOWN:
+    if not share >= _LEAST_SHOWN:  # NaN: a submission and itself
         return "<td></td>"
     return f'<td class="number heat" style="--p:{80 * share:.0f}%">{100 * share:.0f}</td>'
 

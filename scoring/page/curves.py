@@ -8,7 +8,6 @@ from scoring.logs.trials import Trial
 from scoring.page.markup import Context, attribute, embedded, finite
 from scoring.page.markup import section as as_section
 from scoring.rules.studies import deciding_trial
-from scoring.tables.tables import budget_of
 
 
 def section(context: Context) -> str:
@@ -64,7 +63,7 @@ def curves_data(context: Context) -> dict[str, Any]:
     settings: dict[str, int] = {}
     workloads = []
     for name in (*protocol.workloads, *protocol.held_out):
-        spec, budget = load_spec(name, protocol.scale), budget_of(result, name)
+        spec, budget = load_spec(name, protocol.scale), result.budgets[name]
         scale = Scale.of(budget, spec.target.validation)
         trials = []
         for submission, place in places.items():

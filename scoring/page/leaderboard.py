@@ -16,8 +16,17 @@ def section(context: Context) -> str:
         row(_cells(context, place, standing, drawn.get(standing.submission)), place)
         for place, standing in enumerate(context.result.scores.standings)
     ]
-    header = ("", "submission", "score", "", *(("rank 1",) if drawn else ()), "workloads", "lost workloads")
-    facts = ("", "", "", "", *(("of draws",) if drawn else ()), "", "")
+    header = (
+        "",
+        "submission",
+        "framework",
+        "score",
+        "",
+        *(("rank 1",) if drawn else ()),
+        "workloads",
+        "lost workloads",
+    )
+    facts = ("", "", "authors", "", "", *(("of draws",) if drawn else ()), "", "")
     intervals = " Below a score, and across its bar, its interval." if drawn else ""
     return as_section(
         "leaderboard",
@@ -25,17 +34,19 @@ def section(context: Context) -> str:
         "The score is the mean height of a submission's performance profile: 1 for the fastest on every workload, 0 "
         f"for one that loses all.{intervals} Choose a submission to follow it through the page.",
         table(header, rows, facts, "leaderboard"),
-        [context.tables["scores"], context.tables["reasons"]],
+        [context.tables[name] for name in ("scores", "reasons", "submissions")],
         note='intervals: <a href="#ranks">uncertainty.csv</a>' if drawn else "",
     )
 
 
 def _cells(context: Context, place: int, standing: Standing, spread: Spread | None) -> list[str]:
     names = context.result.scores.protocol.workloads
+    info = context.result.infos[standing.submission]
     lost = [name for name in names if standing.cells[name].lost]
     return [
         cell(standing.rank, "number rank"),
         name_cell(place, standing.submission),
+        cell(info.framework, "framework", info.authors),
         cell(f"{standing.score:.4f}", "number score", interval(spread) if spread else ""),
         f'<td class="bar-cell">{_bar(place, standing.score, spread)}</td>',
         *((cell(f"{100 * spread.p_rank[0]:.0f} %", "number"),) if spread else ()),

@@ -12,15 +12,26 @@ def section(context: Context) -> str:
     if not context.result.pairs:
         return ""
     pairs = {(pair.submission, pair.to): pair for pair in context.result.pairs}
+    intervals = context.result.uncertainties[0].duels.ratios
     rows = [
-        row([name_cell(place, name), *(_cell(pairs.get((name, other))) for other in context.submissions)], place)
+        row(
+            [
+                name_cell(place, name),
+                *(
+                    _cell(pairs.get((name, other)), *intervals[:, place, column])
+                    for column, other in enumerate(context.submissions)
+                ),
+            ],
+            place,
+        )
         for place, name in enumerate(context.submissions)
     ]
     return as_section(
         "speedups",
         "Speed-ups between all pairs",
         "How many times as fast the row's submission is as the column's, in charged time: the geometric mean over the "
-        "workloads that both reach, whose number stands below, with the same in steps. Above 1 the row is the faster. "
+        "workloads that both reach, whose number stands below, with the 95 % interval, and the same in steps. "
+        "Above 1 the row is the faster. "
         "Steps compare on any hardware, but one submission's step may cost several of another's.",
         table(("", *context.submissions), rows, style="matrix speedups"),
         [context.tables["time_ratios"], context.tables["steps_to_target"]],
@@ -28,7 +39,8 @@ def section(context: Context) -> str:
     )
 
 
-def _cell(pair: Pair | None) -> str:
+def _cell(pair: Pair | None, low: float, high: float) -> str:
+    """low, high: of the ratio of times, NaN where nothing was drawn."""
     if pair is None:
         return '<td class="self"></td>'
     if math.isnan(pair.time_ratio):
@@ -36,9 +48,10 @@ def _cell(pair: Pair | None) -> str:
     faster = 1 / pair.time_ratio
     # A factor of two, either way, is the full colour.
     strength = min(1, abs(math.log2(faster)))
+    interval = "" if math.isnan(low) else f"<br>{1 / high:.2f} to {1 / low:.2f}"
     steps = "" if math.isnan(pair.step_ratio) else f"<br>steps {1 / pair.step_ratio:.2f}x"
     color = "faster" if faster >= 1 else "slower"
     return (
         f'<td class="number heat {color}" style="--p:{45 * strength:.0f}%">{faster:.2f}x'
-        f"<small>{pair.workloads} workloads{steps}</small></td>"
+        f"<small>{pair.workloads} workloads{interval}{steps}</small></td>"
     )

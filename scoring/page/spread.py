@@ -7,7 +7,6 @@ from scoring.page.markup import Context, attribute, duration, style_of, text
 from scoring.page.markup import section as as_section
 from scoring.rules.score import median
 from scoring.rules.studies import Study
-from scoring.tables.tables import budget_of
 
 _LEFT, _WIDTH, _RIGHT, _ROW, _TOP = 132, 200, 84, 17, 22
 _LONGEST = 19
@@ -29,7 +28,7 @@ def section(context: Context) -> str:
 
 
 def _panel(context: Context, name: str) -> str:
-    budget = budget_of(context.result, name)
+    budget = context.result.budgets[name]
     rows = "".join(
         _row(place, submission, context.studies.get((submission, name), ()), budget)
         for place, submission in enumerate(context.submissions)

@@ -8,7 +8,6 @@ from scoring.page.markup import Context, cell, duration, name_cell, row, table
 from scoring.page.markup import section as as_section
 from scoring.rules.score import Cell
 from scoring.rules.studies import used_budget
-from scoring.tables.tables import budget_of
 
 
 def section(context: Context) -> str:
@@ -53,7 +52,7 @@ def _shares(context: Context, names: Sequence[str]) -> str:
     for place, standing in enumerate(context.result.scores.standings):
         shares = (_share(context, standing.cells[name], name) for name in names)
         rows.append(row([name_cell(place, standing.submission), *shares], place))
-    return table(("", *names), rows, ("", *(duration(budget_of(context.result, name)) for name in names)), "matrix")
+    return table(("", *names), rows, ("", *(duration(context.result.budgets[name]) for name in names)), "matrix")
 
 
 def _times(context: Context, names: Sequence[str]) -> str:
@@ -68,7 +67,7 @@ def _facts(context: Context, name: str) -> str:
     """A workload's target and budget, under its name."""
     target = load_spec(name, context.result.scores.protocol.scale).target
     sign = "≤" if target.goal == "min" else "≥"
-    budget = duration(budget_of(context.result, name))
+    budget = duration(context.result.budgets[name])
     return f"{target.metric.replace('_', ' ')} {sign} {target.validation:g}, within {budget}"
 
 
@@ -82,7 +81,7 @@ def _time(found: Cell) -> str:
 def _share(context: Context, found: Cell, name: str) -> str:
     if not math.isfinite(found.time):
         return cell("no data" if math.isnan(found.time) else "not reached", "lost")
-    fraction = used_budget(found, budget_of(context.result, name))
+    fraction = used_budget(found, context.result.budgets[name])
     style = f"background-size:{min(100, 100 * fraction):.1f}% 100%"
     lost = " own" if found.lost else ""
     return f'<td class="number share{lost}" style="{style}">{100 * fraction:.0f} %</td>'

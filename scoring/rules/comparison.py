@@ -11,6 +11,7 @@ is the inverse of b to a (Fleming & Wallace 1986, How not to lie with statistics
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -28,8 +29,9 @@ class Pair:
 
     time_ratio: over the `workloads` that both reach; a submission that reaches few may look fast. capped_ratio: over
     all scored workloads, each time as a multiple of the fastest submission's, and 4 where it is not reached or beyond
-    that, where its score ends, too. step_ratio: over the `step_workloads` that both reach and
-    whose steps compare. A ratio over no workload is NaN.
+    that, where its score ends, too. budget_ratio: over all scored workloads, a miss as the workload's budget and a
+    second, which the benchmark publishes as the inverse of its speed-up. step_ratio: over the `step_workloads` that
+    both reach and whose steps compare. A ratio over no workload is NaN.
     """
 
     submission: str
@@ -37,6 +39,7 @@ class Pair:
     workloads: int
     time_ratio: float
     capped_ratio: float
+    budget_ratio: float
     step_workloads: int
     step_ratio: float
 
@@ -58,11 +61,13 @@ class Reach:
     step_ratio: float
 
 
-def pairs(scores: Scores) -> tuple[Pair, ...]:
-    """Every ordered pair of two submissions, in the order of the standings."""
+def pairs(scores: Scores, budgets: Mapping[str, float]) -> tuple[Pair, ...]:
+    """Every ordered pair of two submissions, in the order of the standings. budgets: charged seconds by workload."""
     times, steps = _medians(scores, "time"), _comparable_steps(scores)
     capped = np.fmin(times / fastest(times), MAX_RATIO)
     capped[~np.isfinite(times)] = MAX_RATIO
+    whole = np.array([budgets[name] for name in scores.protocol.workloads]) + 1
+    filled = np.where(np.isfinite(times), times, whole)
     names = [standing.submission for standing in scores.standings]
     found = []
     for row, submission in enumerate(names):
@@ -77,6 +82,7 @@ def pairs(scores: Scores) -> tuple[Pair, ...]:
                     workloads=len(in_time),
                     time_ratio=geometric_mean(in_time),
                     capped_ratio=geometric_mean(capped[row] / capped[other]),
+                    budget_ratio=geometric_mean(filled[row] / filled[other]),
                     step_workloads=len(in_steps),
                     step_ratio=geometric_mean(in_steps),
                 )

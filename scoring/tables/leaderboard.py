@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scoring.logs.info import Info
 from scoring.result import Result
 
 _WIDTH = 100  # columns of a plain-text leaderboard
@@ -20,19 +21,19 @@ def leaderboard(result: Result) -> Table:
     over, the caption says so.
     """
     names = result.scores.protocol.workloads
-    over_studies = result.uncertainties[0]
+    posterior = result.uncertainties[0]
     title = Text.assemble(result.title, (f"\n{result.caveat}" if result.caveats else "", "bold red"))
-    sure = bool(over_studies.draws)
+    sure = bool(posterior.draws)
     longest = max(len(standing.submission) for standing in result.scores.standings)
     below = "Below the score its interval, below the rank how likely it is to be first: " if sure else ""
-    caption = f"{below}{over_studies.note}"
+    caption = f"{below}{posterior.note}"
     table = Table(title=title, title_justify="left", caption=Text(caption), caption_justify="left")
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("submission", overflow="fold", min_width=min(longest, _LONGEST_NAME))
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("workloads", justify="right", no_wrap=True)
     table.add_column("lost", overflow="fold")
-    for standing, spread in zip(result.scores.standings, over_studies.spreads, strict=True):
+    for standing, spread in zip(result.scores.standings, posterior.spreads, strict=True):
         lost: dict[str, list[str]] = {}
         for name in names:
             if reason := standing.cells[name].lost:
@@ -40,13 +41,18 @@ def leaderboard(result: Result) -> Table:
         interval = "" if math.isnan(spread.low) else f"{spread.low:.2f}-{spread.high:.2f}"
         table.add_row(
             f"{standing.rank}\n{spread.p_rank[0]:.0%}" if sure else f"{standing.rank}",
-            Text(standing.submission),
+            Text.assemble(standing.submission, (f"\n{_said(result.infos.get(standing.submission))}", "dim")),
             f"{standing.score:.4f}\n{interval}" if sure else f"{standing.score:.4f}",
             f"{len(names) - sum(map(len, lost.values()))} of {len(names)}",
             Text("; ".join(f"{reason}: {', '.join(of)}" for reason, of in lost.items())),
             style="bold" if standing.rank == 1 else "",
         )
     return table
+
+
+def _said(info: Info | None) -> str:
+    """Framework and authors in one line."""
+    return "" if info is None else ", ".join(part for part in (info.framework, info.authors) if part)
 
 
 def versus_published(result: Result) -> Table:

@@ -6,7 +6,8 @@ row per cell, held-out workloads included: the seconds before any rule took them
 workload is lost. profile.csv: tau, and the height of each submission's profile from this tau to the next. budget.csv:
 the fraction of its budget that each cell's own time is. studies.csv: one row per study of each cell, with the trial
 that set its time. trials.csv: one row per trial, with what the files of its folder say. hardware.csv: machines, and how
-they were doing. software.csv: what the trials ran with. data_quality.csv: path, what, done.
+they were doing. software.csv: what the trials ran with. submissions.csv: what each submission's `submission_info.yml`
+says of it; its framework, where that does not say it, is that of its trials. data_quality.csv: path, what, done.
 """
 
 import csv
@@ -16,11 +17,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from algoperf.benchmark.registry import load_spec
+from scoring.logs.info import Info
 from scoring.logs.trials import Trial
 from scoring.result import Result
 from scoring.rules.score import Scores, jumps, profile
 from scoring.rules.studies import Study, used_budget
+
+_INFO = tuple(field.name for field in dataclasses.fields(Info))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +75,15 @@ def tables(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]]) -
             ("submission", "workload", "study", "seconds", "trial", "readable", "trials"),
             [*_studies(scores, studies)],
         ),
+        CsvTable(
+            "submissions.csv",
+            "scoring.logs.info.read_info",
+            ("submission", *_INFO),
+            [
+                (standing.submission, *(getattr(result.infos[standing.submission], name) for name in _INFO))
+                for standing in scores.standings
+            ],
+        ),
         _trials(scored),
         _hardware(scored),
         _software(scored),
@@ -112,16 +124,10 @@ def _profile(scores: Scores) -> Iterable[tuple]:
         yield tau, *heights
 
 
-def budget_of(result: Result, workload: str) -> float:
-    """Charged seconds that a trial may use."""
-    protocol = result.scores.protocol
-    return protocol.max_runtime(load_spec(workload, protocol.scale), result.ruleset)
-
-
 def _budget(result: Result) -> Iterable[tuple]:
     for standing in result.scores.standings:
         for name, cell in standing.cells.items():
-            budget = budget_of(result, name)
+            budget = result.budgets[name]
             fraction = used_budget(cell, budget)
             shown = "" if math.isnan(fraction) else f"{fraction:.6f}"
             yield standing.submission, name, seconds(cell.time), f"{budget:g}", shown

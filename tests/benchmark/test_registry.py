@@ -70,7 +70,7 @@ def test_what_is_unknown_is_named_with_what_is_known():
         load_spec("mnist")
     with pytest.raises(UsageError, match=r"'tiny'.*full, mini"):
         load_spec("ogbg", "tiny")
-    with pytest.raises(UsageError, match=r"'v9'.*v0\.5, v0\.6, mini"):
+    with pytest.raises(UsageError, match=r"'v9'.*v0\.5, v0\.6, v0\.6-a100, mini"):
         load_protocol("v9")
     with pytest.raises(UsageError, match=r"'depth'.*stage_sizes"):
         replace(load_spec("imagenet_resnet"), {"model": {"depth": 50}})

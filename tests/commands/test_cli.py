@@ -164,10 +164,10 @@ def test_workloads_as_a_table_and_as_json():
 
 def test_the_plan_and_the_status_of_an_experiment(tmp_path):
     found = run("plan", "--config", "config/full.yaml", "--nodes", 8, env={"COLUMNS": "200"})
-    assert "config/full.yaml: v0.6, 480 trials" in found.stdout
+    assert "config/full.yaml: v0.6-a100, 540 trials" in found.stdout
     assert "8 trials at once" in found.stdout
     planned = json.loads(run("plan", "--config", "config/full.yaml", "--json").stdout)
-    assert (planned["trials"], planned["accelerators_of_a_trial"]) == (480, 8)
+    assert (planned["trials"], planned["accelerators_of_a_trial"]) == (540, 4)
     assert run("plan", "--config", "no.yaml").returncode == 2
     assert run("plan", "--nodes", 0).returncode == 2
     statuses = json.loads(run("status", tmp_path, "--json").stdout)

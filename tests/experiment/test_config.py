@@ -12,7 +12,7 @@ from tests.experiment.test_plan import NADAMW, make
     ("content", "names"),
     [
         ({"protocl": 1}, r"'protocl'.*protocol, rulesets"),
-        ({"protocol": "v7"}, r"'protocol'.*'v0\.5', 'v0\.6' or 'mini'"),
+        ({"protocol": "v7"}, r"'protocol'.*'v0\.5', 'v0\.6', 'v0\.6-a100' or 'mini'"),
         ({"rulesets": ["internal"]}, r"'rulesets\.0'.*'external' or 'self'"),
         ({"rulesets": []}, "rulesets"),
         ({"submissions": []}, "submissions"),

@@ -3,6 +3,7 @@
 import pytest
 
 from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.protocol import RULESETS
 from algoperf.experiment import config, plan
 from tests.conftest import REPOSITORY
 
@@ -21,7 +22,7 @@ def test_the_mini_benchmark():
 
 def test_the_full_benchmark():
     trials = plan.trials(config.load(REPOSITORY / "config" / "full.yaml"))
-    assert len(trials) == 8 * 4 * 3 * 5
+    assert len(trials) == 9 * 4 * 3 * 5
 
 
 def test_a_workload_that_v06_does_not_score_is_trained_where_it_is_named():
@@ -64,3 +65,20 @@ def test_workloads_on_one_dataset_share_it():
 def test_a_config_that_names_what_is_not_there(content, names):
     with pytest.raises(UsageError, match=names):
         plan.trials(make(**content))
+
+
+def test_points_are_dealt_to_the_studies_or_shared_by_them():
+    """By v0.6-a100 as documented, by v0.6 as its published logs have it; self-tuning has one point anyhow."""
+    entry = {"name": "nadamw", "framework": "jax"}
+    dealt, shared = (
+        plan.points(
+            make(protocol=name, submissions=[entry], workloads=["wmt"], rulesets=["external", "self"]), RULESETS
+        )
+        for name in ("v0.6-a100", "v0.6")
+    )
+    key = "nadamw_jax", "external", "wmt"
+    assert shared[*key, 0] == shared[*key, 1] == shared[*key, 2] == dealt[*key, 0]
+    all_points = [point for study in range(3) for point in dealt[*key, study]]
+    assert len(all_points) == 15
+    assert len({tuple(point.items()) for point in all_points}) == 15
+    assert dealt["nadamw_jax", "self", "wmt", 0] == dealt["nadamw_jax", "self", "wmt", 2]

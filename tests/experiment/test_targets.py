@@ -178,8 +178,8 @@ def test_a_config_may_ask_for_less_than_the_protocol_but_not_for_more():
     assert [t.trial for t in search] == [1, 2]
     assert len(plan.target_repeats(asked, search[0])) == 3
     assert (
-        plan.points(asked, [TARGET_SETTING])["nadamw_jax", TARGET_SETTING, "criteo1tb"]
-        == (plan.points(make(), [TARGET_SETTING])["nadamw_jax", TARGET_SETTING, "criteo1tb"][:2])
+        plan.points(asked, [TARGET_SETTING])["nadamw_jax", TARGET_SETTING, "criteo1tb", 0]
+        == (plan.points(make(), [TARGET_SETTING])["nadamw_jax", TARGET_SETTING, "criteo1tb", 0][:2])
     )
 
 
@@ -273,7 +273,7 @@ def test_published_points_are_planned_by_workload():
     planned = make(submissions=[{"name": "target_setting", "framework": "jax"}], workloads=["wmt", "ogbg"])
     assert [(t.workload, t.trial) for t in plan.trials(planned)] == [("wmt", 1), ("ogbg", 1)]
     found = plan.points(planned, ["external"])
-    assert found["target_setting_jax", "external", "wmt"] == published("wmt")
+    assert found["target_setting_jax", "external", "wmt", 0] == published("wmt")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from algoperf.benchmark.facts import SCALES
-from algoperf.benchmark.protocol import PROTOCOLS
+from algoperf.benchmark.protocol import PROTOCOLS, TARGET_SETTING
 from algoperf.benchmark.registry import base_workloads, load_spec, variants, workload_names
 from algoperf.experiment import config
 from algoperf.progress import costs
@@ -16,31 +16,52 @@ from algoperf.progress.costs.__main__ import baseline_rows, mini_rows
 from tests.conftest import REPOSITORY
 from tests.workloads.models.test_parameters import TABLE
 
+V06 = PROTOCOLS["v0.6"]
+with (REPOSITORY / "scoring" / "published" / "v0.5-external.csv").open(newline="") as file:
+    LEADERBOARD = list(csv.DictReader(file))
+
 
 def baseline():
     with costs.BASELINE.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_every_trial_of_a_protocol_has_something_to_be_compared_with_or_nothing_is_published():
+def test_every_trial_of_a_protocol_has_something_to_be_compared_with():
     for protocol in PROTOCOLS.values():
-        for workload in (*protocol.workloads, *protocol.held_out):
+        for workload in (*protocol.workloads, *protocol.held_out, *protocol.unscored):
             for ruleset in ("external", "self"):
-                assert costs.took(workload, ruleset, protocol.scale), (protocol.name, workload, ruleset)
-    assert costs.took("finewebedu_lm", "external", "full") == ()
+                assert costs.took(workload, ruleset, protocol), (protocol.name, workload, ruleset)
+            assert costs.took(workload, TARGET_SETTING, protocol) == ()  # which has no target to stop at
 
 
 def test_external_tuning_is_compared_with_all_trials_of_the_leaderboard():
-    found = costs.took("fastmri", "external", "full")
+    found = costs.took("fastmri", "external", V06)
     assert (len(found), sum(entry.reached for entry in found)) == (275, 226)
-    assert all(entry.reached == math.isfinite(entry.charged) for entry in found)
-    assert costs.took("fastmri_tanh", "external", "full") != found
-    assert costs.took("fastmri_layernorm", "external", "full") == found  # which nobody has published
+    assert all(math.isfinite(entry.charged) for entry in found if entry.reached)
+    assert costs.took("fastmri_tanh", "external", V06) != found
+    assert costs.took("fastmri_layernorm", "external", V06) == found  # which nobody has published
 
 
-def test_self_tuning_is_compared_with_the_baseline():
-    found = costs.took("librispeech_deepspeech", "self", "full")
+def test_a_trial_that_missed_and_ended_early_took_what_was_logged():
+    """All trials of v0.5 together took 0.84 of what they would have, had each stopped at its hit or with its budget."""
+    v05 = PROTOCOLS["v0.5"]
+    logged = hits = 0.0
+    for workload in (*v05.workloads, *v05.held_out):
+        budget = v05.max_runtime(load_spec(workload), "external")
+        for row in (row for row in LEADERBOARD if row["workload"] == workload):
+            logged += min(float(row["end_time"]), budget)
+            hits += min(float(row["hit_time"] or math.inf), budget)
+        took = [min(entry.charged, budget) for entry in costs.took(workload, "external", v05)]
+        ends = [min(float(row["end_time"]), budget) for row in LEADERBOARD if row["workload"] == workload]
+        assert sum(took) == pytest.approx(sum(ends), rel=0.01)
+    assert logged / hits == pytest.approx(0.842, abs=0.001)
+
+
+def test_self_tuning_is_compared_with_the_baseline_and_on_a100_with_its_leaderboard():
+    found = costs.took("librispeech_deepspeech", "self", V06)
     assert (len(found), sum(entry.reached for entry in found)) == (5, 4)
+    on_a100 = costs.took("librispeech_deepspeech", "self", PROTOCOLS["v0.6-a100"])
+    assert (len(on_a100), sum(entry.reached for entry in on_a100)) == (51, 13)
 
 
 def test_the_baselines_file_has_the_facts_of_its_logs():

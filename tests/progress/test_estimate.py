@@ -6,7 +6,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from algoperf.benchmark.protocol import PROTOCOLS
+from algoperf.benchmark.protocol import PROTOCOLS, TARGET_SETTING, load_protocol
 from algoperf.experiment import config, plan
 from algoperf.progress import costs, estimate
 from algoperf.progress.costs import Took
@@ -31,7 +31,7 @@ def test_at_most_a_trial_uses_its_budget_is_evaluated_throughout_and_set_up():
 
 
 def test_expected_is_the_mean_over_the_published_trials_none_beyond_the_budget():
-    published = costs.took("fastmri", "external", "full")
+    published = costs.took("fastmri", "external", load_protocol("v0.6"))
     mean = math.fsum(min(took.charged, 4_430.0) for took in published) / len(published)
     assert estimate.expected(FASTMRI).charged == pytest.approx(mean)
     assert estimate.expected(Kind("v0.5", "external", "fastmri")).charged > mean  # has twice the budget
@@ -39,9 +39,10 @@ def test_expected_is_the_mean_over_the_published_trials_none_beyond_the_budget()
 
 
 def test_what_nobody_has_published_is_expected_to_cost_the_most():
-    kind = Kind("v0.6", "external", "finewebedu_lm")
+    kind = Kind("v0.6", TARGET_SETTING, "wmt")
     assert estimate.expected(kind) == estimate.at_most(kind)
     assert estimate.share_reached(kind) is None
+    assert estimate.facts(kind).eval_period == 0.75 * 43_336 / 100
 
 
 def test_what_was_expected_counts_as_one_of_the_finished_trials():
@@ -58,7 +59,7 @@ def test_a_finished_trial_that_does_not_say_what_was_free_is_completed_from_its_
 
 
 def test_the_end_of_a_trial_is_that_of_the_others_that_went_on_as_long():
-    published = costs.took("fastmri", "external", "full")
+    published = costs.took("fastmri", "external", load_protocol("v0.6"))
     later = [min(took.charged, 4_430.0) for took in published if took.charged > 2_000.0]
     assert estimate.charged_at_the_end(FASTMRI, (), 2_000.0) == pytest.approx(math.fsum(later) / len(later))
     assert estimate.charged_at_the_end(FASTMRI, (), 0.0) == pytest.approx(estimate.expected(FASTMRI).charged)

@@ -70,8 +70,9 @@ def test_finished_trials_add_what_they_took(tmp_path):
 
 
 def test_what_is_not_known_is_said(tmp_path):
-    shown = " ".join(printed(tmp_path, workloads=["finewebedu_lm"]).split())
-    assert "nothing is published of finewebedu_lm" in shown
+    shown = " ".join(printed(tmp_path, workloads=["finewebedu_lm"], target_setting={}).split())
+    assert "v0.6, 220 trials" in shown  # 200 points, and 20 seeds of the best
+    assert "a trial that makes a target has none to reach; expected is as at most" in shown
     assert "not prepared yet; `algoperf data prepare` does it" in shown
 
 

@@ -42,6 +42,7 @@ def test_other_hardware_than_that_of_the_published_is_a_caveat(tmp_path: Path):
     result = score_logs(results, None, None, "as-documented", tmp_path / "out", PUBLISHED, allow_mixed_hardware=True)
     assert result.caveats == (
         "mixed hardware: 2 kinds",
+        "one study where the protocol has 5: mine_jax",
         "hardware differs: the published ran on 8 x NVIDIA V100, these on 8 x NVIDIA A100-SXM4-40GB, 40 GiB and "
         "4 x Tesla V100-SXM2-16GB, 16 GiB; steps compare, times do not",
     )
@@ -53,7 +54,7 @@ def test_other_hardware_than_that_of_the_published_is_a_caveat(tmp_path: Path):
 def test_the_hardware_of_the_published_is_no_caveat(tmp_path: Path):
     results = results_folder(tmp_path / "results", V100)
     result = score_logs(results, None, None, "as-documented", tmp_path / "out", with_published=PUBLISHED)
-    assert result.caveats == ()
+    assert result.caveats == ("one study where the protocol has 5: mine_jax",)
     (results / "v0.5/external/mine_jax" / STUDY / "trial_3" / "result.json").unlink()
     result = score_logs(results, None, None, "as-documented", tmp_path / "out", with_published=PUBLISHED)
     assert "these on what is not recorded" in result.caveat
@@ -93,7 +94,7 @@ def test_the_command_finds_the_results_and_compares_in_time_and_steps(tmp_path: 
     time, steps = map(float, re.findall(r"([0-9.]+) \[1\]", line))
     assert 0.8 < time < 1.25
     assert time == pytest.approx(steps, rel=0.1)
-    assert "none for what has one study: mine_jax" in " ".join(done.stdout.split())
+    assert "leans on how far the others' lie apart: mine_jax" in " ".join(done.stdout.split())
     assert (tmp_path / "scores" / "report.html").exists()
     files = {path.name for path in (tmp_path / "scores").iterdir()}
     assert {"uncertainty.csv", "time_ratios.csv", "steps_to_target.csv", "leaderboard.txt"} <= files

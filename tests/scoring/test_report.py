@@ -26,11 +26,12 @@ from algoperf.records.atomic import write_atomically
 from scoring.command import score_logs
 from scoring.logs.curves import Curve
 from scoring.logs.files import printable
+from scoring.logs.info import Info
 from scoring.logs.read import read_logs
 from scoring.logs.record import Record
 from scoring.logs.trials import Finding, Logs, Trial
 from scoring.page import page as make_page
-from scoring.report import write_report
+from scoring.report import write
 from scoring.result import Result
 from scoring.rules.score import score_trials
 from scoring.rules.studies import studies
@@ -52,6 +53,7 @@ TABLES = {
     "trials.csv",
     "hardware.csv",
     "software.csv",
+    "submissions.csv",
     "data_quality.csv",
     "uncertainty.csv",
     "rank_probabilities.csv",
@@ -60,6 +62,7 @@ TABLES = {
     "time_ratios.csv",
     "steps_to_target.csv",
 }
+ONE_STUDY = "one study where the protocol has 5: baseline"
 FILES = TABLES | {"leaderboard.txt", "caveats.txt", "profile.svg", "profile.png", "report.html"}
 
 
@@ -202,12 +205,19 @@ def test_one_study_gives_no_intervals_and_the_page_says_why(tmp_path: Path):
         for name, time in (("a", 10.0), ("b", 20.0))
     ]
     scores = score_trials(trials, load_protocol("v0.6"), "as-documented")
-    write_report(Result("logs", "external", Logs(tuple(trials), ()), scores), tmp_path)
+    write(Result("logs", "external", Logs(tuple(trials), ()), scores), tmp_path)
     page = outline(tmp_path)
     assert "No intervals" in page.text
     assert "nan" not in page.text
     assert "rank 1" not in page.text
     assert 'class="band"' not in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_for_scripts_there_are_the_tables_and_no_pictures(out: Path, tmp_path: Path):
+    score_logs(Path(PUBLISHED), "v0.5", "external", "as-documented", tmp_path, with_report=False)
+    assert {path.name for path in tmp_path.iterdir()} == TABLES | {"leaderboard.txt", "caveats.txt"}
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (out / path.name).read_bytes()
 
 
 def test_the_policy_of_the_page_lets_its_own_script_run_and_nothing_else(out: Path):
@@ -239,13 +249,14 @@ def hostile() -> Result:
         Trial(HOSTILE, "study_0", "wmt", "jax", "trial_1", HOSTILE, 9, record=Record(status=HOSTILE)),
         Trial("friend", "study_0", "wmt", "jax", "trial_1", "", 9, 100.0, 3, 100.0),
     ]
-    logs = Logs(tuple(trials), (Finding(HOSTILE, HOSTILE, HOSTILE),))
+    said = {HOSTILE: Info(framework=HOSTILE, authors=HOSTILE, description=HOSTILE)}
+    logs = Logs(tuple(trials), (Finding(HOSTILE, HOSTILE, HOSTILE),), said)
     return Result(HOSTILE, "external", logs, score_trials(trials, protocol, "as-documented"))
 
 
 def test_text_from_logs_is_never_markup(tmp_path: Path):
     result = hostile()
-    write_report(result, tmp_path)
+    write(result, tmp_path)
     page = outline(tmp_path)
     assert page.open == []
     assert page.text.count(HOSTILE) >= 4
@@ -361,7 +372,7 @@ def test_hardware_of_workloads_that_are_not_scored_does_not_matter(mixed: Path, 
     not_scored = mixed / "baseline/study_1/fastmri_layernorm_jax"
     not_scored.mkdir()
     (tmp_path / "aside").rename(not_scored / "trial_3")
-    assert score_logs(mixed, "v0.5", "external", "as-documented", tmp_path / "out").caveats == ()
+    assert score_logs(mixed, "v0.5", "external", "as-documented", tmp_path / "out").caveats == (ONE_STUDY,)
 
 
 @pytest.fixture(scope="module")
@@ -434,11 +445,11 @@ def test_caveats_are_shown_wherever_the_scores_are_and_change_no_score(mixed: Pa
         assert "mixed hardware: 2 kinds" in text, place
     (mixed / STUDY / "trial_3" / "result.json").unlink()
     result = score_logs(*arguments, plain, partial="")
-    assert result.caveats == ()
+    assert result.caveats == (ONE_STUDY,)
     for place, text in everywhere(result, plain).items():
         assert "partial" not in text, place
         assert "mixed" not in text, place
-    assert (plain / "caveats.txt").read_bytes() == b""
+    assert (plain / "caveats.txt").read_text() == f"{ONE_STUDY}\n"
     for name in ("scores.csv", "time_to_target.csv", "reasons.csv", "profile.csv"):
         assert (plain / name).read_bytes() == (marked / name).read_bytes()
     assert (plain / "profile.svg").read_bytes() != (marked / "profile.svg").read_bytes()

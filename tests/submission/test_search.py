@@ -128,3 +128,11 @@ def test_one_point_may_be_empty_and_is_checked(tmp_path):
         path.write_text(content)
         with pytest.raises(UsageError, match=names):
             load_point(path)
+
+
+def test_points_from_a_number_on_are_those_of_the_whole_sequence():
+    space = {"lr": {"min": 1e-4, "max": 1e-2, "scaling": "log"}, "size": {"feasible_points": [1, 2, 3]}}
+    whole = points(space, 15)
+    assert [points(space, 5, first) for first in (0, 5, 10)] == [whole[:5], whole[5:10], whole[10:]]
+    listed = [{"lr": 0.1}, {"lr": 0.2}]
+    assert points(listed, 5, 10) == listed

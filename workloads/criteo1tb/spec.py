@@ -22,6 +22,7 @@ WORKLOAD = WorkloadSpec(
     budget={
         "v0.5": Budget(max_runtime=7_703, step_hint=10_666),
         "v0.6": Budget(max_runtime=7_703, step_hint=10_666),
+        "v0.6-a100": Budget(max_runtime=8_915, step_hint=10_666, eval_period=356),
     },
     eval_period=120,
     eval_batch_size=131_072,

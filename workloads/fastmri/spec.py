@@ -26,6 +26,7 @@ WORKLOAD = WorkloadSpec(
     budget={
         "v0.5": Budget(max_runtime=8_859, step_hint=36_189),
         "v0.6": Budget(max_runtime=4_430, step_hint=18_094),
+        "v0.6-a100": Budget(max_runtime=2_745, step_hint=18_094, eval_period=110),
     },
     eval_period=80,
     eval_batch_size=256,

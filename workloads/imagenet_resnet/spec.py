@@ -11,6 +11,7 @@ WORKLOAD = WorkloadSpec(
     budget={
         "v0.5": Budget(max_runtime=63_008, step_hint=186_666),
         "v0.6": Budget(max_runtime=66_159, step_hint=195_999),
+        "v0.6-a100": Budget(max_runtime=49_918, step_hint=195_999, eval_period=1_996),
     },
     eval_period=510,
     eval_batch_size=1_024,

@@ -35,6 +35,7 @@ WORKLOAD = WorkloadSpec(
     budget={
         "v0.5": Budget(max_runtime=77_520, step_hint=186_666),
         "v0.6": Budget(max_runtime=69_768, step_hint=167_999),
+        "v0.6-a100": Budget(max_runtime=64_292, step_hint=167_999, eval_period=2_571),
     },
     eval_period=420,
     eval_batch_size=2_048,

@@ -50,6 +50,7 @@ WORKLOAD = WorkloadSpec(
     budget={
         "v0.5": Budget(max_runtime=61_068, step_hint=80_000),
         "v0.6": Budget(max_runtime=58_015, step_hint=76_000),
+        "v0.6-a100": Budget(max_runtime=43_680, step_hint=76_000, eval_period=1_747),
     },
     eval_period=1_440,
     eval_batch_size=256,

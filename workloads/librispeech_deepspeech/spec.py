@@ -43,6 +43,7 @@ WORKLOAD = WorkloadSpec(
     budget={
         "v0.5": Budget(max_runtime=55_506, step_hint=48_000),
         "v0.6": Budget(max_runtime=44_405, step_hint=38_400),
+        "v0.6-a100": Budget(max_runtime=36_949, step_hint=38_400, eval_period=1_447),
     },
     eval_period=1_440,
     eval_batch_size=256,

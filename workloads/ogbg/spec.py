@@ -29,6 +29,7 @@ WORKLOAD = WorkloadSpec(
     budget={
         "v0.5": Budget(max_runtime=18_477, step_hint=80_000),
         "v0.6": Budget(max_runtime=12_011, step_hint=52_000),
+        "v0.6-a100": Budget(max_runtime=11_303, step_hint=52_000, eval_period=452),
     },
     eval_period=240,
     eval_batch_size=32_768,

@@ -38,6 +38,7 @@ WORKLOAD = WorkloadSpec(
     budget={
         "v0.5": Budget(max_runtime=48_151, step_hint=133_333),
         "v0.6": Budget(max_runtime=43_336, step_hint=120_000),
+        "v0.6-a100": Budget(max_runtime=16_114, step_hint=120_000, eval_period=644),
     },
     eval_period=840,
     eval_batch_size=128,

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from algoperf.benchmark.facts import Scale, UsageError
-from algoperf.benchmark.protocol import Ruleset
-from algoperf.benchmark.registry import base_of
+from algoperf.benchmark.protocol import TARGET_SETTING, Protocol, Ruleset, load_protocol
+from algoperf.benchmark.registry import base_of, load_spec
 from workloads.datasets.prepare import store_path
 from workloads.datasets.store import read_manifest
 
@@ -21,14 +21,15 @@ BASELINE = FOLDER / "v0.5-nadamw.csv"
 MINI = FOLDER / "mini.csv"
 _PARAMETERS = FOLDER / "parameters.csv"
 _STORES = FOLDER / "stores.csv"
-_LEADERBOARD = Path(__file__).parents[3] / "scoring" / "published" / "v0.5-external.csv"
+_LEADERBOARDS = Path(__file__).parents[3] / "scoring" / "published"
+_NEARLY = 0.97  # of a budget: a trial that is logged until then has used it up; the last evaluation precedes the end
 
 
 @dataclasses.dataclass(frozen=True)
 class Took:
     """What one trial took, in seconds; None where nobody has written it down.
 
-    charged: infinite where it missed its target and would have used up any budget. free: evaluating, logging and
+    charged: infinite where it missed its target and used up its budget, as it would any. free: evaluating, logging and
     saving. set_up: from the start of its processes to the first step, of all sessions.
     """
 
@@ -38,25 +39,47 @@ class Took:
     set_up: float | None = None
 
 
-def took(workload: str, ruleset: Ruleset, scale: Scale) -> tuple[Took, ...]:
+def took(workload: str, ruleset: Ruleset, protocol: Protocol) -> tuple[Took, ...]:
     """The trials to expect the like of; a variant that none was published of is taken for its workload.
 
-    At full scale, of external tuning all submissions of the v0.5 leaderboard, of self-tuning the v0.5 NAdamW baseline;
-    at the mini scale what was measured on two cores. Empty where there is nothing.
+    At full scale, of external tuning all submissions of the v0.5 leaderboard, of self-tuning the v0.5 NAdamW baseline,
+    and on A100, or where v0.5 has nothing, the leaderboard of v0.6-a100; at the mini scale what was measured on two
+    cores. Empty where there is nothing, as of target setting, whose trials have no target to stop at.
     """
-    known = _mini() if scale == "mini" else _leaderboard() if ruleset == "external" else _self_tuning()
-    return tuple(known.get(workload) or known.get(base_of(workload), ()))
+    if ruleset == TARGET_SETTING:
+        return ()
+    if protocol.scale == "mini":
+        known = [_mini()]
+    else:
+        on_v100 = _leaderboard("v0.5", "external") if ruleset == "external" else _self_tuning()
+        on_a100 = _leaderboard("v0.6-a100", "self")
+        known = [on_a100, on_v100] if (protocol.name, ruleset) == ("v0.6-a100", "self") else [on_v100, on_a100]
+    found = (of.get(name) for name in (workload, base_of(workload)) for of in known)
+    return tuple(next(filter(None, found), ()))
 
 
 @functools.cache
-def _leaderboard() -> dict[str, list[Took]]:
-    return _by_workload((row["workload"], _until(row["hit_time"])) for row in _rows(_LEADERBOARD))
+def _leaderboard(protocol: str, ruleset: Ruleset) -> dict[str, list[Took]]:
+    """Of a published leaderboard."""
+    return _by_workload(
+        (row["workload"], _until(row["hit_time"], row["end_time"], _budget(protocol, ruleset, row["workload"])))
+        for row in _rows(_LEADERBOARDS / f"{protocol}-{ruleset}.csv")
+    )
 
 
 @functools.cache
 def _self_tuning() -> dict[str, list[Took]]:
     rows = (row for row in _rows(BASELINE) if row["ruleset"] == "self")
-    return _by_workload((row["workload"], _until(row["both_time"])) for row in rows)
+    return _by_workload(
+        (row["workload"], _until(row["both_time"], row["charged"], _budget("v0.5", "self", row["workload"])))
+        for row in rows
+    )
+
+
+@functools.cache
+def _budget(protocol: str, ruleset: Ruleset, workload: str) -> float:
+    of = load_protocol(protocol)
+    return of.max_runtime(load_spec(workload, of.scale), ruleset)
 
 
 @functools.cache
@@ -70,9 +93,14 @@ def _mini() -> dict[str, list[Took]]:
     )
 
 
-def _until(time: str) -> Took:
-    """A trial that ended when it met its target, or, where that is empty, with its budget."""
-    return Took(bool(time), float(time or math.inf))
+def _until(hit: str, end: str, budget: float) -> Took:
+    """A trial that was logged until `end`. hit: when it met its target, empty where it did not.
+
+    One that missed its target and ended early, because it diverged or failed, would do so under any budget.
+    """
+    if hit:
+        return Took(True, min(float(end), budget))
+    return Took(False, math.inf if float(end) >= _NEARLY * budget else float(end))
 
 
 def _by_workload(entries: Iterator[tuple[str, Took]]) -> dict[str, list[Took]]:

@@ -1,10 +1,11 @@
-"""The bootstrap: against every possible draw of a small case, on the published leaderboard, and by what must hold."""
+"""Draws of leaderboards: against every possible one of a small case, on published ones, and by what must hold."""
 
 import dataclasses
 import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algoperf.benchmark.facts import UsageError
-from scoring.certainty.uncertainty import RESAMPLED, TAU, Spread, Uncertainty, resample
+from scoring.certainty.uncertainty import TAU, WAYS, Spread, Uncertainty, draw
 from scoring.logs.trials import Trial
-from scoring.rules.score import READINGS, jumps, profile, score_trials
+from scoring.rules.score import READINGS, integrate, jumps, median, profile, score_trials, settle, study_time
 from tests.support.scoring_logs import PUBLISHED, SMALL, V05, logs, trial
 
 INF = math.inf
+_, STUDIES, TRIALS = WAYS
 
 
 def by_name(uncertainty: Uncertainty) -> dict[str, Spread]:
@@ -29,85 +31,80 @@ def by_name(uncertainty: Uncertainty) -> dict[str, Spread]:
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, Uncertainty]:
-    return {resampled: resample(PUBLISHED, V05, "as-documented", resampled) for resampled in RESAMPLED}
+    return {way: draw(PUBLISHED, V05, "as-documented", way) for way in WAYS}
 
 
 def test_the_first_place_of_v05_is_less_sure_than_it_looks(published: dict[str, Uncertainty]):
-    """Found by an independent bootstrap over the studies: standard deviation 0.08, probability about 0.74."""
-    shampoo = by_name(published["studies"])["shampoo_submission"]
-    assert shampoo.studies == 5
-    assert shampoo.score == pytest.approx(0.778512, abs=1e-6)
-    assert shampoo.sd == pytest.approx(0.08, abs=0.005)
-    assert shampoo.p_rank[0] == pytest.approx(0.75, abs=0.03)
-    assert (shampoo.low, shampoo.high) == pytest.approx((0.64, 0.916), abs=0.01)
-    assert by_name(published["studies"])["schedule_free_adamw"].p_rank[0] == pytest.approx(0.2, abs=0.03)
+    """A bootstrap of whole studies, made independently: standard deviation 0.08, probability about 0.74."""
+    for way in ("posterior", "studies"):
+        shampoo = by_name(published[way])["shampoo_submission"]
+        assert (shampoo.studies, shampoo.rank) == (5, 1)
+        assert shampoo.score == pytest.approx(0.778512, abs=1e-6)
+        assert shampoo.sd == pytest.approx(0.08, abs=0.025)
+        assert shampoo.p_rank[0] == pytest.approx(0.74, abs=0.1)
+        assert shampoo.low_rank == 1 < shampoo.high_rank < 6
 
 
 def test_the_luck_of_the_search_makes_it_less_sure_still(published: dict[str, Uncertainty]):
-    studies, both = (by_name(published[resampled]) for resampled in RESAMPLED)
+    studies, both = (by_name(published[way]) for way in (STUDIES, TRIALS))
     assert both["shampoo_submission"].p_rank[0] < studies["shampoo_submission"].p_rank[0] - 0.1
-    assert all(both[name].sd > studies[name].sd for name in studies)
+    assert sum(both[name].sd > studies[name].sd for name in studies) >= 10
     # Fewer distinct points are never better: the draws lie lower.
     assert sum(both[name].low < studies[name].low for name in studies) >= 9
 
 
-@pytest.mark.parametrize("resampled", RESAMPLED)
-def test_spreads_and_bands_stand_in_the_order_of_the_standings(published: dict[str, Uncertainty], resampled: str):
-    uncertainty = published[resampled]
+@pytest.mark.parametrize("way", WAYS)
+def test_spreads_and_bands_stand_in_the_order_of_the_standings(published: dict[str, Uncertainty], way: str):
+    uncertainty = published[way]
     scores = score_trials(PUBLISHED, V05, "as-documented")
     assert [(s.submission, s.score) for s in uncertainty.spreads] == [(s.submission, s.score) for s in scores.standings]
-    np.testing.assert_array_equal(uncertainty.bands.heights, profile(scores.ratios(), TAU))
-    assert uncertainty.note == f"95% intervals from 1,000 draws of {resampled}, with replacement."
+    if way == "posterior":
+        np.testing.assert_array_equal(uncertainty.bands.heights, profile(scores.ratios(), TAU))
+        assert "of the score that infinitely many studies would give, from 1,000 draws." in uncertainty.note
+    else:
+        assert uncertainty.note == f"95% intervals from 1,000 draws of {way}, with replacement."
 
 
-def test_the_mean_height_of_the_draws_is_the_score_of_the_draws(published: dict[str, Uncertainty]):
-    """The bands and the intervals come from the same draws: a band's edges enclose an area near the interval."""
-    for row, spread in enumerate(published["studies"].spreads):
-        bands = published["studies"].bands
-        assert (bands.low[row] <= bands.high[row]).all()
-        assert (np.diff(bands.low[row]) >= 0).all()
-        assert (np.diff(bands.high[row]) >= 0).all()
-        # Pointwise edges lie outside of what any one curve does: their areas enclose the interval of the areas.
-        assert np.trapezoid(bands.low[row], TAU) / 3 <= spread.low + 0.01
-        assert np.trapezoid(bands.high[row], TAU) / 3 >= spread.high - 0.01
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_observed_is_never_outside_of_its_interval(published: dict[str, Uncertainty], way: str):
+    for spread in published[way].spreads:
+        assert spread.low <= spread.score <= spread.high
+        assert spread.low_rank <= spread.rank <= spread.high_rank
+        assert spread.low_rank == int(spread.low_rank)
+    if bands := published[way].bands:
+        assert (bands.low <= bands.heights).all()
+        assert (bands.heights <= bands.high).all()
+        for edge in (bands.low, bands.high):
+            assert (np.diff(edge, axis=1) >= 0).all()
+
+
+def test_who_beats_whom_and_by_how_much(published: dict[str, Uncertainty]):
+    found = published["posterior"]
+    beats = found.duels.beats
+    together = beats + beats.T  # the rest: equal scores
+    assert np.nanmax(together) <= 1 + 1e-12
+    assert np.nanmin(together[:-1, :-1]) > 0.97
+    assert beats[0, 1] > 0.6
+    assert np.isnan(np.diag(beats)).all()
+    for ends in (found.duels.ratios, found.duels.capped):
+        np.testing.assert_allclose(ends[0] * ends[1].T, 1, rtol=0.02)  # a over b is the inverse of b over a
+        np.testing.assert_allclose(ends[:, range(11), range(11)], 1, atol=1e-9)
+    # Measured, 0.688 over seven workloads and 0.721 over all, lies within.
+    names = [spread.submission for spread in found.spreads]
+    place = names.index("shampoo_submission"), names.index("baseline")
+    for measured, ends in ((0.688, found.duels.ratios), (0.721, found.duels.capped)):
+        assert ends[0][place] < measured < ends[1][place] < 1
 
 
 def test_the_seed_decides_and_the_order_of_the_trials_does_not():
     shuffled = random.Random(3).sample(PUBLISHED, len(PUBLISHED))
-    for resampled in RESAMPLED:
-        first = resample(PUBLISHED, V05, "as-published", resampled, draws=50)
-        assert repr(resample(shuffled, V05, "as-published", resampled, draws=50)) == repr(first)
-        assert repr(resample(PUBLISHED, V05, "as-published", resampled, draws=50, seed=1)) != repr(first)
+    for way in WAYS:
+        first = draw(PUBLISHED, V05, "as-published", way, draws=50)
+        assert repr(draw(shuffled, V05, "as-published", way, draws=50)) == repr(first)
+        assert repr(draw(PUBLISHED, V05, "as-published", way, draws=50, seed=1)) != repr(first)
 
 
-def test_the_names_of_the_studies_do_not_matter():
-    """Other names are other draws, of the same distribution."""
-    renamed = [dataclasses.replace(t, study=f"study_{(int(t.study[-1]) + 2) % 5}") for t in PUBLISHED]
-    for own, other in zip(*(resample(ts, V05, "as-documented").spreads for ts in (PUBLISHED, renamed)), strict=True):
-        assert own.sd == pytest.approx(other.sd, abs=0.01)
-        np.testing.assert_allclose(own.p_rank, other.p_rank, atol=0.07)
-
-
-# Every possible draw, scored one by one by `score_trials`
-
-
-def scores_of_all_draws(trials: Sequence[Trial], reading: str, with_trials: bool) -> list[dict[str, float]]:
-    """Of two submissions with two studies of two trials each: every draw once."""
-    studies = list(itertools.product(("study_0", "study_1"), repeat=2))
-    points = list(itertools.product(("trial_1", "trial_2"), repeat=2)) if with_trials else [("trial_1", "trial_2")]
-    draws = []
-    for choice in itertools.product(itertools.product(studies, points), repeat=2):
-        drawn = [
-            dataclasses.replace(t, study=f"study_{place}", trial=f"trial_{number}")
-            for submission, (of_submission, names) in zip("ab", choice, strict=True)
-            for place, study in enumerate(of_submission)
-            for number, name in enumerate(names)
-            for t in trials
-            if (t.submission, t.study, t.trial) == (submission, study, name)
-        ]
-        draws.append({s.submission: s.score for s in score_trials(drawn, SMALL, reading).standings})
-    return draws
-
+# Every possible draw of studies and trials
 
 CASE = [
     # submission, study, workload, times of two trials: a workload missed in one study, a held-out near the 4x limit.
@@ -132,84 +129,149 @@ DAMAGED_TRIALS = [
 ]
 
 
+def multisets(names: Sequence[str]) -> list[tuple[int, tuple[str, ...]]]:
+    """Every draw of as many names, whatever their order, and how often it comes."""
+    drawn = itertools.product(names, repeat=len(names))
+    counts = Counter(tuple(sorted(choice)) for choice in drawn)
+    return [(count, choice) for choice, count in counts.items()]
+
+
+def medians_of_all_draws(
+    trials: Sequence[Trial], submission: str, reading: str, with_trials: bool
+) -> Iterator[tuple[int, tuple[float, ...]]]:
+    """Of a submission with two studies of two trials each: every draw's medians by workload, and how often it comes."""
+    names = (*SMALL.workloads, *SMALL.held_out)
+    points = multisets(("trial_1", "trial_2")) if with_trials else [(1, ("trial_1", "trial_2"))]
+    for count, chosen in points:
+        cells = {
+            (study, name): [
+                t
+                for t in trials
+                if (t.submission, t.study, t.workload) == (submission, study, name) and t.trial in chosen and t.readable
+            ]
+            for study in ("study_0", "study_1")
+            for name in names
+        }
+        times = {cell: study_time(members, reading) if members else math.nan for cell, members in cells.items()}
+        for by_workload in itertools.product(multisets(("study_0", "study_1")), repeat=len(names)):
+            medians = [
+                float(median([times[study, name] for study in studies]))
+                for name, (_, studies) in zip(names, by_workload, strict=True)
+            ]
+            yield count * math.prod(number for number, _ in by_workload), tuple(medians)
+
+
 @pytest.mark.parametrize("trials", [CASE_TRIALS, DAMAGED_TRIALS])
 @pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("resampled", RESAMPLED)
-def test_draws_are_those_that_can_be_counted(resampled: str, reading: str, trials: list[Trial]):
-    draws = scores_of_all_draws(trials, reading, with_trials=resampled == "studies and trials")
-    found = by_name(resample(trials, SMALL, reading, resampled, draws=20_000))
-    for name, other in ("ab", "ba"):
-        scores = np.array([draw[name] for draw in draws])
-        assert len(set(scores.round(9))) > 2  # the case is worth counting
-        assert found[name].sd == pytest.approx(scores.std(), rel=0.02)
-        first = np.mean([draw[name] >= draw[other] for draw in draws])
+@pytest.mark.parametrize("way", [STUDIES, TRIALS])
+def test_draws_are_those_that_can_be_counted(way: str, reading: str, trials: list[Trial]):
+    a, b = (list(medians_of_all_draws(trials, name, reading, way == TRIALS)) for name in "ab")
+    pairs = list(itertools.product(a, b))
+    weights = np.array([number * other for (number, _), (other, _) in pairs], dtype=float)
+    scores = integrate(settle(np.array([(own, other) for (_, own), (_, other) in pairs]), SMALL).ratios, reading)
+    found = by_name(draw(trials, SMALL, reading, way, draws=20_000))
+    for place, name in enumerate("ab"):
+        own = scores[:, place]
+        assert len(set(own.round(9))) > 2  # the case is worth counting
+        mean = np.average(own, weights=weights)
+        assert found[name].sd == pytest.approx(math.sqrt(np.average((own - mean) ** 2, weights=weights)), rel=0.03)
+        first = np.average(own >= scores[:, 1 - place], weights=weights)
         assert 0 < first < 1
-        assert found[name].p_rank[0] == pytest.approx(first, abs=0.012)
-        assert scores.min() - 1e-9 <= found[name].low <= found[name].high <= scores.max() + 1e-9
+        assert found[name].p_rank[0] == pytest.approx(first, abs=0.015)
+        assert own.min() - 1e-9 <= found[name].low <= found[name].high <= own.max() + 1e-9
 
 
-# What there is to resample over
+def test_trials_that_are_no_one_point_are_drawn_for_each_study_by_themselves():
+    """Three studies, in each another of two trials reaches: with one draw for all, none has all three."""
+    reaching = [("study_0", "trial_1"), ("study_1", "trial_2"), ("study_2", "trial_1")]
+    cells = itertools.product(range(3), (1, 2), ("fastmri", "fastmri_tanh", "wmt"))
+    trials = [
+        trial("a", study, workload, number, 100 if (f"study_{study}", f"trial_{number}") in reaching else INF)
+        for study, number, workload in cells
+    ]
+    trials += [trial("b", study, name, 1, 200) for study, name in itertools.product(range(3), ("fastmri", "wmt"))]
+    together = by_name(draw(trials, SMALL, "as-documented", TRIALS, draws=4_000))["a"]
+    apart = by_name(draw(trials, SMALL, "as-documented", TRIALS, loose={"a"}, draws=4_000))["a"]
+    assert abs(together.sd - apart.sd) > 0.02  # not the same draws
+    # By itself a study keeps its reaching trial in 3 of 4 draws, and so does the median of three, drawn anew.
+    reached = draw(trials, SMALL, "as-documented", TRIALS, loose={"a"}, draws=4_000)
+    assert 0.5 < by_name(reached)["a"].p_rank[0] < 0.95
+
+
+# What there is to draw from
 
 
 def test_one_study_each_gives_no_interval_and_says_so():
     single = [t for t in CASE_TRIALS if t.study == "study_0"]
-    for resampled in RESAMPLED:
-        found = resample(single, SMALL, "as-documented", resampled)
+    for way in WAYS:
+        found = draw(single, SMALL, "as-documented", way)
         assert found.draws == 0
-        assert "no submission has more than one study, so there is nothing to resample over" in found.note
+        assert "no submission has more than one study, so there is nothing to draw from" in found.note
         for spread in found.spreads:
             assert spread.studies == 1
             assert math.isfinite(spread.score)
-            assert all(map(math.isnan, (spread.low, spread.high, spread.sd, *spread.p_rank)))
-        assert np.isnan(found.bands.low).all()
-        assert np.isfinite(found.bands.heights).all()
+            empty = (spread.low, spread.high, spread.sd, spread.low_rank, spread.high_rank, *spread.p_rank)
+            assert all(map(math.isnan, empty))
+    found = draw(single, SMALL, "as-documented")
+    assert np.isnan(found.bands.low).all()
+    assert np.isfinite(found.bands.heights).all()
+    assert np.isnan(found.duels.beats).all()
 
 
-def test_one_submission_with_one_study_has_no_interval_and_its_rivals_have():
+def test_one_study_has_an_interval_by_what_the_others_tell():
     trials = [t for t in CASE_TRIALS if (t.submission, t.study) != ("a", "study_1")]
-    found = resample(trials, SMALL, "as-documented")
+    found = draw(trials, SMALL, "as-documented")
     a, b = by_name(found)["a"], by_name(found)["b"]
     assert (a.studies, b.studies) == (1, 2)
+    assert a.low < a.score < a.high
+    assert found.note.endswith("what has one study leans on how far the others' lie apart: a.")
+    by_draws = draw(trials, SMALL, "as-documented", STUDIES)
+    a, b = by_name(by_draws)["a"], by_name(by_draws)["b"]
     assert math.isnan(a.low)
     assert b.low <= b.high
     assert sum(a.p_rank) == pytest.approx(1)
-    assert found.note.endswith("with replacement; none for what has one study: a.")
+    assert by_draws.note.endswith("with replacement; none for what has one study: a.")
 
 
 def test_nothing_is_no_error_and_an_unknown_reading_is_one():
-    assert resample([], SMALL, "as-documented").spreads == ()
+    for way in WAYS:
+        assert draw([], SMALL, "as-documented", way).spreads == ()
     with pytest.raises(UsageError, match="the readings are as-documented, as-published"):
-        resample(CASE_TRIALS, SMALL, "as-told")
+        draw(CASE_TRIALS, SMALL, "as-told")
 
 
 # What holds for any times
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    logs(), st.sampled_from(RESAMPLED), st.sampled_from(READINGS), st.sampled_from([0.25, 2.0, 1024.0]), st.randoms()
-)
-def test_probabilities_intervals_order_and_scale(trials, resampled, reading, factor: float, shuffle: random.Random):
-    found = resample(trials, SMALL, reading, resampled, draws=30)
+@given(logs(), st.sampled_from(WAYS), st.sampled_from(READINGS), st.sampled_from([0.25, 2.0, 1024.0]), st.randoms())
+def test_probabilities_intervals_order_and_scale(trials, way, reading, factor: float, shuffle: random.Random):
+    found = draw(trials, SMALL, reading, way, draws=30)
     for spread in found.spreads:
         if found.draws:
             assert sum(spread.p_rank) == pytest.approx(1)
+            assert 1 <= spread.low_rank <= spread.rank <= spread.high_rank <= len(found.spreads)
         if found.draws and spread.studies > 1:
-            assert -1e-12 <= spread.low <= spread.high <= 1 + 1e-12
-    assert repr(resample(shuffle.sample(trials, len(trials)), SMALL, reading, resampled, draws=30)) == repr(found)
+            assert -1e-12 <= spread.low <= spread.score <= spread.high <= 1 + 1e-12
+    assert repr(draw(shuffle.sample(trials, len(trials)), SMALL, reading, way, draws=30)) == repr(found)
     scaled = [
         dataclasses.replace(t, hit_time=t.hit_time * factor, hit_row_time=t.hit_row_time * factor) for t in trials
     ]
-    assert repr(resample(scaled, SMALL, reading, resampled, draws=30)) == repr(found)
+    again = draw(scaled, SMALL, reading, way, draws=30)
+    if way == "posterior":  # logarithms are rounded
+        for spread, other in zip(found.spreads, again.spreads, strict=True):
+            assert (spread.low, spread.high) == pytest.approx((other.low, other.high), abs=0.02, nan_ok=True)
+    else:
+        assert repr(again) == repr(found)
 
 
 @settings(max_examples=40, deadline=None)
-@given(logs(), st.sampled_from(RESAMPLED), st.sampled_from(READINGS))
-def test_who_is_dominated_is_never_first(trials: list[Trial], resampled: str, reading: str):
+@given(logs(), st.sampled_from([STUDIES, TRIALS]), st.sampled_from(READINGS))
+def test_who_is_dominated_is_never_first(trials: list[Trial], way: str, reading: str):
     """A submission that reaches everything in a second, in each trial, has score 1 in every draw."""
     cells = itertools.product((0, 1), (*SMALL.workloads, *SMALL.held_out))
     best = [trial("z", study, workload, 1, 0.5) for study, workload in cells]
-    found = by_name(resample([*trials, *best], SMALL, reading, resampled, draws=30))
+    found = by_name(draw([*trials, *best], SMALL, reading, way, draws=30))
     assert found["z"].p_rank[0] == 1
     assert (found["z"].low, found["z"].high) == pytest.approx((1, 1))
     assert all(spread.p_rank[0] == 0 for name, spread in found.items() if name != "z")
@@ -218,7 +280,7 @@ def test_who_is_dominated_is_never_first(trials: list[Trial], resampled: str, re
 def test_the_bands_are_those_of_the_step_function():
     """Heights at each tau are the profile's from there on, for a case with a jump at every tau that is looked at."""
     scores = score_trials(CASE_TRIALS, SMALL, "as-documented")
-    heights = resample(CASE_TRIALS, SMALL, "as-documented", draws=10).bands.heights
+    heights = draw(CASE_TRIALS, SMALL, "as-documented", draws=10).bands.heights
     for tau in jumps(scores.ratios()):
         column = int(np.searchsorted(TAU, tau))
         np.testing.assert_array_equal(heights[:, column], profile(scores.ratios(), TAU[[column]])[:, 0])

@@ -45,5 +45,5 @@ def test_where_nothing_or_several_fit_the_sentence_names_those_that_are_there(re
 
 
 def test_other_folders_need_to_be_told(tmp_path: Path):
-    with pytest.raises(UsageError, match=r"give --protocol \(v0.5, v0.6, mini\) and --ruleset \(external, self\)"):
+    with pytest.raises(UsageError, match=r"\(v0.5, v0.6, v0.6-a100, mini\) and --ruleset \(external, self\)"):
         locate(tmp_path, "mini", None)

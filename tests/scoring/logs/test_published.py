@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from algoperf.benchmark.protocol import load_protocol
-from scoring.logs.published import published_scores, write_published
+from scoring.logs.checks import by_hardware, other_terms
+from scoring.logs.published import LEADERBOARDS, leaderboard_file, published_scores, write_published
+from scoring.logs.published import PUBLISHED as PUBLISHED_NAMES
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Logs
 from scoring.rules.score import score_trials
@@ -53,6 +55,37 @@ def test_the_shipped_file_is_what_the_real_logs_give(logs: Logs, tmp_path: Path)
     assert (tmp_path / "again.csv").read_bytes() == SHIPPED.read_bytes()
 
 
+@pytest.mark.parametrize("name", PUBLISHED_NAMES)
+def test_every_shipped_leaderboard_has_its_published_scores(name: str):
+    leaderboard = LEADERBOARDS[name]
+    protocol = load_protocol(leaderboard.protocol)
+    trials = read_logs(f"published:{name}", protocol, leaderboard.ruleset).trials
+    standings = score_trials(trials, protocol, "as-published").standings
+    published = published_scores(name)
+    assert [standing.submission for standing in standings] == list(published)
+    digits = 6 if protocol.name == "v0.6-a100" else 4
+    assert {s.submission: round(s.score, digits) for s in standings} == published
+
+
+@pytest.mark.parametrize(
+    ("archive", "name"),
+    [("algoperf_v05_self_tuning", "v0.5-self"), ("algoperf_a100_self_tuning", "v0.6-a100-self")],
+)
+def test_the_command_makes_the_shipped_files_again_and_their_logs_have_no_caveat(archive, name, tmp_path: Path):
+    packed = ARCHIVE.with_name(f"{archive}.tar.xz")
+    if not packed.exists():
+        pytest.skip(f"the real logs are not there: {packed.name}")
+    with tarfile.open(packed) as opened:
+        opened.extractall(tmp_path, filter="data")
+    leaderboard = LEADERBOARDS[name]
+    protocol = load_protocol(leaderboard.protocol)
+    found = read_logs(tmp_path / archive, protocol, leaderboard.ruleset)
+    write_published(found, protocol, tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == leaderboard_file(name).read_bytes()
+    assert other_terms(found.trials, protocol) == []
+    assert [leaderboard.ran_on(kind) for kind in by_hardware(found.trials, protocol)] == [True]
+
+
 def test_all_real_damage_is_reported(logs: Logs):
     """Counted independently of this reader, when the logs were collected."""
     assert sum(trial.readable for trial in logs.trials) == 3_718 - 18
@@ -67,5 +100,6 @@ def test_all_real_damage_is_reported(logs: Logs):
         "a trial one level too high: its workload is unknown": 18,
         "the same workload is there under both frameworks": 3,
         "not part of protocol vn.n": 16,
+        "trial_n is n hyperparameter points, over its studies and workloads": 1,
     }
     assert len(set(logs.findings)) == len(logs.findings)

@@ -404,3 +404,13 @@ def test_logs_that_are_missing_or_empty_are_a_usage_error(tmp_path: Path):
 
 def test_trial_10_comes_after_trial_9():
     assert sorted(["trial_10", "trial_9", "٣", "²"], key=natural) == ["trial_9", "trial_10", "²", "٣"]
+
+
+def test_the_language_models_metric_has_a_name_and_a_former_one():
+    target = load_spec("finewebedu_lm").target
+    assert target.metric == "ppl"
+    for name in ("ppl", "perplexity"):
+        found = read_evaluations(f"score,validation/{name}\n9.0,30\n10.0,22.2995\n".encode(), target)
+        assert (found.rows, found.hit_time) == (2, 10.0)
+    both = read_evaluations(b"score,validation/perplexity,validation/ppl\n9.0,1,30\n10.0,30,20\n", target)
+    assert both.hit_time == 10.0  # today's name counts

@@ -1,6 +1,7 @@
 """What the files beside a trial's evaluations tell, whatever is in them."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scoring.logs.record import Record, read_record
+from scoring.logs.terms import Terms
 
 GPU = {"temperature_celsius": 60, "sm_clock_mhz": 1300, "uncorrected_memory_errors": 0}
 RESULT = {
@@ -49,7 +51,7 @@ def read(folder: Path, **files: object) -> tuple[Record, list[tuple[str, str, st
     for name, content in files.items():
         (folder / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
     found: list[tuple[str, str, str]] = []
-    return read_record(str(folder), "a/b", lambda *finding: found.append(finding)), found
+    return read_record(str(folder), "a/b", os.listdir(folder), lambda *finding: found.append(finding)), found
 
 
 def test_our_own_record(tmp_path: Path):
@@ -74,11 +76,38 @@ def test_our_own_record(tmp_path: Path):
 def test_the_reference_implementations_metadata(tmp_path: Path):
     record, findings = read(tmp_path, meta_data_0=METADATA)
     assert findings == []
-    assert (record.status, record.hardware) == (None, None)  # it takes no part in the check of like hardware
-    assert record.machine == "4 x NVIDIA A100-SXM4-40GB"
+    assert record.status is None
+    assert record.hardware == record.machine == "4 x NVIDIA A100-SXM4-40GB"
+    assert record.terms is None
     assert record.seed == "-1283159881"
     assert record.commit == "b21be29be0a1573fb4f78f849aea019cdb520862"
     assert record.software["GPU driver"] == "550.90.12"
+
+
+def test_a_machine_without_accelerators_is_its_processor_which_is_compared_with_none(tmp_path: Path):
+    record, _ = read(tmp_path, meta_data_0={"cpu_model_name": "Intel(R) Xeon(R) CPU @ 2.20GHz"})
+    assert (record.hardware, record.machine) == (None, "1 x Intel(R) Xeon(R) CPU @ 2.20GHz")
+
+
+def test_the_count_of_accelerators_has_two_official_names_and_ours_are_read_before_a_trial_has_ended(tmp_path: Path):
+    assert read(tmp_path, meta_data_0={"gpu_model_name": "V100", "gpu.count": 8})[0].hardware == "8 x V100"
+    own = {f"accelerator.{name}": value for name, value in RESULT["hardware"].items()}
+    assert read(tmp_path, meta_data_0=own)[0].hardware == "2 x A100, 40 GiB"
+
+
+def test_sessions_on_unlike_machines_are_all_named_and_the_first_session_may_be_missing(tmp_path: Path):
+    assert read(tmp_path, meta_data_2=METADATA, meta_data_10=METADATA)[0].hardware == "4 x NVIDIA A100-SXM4-40GB"
+    other = {**METADATA, "gpu_count": 8}
+    record, _ = read(tmp_path, meta_data_2=METADATA, meta_data_10=other)
+    assert record.hardware == "4 x NVIDIA A100-SXM4-40GB, then 8 x NVIDIA A100-SXM4-40GB"
+
+
+def test_terms_are_what_the_metadata_state(tmp_path: Path):
+    stated = {"workload.max_allowed_runtime_sec": 8915, "workload.target_metric_name": "perplexity"}
+    odd = {"workload.step_hint": "many", "workload.test_target_value": float("inf")}
+    record, _ = read(tmp_path, meta_data_0={**METADATA, **stated, **odd})
+    assert record.terms == Terms(max_runtime=8915, metric="ppl")
+    assert read(tmp_path, meta_data_0=odd)[0].terms is None
 
 
 def test_no_files_tell_nothing(tmp_path: Path):

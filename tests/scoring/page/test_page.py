@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from scoring.command import score_logs
-from scoring.report import write_report
+from scoring.report import write
 from tests.scoring.test_report import HOSTILE, SAMPLE, hostile
 from tests.support import chromium
 from tests.support.chromium import Browser
@@ -154,7 +154,7 @@ def test_without_its_script_it_says_so_and_shows_the_rest(browser: Browser, page
 
 
 def test_names_that_would_be_markup_are_text(browser: Browser, tmp_path: Path):
-    write_report(hostile(), tmp_path)
+    write(hostile(), tmp_path)
     browser.complaints()
     browser.open(tmp_path / "report.html")
     assert browser.complaints() == []  # an alert would have stopped the browser

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.certainty.uncertainty import TAU
+from scoring.certainty.uncertainty import TAU, WAYS
 from scoring.logs.trials import Logs, Trial
 from scoring.result import Result
 from scoring.rules.score import score_trials
@@ -35,19 +35,20 @@ def test_uncertainty_has_a_row_for_each_submission(tables: dict[str, CsvTable]):
     assert len(found) == 11
     first = found[0]
     assert (first["submission"], first["studies"], first["score"]) == ("shampoo_submission", "5", "0.778512")
-    assert float(first["sd"]) == pytest.approx(0.08, abs=0.005)
-    assert float(first["p_rank_1"]) == pytest.approx(0.75, abs=0.03)
+    assert float(first["sd_with_studies"]) == pytest.approx(0.08, abs=0.025)
+    assert float(first["p_rank_1"]) == pytest.approx(0.74, abs=0.1)
+    assert (first["low_rank"], first["low_rank_with_studies"]) == ("1", "1")
     assert float(first["p_rank_1_with_trials"]) < 0.6
     assert float(first["low"]) < float(first["score"]) < float(first["high"])
 
 
-def test_probabilities_and_bands_are_for_both_ways_of_drawing(tables: dict[str, CsvTable]):
+def test_probabilities_are_for_each_way_of_drawing_and_bands_for_the_posterior(tables: dict[str, CsvTable]):
     ranks = rows(tables["rank_probabilities"])
-    assert [row["resampled"] for row in ranks] == ["studies"] * 11 + ["studies and trials"] * 11
+    assert [row["by"] for row in ranks] == [way for way in WAYS for _ in range(11)]
     for row in ranks:
         assert sum(float(row[f"rank_{rank}"]) for rank in range(1, 12)) == pytest.approx(1, abs=1e-5)
     bands = rows(tables["profile_bands"])
-    assert len(bands) == 2 * 11 * len(TAU)
+    assert len(bands) == 11 * len(TAU)
     assert all(float(row["low"]) <= float(row["high"]) for row in bands)
 
 
@@ -66,6 +67,9 @@ def test_ratios_and_steps(tables: dict[str, CsvTable]):
     assert len(ratios) == 11 * 10
     assert round(float(ratios["shampoo_submission", "baseline"]["capped_time_ratio"]), 4) == 0.7213
     assert ratios["lawa_queue", "baseline"]["step_ratio"] == ""
+    pair = ratios["shampoo_submission", "baseline"]
+    assert float(pair["time_ratio_low"]) < float(pair["time_ratio"]) < float(pair["time_ratio_high"])
+    assert 0.8 < float(pair["p_beats"]) <= 1
     steps = {(row["submission"], row["workload"]): row for row in rows(tables["steps_to_target"])}
     assert steps["shampoo_submission", "criteo1tb"]["steps"] == "7802"
     assert ("amos", "criteo1tb") not in steps
@@ -75,7 +79,7 @@ def test_one_study_leaves_cells_empty():
     tables = analysis_tables(result_of([trial("a", 0, "wmt", 1, 9.0), trial("b", 0, "wmt", 1, 18.0)]))
     for row in rows(tables["uncertainty"]):
         assert row["studies"] == "1"
-        assert [value for name, value in row.items() if name not in ("submission", "studies", "score")] == [""] * 8
+        assert [value for name, value in row.items() if name not in ("submission", "studies", "score")] == [""] * 18
     assert all(row["rank_1"] == "" for row in rows(tables["rank_probabilities"]))
     assert all(row["low"] == "" and row["height"] != "" for row in rows(tables["profile_bands"]))
 

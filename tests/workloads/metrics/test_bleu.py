@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
-from workloads.metrics import bleu, perplexity
+from workloads.metrics import bleu, ppl
 
 # Hypotheses and references with the BLEU that the reference implementation gives them (AlgoPerf v0.6, WMT).
 ORACLE_HYPOTHESES = [
@@ -93,7 +93,7 @@ def test_perplexity_is_the_exponential_of_the_mean_loss():
         {"per_example": np.log([2.0, 8.0]), "n_valid_examples": 2},
         {"per_example": np.log([4.0, 1.0]), "n_valid_examples": 1},
     ]
-    parts = [perplexity.statistics(output, {}, None) for output in outputs]
-    assert perplexity.result(np.concatenate(parts)) == pytest.approx(4)
-    assert perplexity.result(np.array([[1e4, 1.0]])) == np.inf
-    assert np.isnan(perplexity.result(np.array([[np.nan, 1.0]])))
+    parts = [ppl.statistics(output, {}, None) for output in outputs]
+    assert ppl.result(np.concatenate(parts)) == pytest.approx(4)
+    assert ppl.result(np.array([[1e4, 1.0]])) == np.inf
+    assert np.isnan(ppl.result(np.array([[np.nan, 1.0]])))

@@ -1,0 +1,46 @@
+"""The files of a scoring that a script reads: tables as csv (`tables.py`, `analysis.py`), and texts.
+
+caveats.txt: why these are not scores like any others, a line each; empty where nothing is to be said. leaderboard.txt:
+what the terminal showed.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from algoperf.benchmark.facts import UsageError
+from algoperf.records.atomic import write_atomically
+from scoring.result import Result
+from scoring.rules.studies import Study, studies
+from scoring.tables.analysis import analysis_tables
+from scoring.tables.leaderboard import leaderboard_text
+from scoring.tables.tables import CsvTable, tables
+
+
+def write(result: Result, out: Path) -> None:
+    """Makes all files before it writes the first. Raises UsageError where `out` is no folder and cannot become one."""
+    found = studies(result.logs.trials, result.scores.reading)
+    write_files(table_files(result, made_tables(result, found)), out)
+
+
+def made_tables(result: Result, found: Mapping[tuple[str, str], Sequence[Study]]) -> dict[str, CsvTable]:
+    """Name without `.csv` -> table. found: of `scoring.rules.studies.studies`."""
+    return {**tables(result, found), **analysis_tables(result)}
+
+
+def table_files(result: Result, made: Mapping[str, CsvTable]) -> dict[str, bytes]:
+    """File name -> content."""
+    return {
+        **{table.name: table.csv() for table in made.values()},
+        "caveats.txt": "".join(f"{caveat}\n" for caveat in result.caveats).encode("utf-8"),
+        "leaderboard.txt": leaderboard_text(result).encode("utf-8"),
+    }
+
+
+def write_files(files: Mapping[str, bytes], out: Path) -> None:
+    """Each is written whole or not at all. Raises UsageError where `out` is no folder and cannot become one."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the report cannot be written into {str(out)!r}: {error.strerror}.") from error
+    for name, data in files.items():
+        write_atomically(out / name, data)
