@@ -26,7 +26,7 @@ from algoperf.trial.evaluate import Evaluator
 from algoperf.trial.input_queue import InputQueue
 from algoperf.trial.journal import Journal
 from algoperf.trial.referee import RuleError
-from algoperf.trial.setup import Setup, eval_batch_size
+from algoperf.trial.setup import Setup
 from algoperf.trial.train import Run, State, Status, run_trial, submission_code, time_to_target, tree_of
 from workloads.datasets.prepare import open_source
 
@@ -125,7 +125,7 @@ def begin(setup: Setup) -> tuple[Run, State]:
         evaluated_every=setup.evaluated_every,
     )
     params, model_state = backend.place(workload.init_model_fn(model_rng))
-    setup.referee.begin(params, lambda: eval_batch_size(setup.submission, workload.spec))
+    setup.referee.begin(params, lambda: setup.submission.eval_batch_size(workload.spec))
     with submission_code(run):
         optimizer_state = setup.submission.begin(workload, params, model_state, setup.point, optimizer_rng)
     return run, State(params, backend.place(optimizer_state), model_state)
