@@ -39,8 +39,8 @@ class Submission:
     def batch_size(self, spec: WorkloadSpec) -> int:
         """The global batch size; a variant that the submission does not know has its base workload's.
 
-        At the mini scale the submission's answer is divided by the workload's `batch_divisor`. Raises UsageError where it
-        says none.
+        At the mini scale the submission's answer is divided by the workload's `batch_divisor`. Raises UsageError where
+        it is no size.
         """
         return max(1, self._size("batch size", self._known_batch_size, spec) // spec.batch_divisor)
 

@@ -57,7 +57,8 @@ def _point_of(workload: str, path: Path, ruleset: Ruleset) -> search.Point:
 def as_hyperparameters(point: Mapping[str, Any]) -> Any:
     """A point with attributes, as submissions read it; None for a submission that brings its own hyperparameters.
 
-    It is a copy: lists in it are the submission's to change, and the record's stay as they are. Reading one that the point lacks is a MissingHyperparameterError.
+    It is a copy: lists in it are the submission's to change, and the record's stay as they are. Reading one that the
+    point lacks is a MissingHyperparameterError.
     """
     if not point:
         return None
