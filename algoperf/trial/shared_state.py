@@ -26,10 +26,8 @@ def read(out: Path, backend: Backend) -> dict[str, Any] | None:
     if step < 0:
         return None
     saved = checkpoint.load(directory, step) if rank > 0 else saved
-    if saved["processes"] != processes:
-        raise CheckpointError(
-            f"the checkpoint in {out} is of {saved['processes']} processes and the trial has {processes}."
-        )
+    if (wrote := saved.get("processes")) != processes:
+        raise CheckpointError(f"the checkpoint in {out} is of {wrote} processes and the trial has {processes}.")
     if rank > 0:
         saved["own"] = shares.together(checkpoint.load(directory, step, rank)["own"], saved["own"])
     return saved
