@@ -77,22 +77,23 @@ def _whole(array: jax.Array) -> np.ndarray:
 def _array(template: Any, exported: dict[str, Any]) -> jax.Array:
     """Where the template lies, for what is compiled depends on it; without one as it was: own, or everywhere."""
     array = plain.restore_array(exported[_ARRAY])
+    is_weak = exported.get("weak", False)
     is_there = isinstance(template, jax.Array)
     if is_there and template.committed and (template.shape == array.shape or template.is_fully_replicated):
-        made = _placed(array, template.sharding)
-    elif exported.get("own") or (is_there and not template.committed):
-        made = jnp.asarray(array)
-    else:
-        made = _placed(array, sharding.get_replicate_sharding())
-    return _weak(made) if exported.get("weak") else made
+        return _placed(array, is_weak, template.sharding)
+    if exported.get("own") or (is_there and not template.committed):
+        return _weak(array) if is_weak else jnp.asarray(array)
+    return _placed(array, is_weak, sharding.get_replicate_sharding())
 
 
-def _placed(array: np.ndarray, where: jax.sharding.Sharding) -> jax.Array:
+def _placed(array: np.ndarray, is_weak: bool, where: jax.sharding.Sharding) -> jax.Array:
     """The array, which all processes have read whole."""
+    if is_weak:
+        return jax.device_put(_weak(array), where)
     return jax.make_array_from_callback(array.shape, where, array.__getitem__)
 
 
-def _weak(array: jax.Array) -> jax.Array:
+def _weak(array: np.ndarray) -> jax.Array:
     """With the type of a Python number, which gives way to others in promotion."""
     nothing = {"f": 0.0, "c": 0j}.get(array.dtype.kind, 0)
-    return jnp.full(array.shape, nothing, device=array.sharding).at[...].set(array)
+    return jnp.full(array.shape, nothing).at[...].set(array)

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algoperf.records.official_files import MetricsLogger, Table, whole_rows
@@ -149,6 +149,7 @@ def test_a_metric_may_have_any_name(tmp_path, logger, name):
     assert [list(row.values()).count("0.5") for row in rows] == ([0, 0, 0] if name == "global_step" else [1, 1, 0])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200))
 def test_of_a_table_that_broke_at_any_byte_the_whole_rows_are_read(tmp_path_factory, length):
     path = tmp_path_factory.mktemp("tables") / "t.csv"

@@ -89,7 +89,7 @@ def test_a_trial_goes_on_with_the_rows_of_its_checkpoint(out, held):
     assert steps(out / "eval_measurements.csv") == [1, 20, 40]
 
 
-@pytest.mark.parametrize("broken", ["0.5", "0.5,3", '"', "0.5,1\n1,", "\0\0\n\xff", "a\n", "1,2,3,4\n", "0.5,x\n"])
+@pytest.mark.parametrize("broken", ["0.5", "0.5,3", '"', "0.5,7\n1,", "\0\0\n\xff", "a\n", "1,2,3,4\n", "0.5,x\n"])
 def test_a_row_in_pieces_is_dropped_wherever_it_broke(out, held, broken):
     before = Journal(out, held, None, no_arrays)
     for step in range(3):

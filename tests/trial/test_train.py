@@ -368,13 +368,12 @@ def test_a_person_at_the_keyboard_ends_the_process(monkeypatch):
     def interrupt(step):
         raise KeyboardInterrupt
 
-    trial = Trial()
-    trial.on_step = interrupt
-    with pytest.raises(KeyboardInterrupt):
-        trial()
-    monkeypatch.setattr("algoperf.trial.train.is_from_keyboard", lambda: False)  # as it is while the trial listens
-    with pytest.raises(SubmissionError):
-        trial()
+    for is_from_keyboard, expected in ((True, KeyboardInterrupt), (False, SubmissionError)):
+        monkeypatch.setattr("algoperf.trial.train.is_from_keyboard", lambda answer=is_from_keyboard: answer)
+        trial = Trial()
+        trial.on_step = interrupt
+        with pytest.raises(expected):
+            trial()
 
 
 def test_memory_that_the_next_batch_does_not_find_is_the_submissions():
