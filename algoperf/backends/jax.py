@@ -81,7 +81,8 @@ class JaxBackend:
                 return leaf
             if getattr(leaf.sharding, "mesh", None) != replicated.mesh:
                 leaf = sharding.replicate(leaf)
-            return jax.lax.convert_element_type(leaf, leaf.dtype) if leaf.weak_type else leaf
+            is_weak = not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) and leaf.weak_type
+            return jax.lax.convert_element_type(leaf, leaf.dtype) if is_weak else leaf
 
         return jax.tree.map(placed, tree)
 

@@ -38,9 +38,9 @@ STATES = {
     ),
     "a key made late": (
         "pass",
-        "if global_step == 3: state['late'] = {('a', 1): [1.5, {2}], 'inner': (1, [2])}\n"
-        "if global_step > 3: state['late'][('a', 1)][0] += 1; state['late']['inner'][1].append(1)\n"
-        "value += sum(state['late'][('a', 1)][:1] + state['late']['inner'][1]) if global_step > 3 else 0",
+        "if global_step == 3: state['late'] = {('a', 1): [1.5, {2}], ('b',): (1, [2])}\n"
+        "if global_step > 3: state['late'][('a', 1)][0] += 1; state['late'][('b',)][1].append(1)\n"
+        "value += sum(state['late'][('a', 1)][:1] + state['late'][('b',)][1]) if global_step > 3 else 0",
     ),
     "a key taken away": (
         "state['warm'] = 1.0",

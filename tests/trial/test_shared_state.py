@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from algoperf.backends import plain
 from algoperf.benchmark.facts import FRAMEWORKS
 from algoperf.machine.interruption import InterruptionError
 from algoperf.records import checkpoint
@@ -33,40 +34,35 @@ SHARES = {
 }
 STEP = """
 if RANK == 1: state['more'].append(1.0)
-if global_step == 3: state['late'] = RANK
+if global_step == 2: state['late'] = RANK
 found += [sum(state['more']), state.get('late', -1), np.random.rand()]
 np.save(f'FOLDER/rank_{RANK}_step_{global_step}.npy', found)
 """
 
 
-def whole_and_stopped(framework, folder, little):
-    """A trial as it is, and one that is stopped after its third step and goes on, in the same processes."""
-    data = REPOSITORY / "data", Path(little)
-    for name, stops_after in (("whole", None), ("stopped", 3)):
-        path = Path(folder) / name / "submission"
-        if stops_after is None:
-            run_trial(made(path, Path(folder) / name / "out", data, framework, max_steps=5))
-            continue
-        with pytest.raises(InterruptionError, match="saved at step 3"):
-            run_trial(made(path, Path(folder) / name / "out", data, framework, max_steps=5), stops_after)
-        run_trial(made(path, Path(folder) / name / "out", data, framework, max_steps=5))
-    return {}
+def stop_and_go_on(framework, folder, little):
+    """A trial that is stopped after its third step, and goes on in the same processes."""
+    data, folder = (REPOSITORY / "data", Path(little)), Path(folder)
+    with pytest.raises(InterruptionError, match="saved at step 3"):
+        run_trial(made(folder / "submission", folder / "out", data, framework, max_steps=4), stops_after=3)
+    setup = made(folder / "submission", folder / "out", data, framework, max_steps=4)
+    assert run_trial(setup)["preemptions"] == 1
+    return {"seed": plain.seed_of_process(setup.seed, setup.backend.shard[0])}
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_each_process_goes_on_with_what_was_its_own(framework, data_dir, tmp_path):
     little = little_data(data_dir, tmp_path / "little")
     imported, init, step = SHARES[framework]
-    for name in ("whole", "stopped"):
-        write(tmp_path / name / "submission", step + STEP.replace("FOLDER", str(tmp_path / name)), init, imported)
-    run(whole_and_stopped, [framework, str(tmp_path), str(little)], 2, tmp_path)
-    for rank in range(2):
-        for step in range(5):
-            file = f"rank_{rank}_step_{step}.npy"
-            found, expected = np.load(tmp_path / "stopped" / file), np.load(tmp_path / "whole" / file)
-            np.testing.assert_array_equal(found, expected, err_msg=file)
-            assert found[0] == 100 * rank + step + 1
-    assert np.load(tmp_path / "whole" / "rank_1_step_4.npy")[-3] == 5
+    write(tmp_path / "submission", step + STEP.replace("FOLDER", str(tmp_path)), init, imported)
+    processes = run(stop_and_go_on, [framework, str(tmp_path), str(little)], 2, tmp_path)
+    for rank, here in enumerate(processes):
+        rng = np.random.RandomState(here["seed"])
+        for step in range(4):
+            *shares, more, late, drawn = np.load(tmp_path / f"rank_{rank}_step_{step}.npy")
+            assert set(shares) == {100 * rank + step + 1}
+            assert (more, late) == (rank * (step + 1), rank if step >= 2 else -1)
+            assert drawn == rng.rand()
 
 
 class Backend:
