@@ -63,10 +63,10 @@ class Export:
 
     def of(self, value: Any, where: str) -> Any:  # noqa: PLR0911, PLR0912 (one return for each kind of state)
         """Plain data for a value. where: what it is called, `optimizer_state['ema']` for example."""
-        if (exported := self._kinds.export(value, where, self)) is not MISSING:
-            return exported
         if value is None or type(value) in (bool, int, float, str):
             return value
+        if (exported := self._kinds.export(value, where, self)) is not MISSING:
+            return exported
         if (constant := plain.export_constant(value)) is not None:
             return {Mark.CONSTANT: constant}
         match value:
