@@ -348,7 +348,7 @@ def test_the_generators_of_python_and_numpy_are_seeded_by_the_trial(framework, d
 def test_the_record_is_handed_out_as_a_copy(data, tmp_path):
     step = "if eval_results: eval_results[0][1]['validation/loss'] = 0.0; eval_results.clear()"
     path = write(tmp_path / "one", step)
-    run(made(write(tmp_path / "idle"), tmp_path / "whole", data, "pytorch"))
+    run(made(write(tmp_path / "idle" / "one"), tmp_path / "whole", data, "pytorch"))
     with pytest.raises(InterruptionError):
         run(made(path, tmp_path / "out", data, "pytorch"), stops_after=3)
     before = (tmp_path / "out" / "eval_measurements.csv").read_bytes()
