@@ -30,7 +30,7 @@ class Backend(Protocol):
         """`kind` (cpu | gpu | tpu), `name`, `count` and `memory_gib` (None where unknown) of the devices."""
 
     def seed(self, seed: int) -> None:
-        """Seeds the framework's global random state, where it has one, differently in each process."""
+        """Seeds the global random states of Python, NumPy and the framework, differently in each process."""
 
     def prng_key(self, seed: int) -> Key: ...
 
@@ -65,11 +65,23 @@ class Backend(Protocol):
     def is_infrastructure_error(self, error: BaseException) -> bool:
         """Whether a device, its driver or another process failed, and not what a submission asked of them."""
 
+    def snapshot(self, value: Any) -> Any:
+        """A device's array of this framework as it is now, which no later step can change; no device is waited for.
+
+        None for anything else.
+        """
+
     def export(self, tree: Any) -> Any:
-        """The state in `tree` as dictionaries, lists, numbers, strings and NumPy arrays; functions are left out."""
+        """The state in `tree` as dictionaries, lists, numbers, strings and NumPy arrays; code is left out.
+
+        Each process has its own. Involves all processes, in JAX where arrays are divided over them.
+        """
 
     def restore(self, template: Any, exported: Any) -> Any:
-        """`template` with its state replaced by what `export` gave. Raises CheckpointError where they do not match."""
+        """`template` with its state replaced by what `export` gave, whatever was added to it, or taken away, meanwhile.
+
+        Raises CheckpointError where the state needs an object that is not there.
+        """
 
     def not_exported(self, tree: Any, name: str) -> list[str]:
         """Where in `tree`, called `name`, there is something that `export` leaves out, functions aside."""
@@ -90,10 +102,10 @@ class Backend(Protocol):
         """The most bytes that the devices of this process have held at once; None where the device does not tell."""
 
     def export_random_state(self) -> Any:
-        """The global random states of all processes, as plain data. Involves all processes."""
+        """This process's global random states, as plain data."""
 
     def restore_random_state(self, exported: Any) -> None:
-        """Gives this process its own of the exported states. Raises CheckpointError where there is none for it."""
+        """The inverse of `export_random_state`."""
 
 
 def load_backend(framework: Framework) -> Backend:

@@ -1,8 +1,6 @@
-"""JAX: the devices of all processes on one mesh, random keys of `jax.random`, state as leaves of a tree."""
+"""JAX: the devices of all processes on one mesh, random keys of `jax.random`."""
 
-import enum
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,17 +10,15 @@ from jax.experimental import multihost_utils
 
 from algoperf import jax_sharding_utils as sharding
 from algoperf.backends import gather_rows, plain
+from algoperf.backends.jax_state import JaxKinds
+from algoperf.backends.state import Export, Restoration
 from algoperf.machine import hardware, ranks
-from algoperf.records.checkpoint import CheckpointError
 
 # How XLA begins or what it says where a device, a driver or another process failed. An assertion on the device is the
 # program's own fault.
 _LOST = ("UNAVAILABLE", "ABORTED", "DEADLINE_EXCEEDED", "CUDA_ERROR_", "CUDA error", "NCCL", "Gloo")
 _ASSERTION = "CUDA_ERROR_ASSERT"
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY")
-
-
-_STATE = (jax.Array, np.ndarray, bool, int, float, *plain.GENERATORS)
 
 # Settings of JAX that change how fast or how exactly it computes, what it keeps and what it tells, but not what.
 _FREE_SETTINGS = (
@@ -51,7 +47,8 @@ class JaxBackend:
         return hardware.accelerator(device.platform, device.device_kind, jax.device_count())
 
     def seed(self, seed: int) -> None:
-        """JAX has no global random state."""
+        """JAX itself has no global random state; Python and NumPy have."""
+        plain.seed_generators(plain.seed_of_process(seed, jax.process_index()))
 
     def prng_key(self, seed: int) -> jax.Array:
         return jax.random.PRNGKey(seed)
@@ -84,7 +81,8 @@ class JaxBackend:
                 return leaf
             if getattr(leaf.sharding, "mesh", None) != replicated.mesh:
                 leaf = sharding.replicate(leaf)
-            return jax.lax.convert_element_type(leaf, leaf.dtype) if leaf.weak_type else leaf
+            is_weak = not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) and leaf.weak_type
+            return jax.lax.convert_element_type(leaf, leaf.dtype) if is_weak else leaf
 
         return jax.tree.map(placed, tree)
 
@@ -97,7 +95,7 @@ class JaxBackend:
         return bool(_all_finite(params))
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, MemoryError) or (
+        return plain.is_out_of_host_memory(error) or (
             isinstance(error, jax.errors.JaxRuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
         )
 
@@ -106,25 +104,20 @@ class JaxBackend:
             return False
         return _ASSERTION not in str(error) and any(sign in str(error) for sign in _LOST)
 
-    def export(self, tree: Any) -> dict[str, Any]:
-        return {name: _exported(leaf) for name, leaf in _state_leaves(tree).items()}
+    def snapshot(self, value: Any) -> Any:
+        # Of this process alone: the others may log nothing.
+        return jnp.copy(value.addressable_data(0)) if isinstance(value, jax.Array) else None
 
-    def restore(self, template: Any, exported: Mapping[str, Any]) -> Any:
-        expected = _state_leaves(template)
-        if different := set(expected) ^ set(exported):
-            raise CheckpointError(f"the checkpoint and the trial differ in the state {sorted(different)[0]!r}.")
-        return jax.tree_util.tree_map_with_path(
-            lambda path, leaf: _restored(leaf, exported[_name(path)]) if _name(path) in exported else leaf, template
-        )
+    def export(self, tree: Any) -> Any:
+        return Export(JaxKinds()).of(tree, "state")
+
+    def restore(self, template: Any, exported: Any) -> Any:
+        return Restoration(JaxKinds()).of(template, exported, "state")
 
     def not_exported(self, tree: Any, name: str) -> list[str]:
-        leaves = jax.tree_util.tree_leaves_with_path(tree)
-        others = [(path, leaf) for path, leaf in leaves if not isinstance(leaf, _STATE) and not plain.is_code(leaf)]
-        return [
-            f"{name}{_name(path)}, a {type(leaf).__name__}"
-            for path, leaf in others
-            if not isinstance(leaf, str | enum.Enum) and not plain.is_of_benchmark(leaf)
-        ]
+        export = Export(JaxKinds(), with_arrays=False)
+        export.of(tree, name)
+        return export.left_out
 
     def layout(self, params: Any) -> tuple[Any, ...]:
         leaves, structure = jax.tree.flatten(params)
@@ -145,11 +138,12 @@ class JaxBackend:
         peaks = [entry["peak_bytes_in_use"] for entry in statistics if "peak_bytes_in_use" in entry]
         return sum(peaks) if peaks else None
 
-    def export_random_state(self) -> None:
-        """Every key is derived from the seed and the step."""
+    def export_random_state(self) -> Any:
+        """JAX has none: every key is derived from the seed and the step."""
+        return plain.export_generators()
 
-    def restore_random_state(self, exported: None) -> None:
-        """See `export_random_state`."""
+    def restore_random_state(self, exported: Any) -> None:
+        plain.restore_generators(exported)
 
 
 BACKEND = JaxBackend
@@ -186,48 +180,5 @@ def _all_finite(params: Any) -> jax.Array:
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]))
 
 
-def _name(path: tuple[Any, ...]) -> str:
-    return jax.tree_util.keystr(path)
-
-
-def _state_leaves(tree: Any) -> dict[str, Any]:
-    """The leaves that are state, by their path; functions and the like come anew from the submission."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {_name(path): leaf for path, leaf in leaves if isinstance(leaf, _STATE)}
-
-
 def _kind(leaf: Any) -> tuple[tuple[int, ...], Any]:
     return getattr(leaf, "shape", ()), getattr(leaf, "dtype", type(leaf))
-
-
-def _exported(leaf: Any) -> Any:
-    if isinstance(leaf, plain.GENERATORS):
-        return plain.export_generator(leaf)
-    if not isinstance(leaf, jax.Array):
-        return leaf
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return np.asarray(jax.random.key_data(leaf))
-    if leaf.dtype.kind == "V":  # bfloat16 and its kin are not NumPy's own
-        return np.asarray(leaf).view(f"u{leaf.dtype.itemsize}")
-    return np.asarray(leaf)
-
-
-def _restored(leaf: Any, exported: Any) -> Any:
-    if isinstance(leaf, plain.GENERATORS):
-        return plain.restore_generator(leaf, exported)
-    if not isinstance(leaf, jax.Array):
-        return type(leaf)(exported) if isinstance(leaf, bool | int | float) else exported
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_placed_like(leaf, exported), impl=jax.random.key_impl(leaf))
-    if leaf.dtype.kind == "V":
-        exported = exported.view(leaf.dtype)
-    if exported.shape != leaf.shape or exported.dtype != leaf.dtype:
-        raise CheckpointError(
-            f"the checkpoint has {exported.dtype}{exported.shape} where the trial has {leaf.dtype}{leaf.shape}."
-        )
-    return _placed_like(leaf, exported)
-
-
-def _placed_like(leaf: jax.Array, array: np.ndarray) -> jax.Array:
-    """The array, which all processes have read whole, where `leaf` is."""
-    return jax.make_array_from_callback(array.shape, leaf.sharding, array.__getitem__)

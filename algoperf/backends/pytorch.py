@@ -1,7 +1,6 @@
 """PyTorch: one device for each process, an emulation of split keys, state through `state_dict`."""
 
 import atexit
-import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,12 +8,12 @@ import numpy as np
 import torch
 from torch import distributed
 
-from algoperf.backends import gather_rows
-from algoperf.backends.pytorch_state import Export, Restoration, bare
+from algoperf.backends import gather_rows, plain
+from algoperf.backends.pytorch_state import PytorchKinds, bare
+from algoperf.backends.state import Export, Restoration
 from algoperf.benchmark.facts import InfrastructureError, UsageError
 from algoperf.machine import hardware, ranks
 from algoperf.pytorch_utils import pytorch_setup
-from algoperf.records.checkpoint import CheckpointError
 
 _KEY_MODULUS = 2**31 - 1
 _IMAGE_RANK = 4
@@ -43,10 +42,8 @@ class PytorchBackend:
 
     def seed(self, seed: int) -> None:
         """The first process has the state that a single one would have."""
-        if self._ranks.rank > 0:
-            seed = int(np.random.SeedSequence([seed, self._ranks.rank]).generate_state(1)[0])
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
+        seed = plain.seed_of_process(seed, self._ranks.rank)
+        plain.seed_generators(seed)
         torch.manual_seed(seed)
 
     # Keys are pairs of integers, derived as the official emulation derives them, so that a submission that draws from
@@ -103,8 +100,10 @@ class PytorchBackend:
         return all(bool(torch.isfinite(parameter).all()) for parameter in params.parameters())
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-            isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+        return (
+            plain.is_out_of_host_memory(error)
+            or isinstance(error, torch.OutOfMemoryError)
+            or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY))
         )
 
     def is_infrastructure_error(self, error: BaseException) -> bool:
@@ -113,14 +112,17 @@ class PytorchBackend:
         is_lost = isinstance(error, torch.AcceleratorError | distributed.DistError)
         return is_lost or any(sign in str(error) for sign in _LOST)
 
+    def snapshot(self, value: Any) -> Any:
+        return value.detach().clone() if isinstance(value, torch.Tensor) else None
+
     def export(self, tree: Any) -> Any:
-        return Export().of(tree, "state")
+        return Export(PytorchKinds(self.device)).of(tree, "state")
 
     def restore(self, template: Any, exported: Any) -> Any:
-        return Restoration(self.device).of(template, exported)
+        return Restoration(PytorchKinds(self.device)).of(template, exported, "state")
 
     def not_exported(self, tree: Any, name: str) -> list[str]:
-        export = Export(with_arrays=False)
+        export = Export(PytorchKinds(self.device), with_arrays=False)
         export.of(tree, name)
         return export.left_out
 
@@ -163,30 +165,17 @@ class PytorchBackend:
     def peak_memory(self) -> int | None:
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
-    def export_random_state(self) -> list[dict[str, Any]]:
-        own = {
-            "python": random.getstate(),
-            "numpy": np.random.get_state(legacy=True),
-            "torch": torch.get_rng_state().numpy(),
-        }
+    def export_random_state(self) -> dict[str, Any]:
+        own = {**plain.export_generators(), "torch": torch.get_rng_state().numpy()}
         if self.device.type == "cuda":
             own["cuda"] = torch.cuda.get_rng_state(self.device).numpy()
-        states = [own] * self._ranks.world_size
-        if distributed.is_initialized():
-            distributed.all_gather_object(states, own)
-        return states
+        return own
 
-    def restore_random_state(self, exported: list[dict[str, Any]]) -> None:
-        if len(exported) != self._ranks.world_size:
-            raise CheckpointError(
-                f"the checkpoint is of {len(exported)} processes and the trial has {self._ranks.world_size}."
-            )
-        own = exported[self._ranks.rank]
-        random.setstate(own["python"])
-        np.random.set_state(own["numpy"])
-        torch.set_rng_state(torch.from_numpy(own["torch"]))
+    def restore_random_state(self, exported: dict[str, Any]) -> None:
+        plain.restore_generators(exported)
+        torch.set_rng_state(torch.from_numpy(exported["torch"]))
         if self.device.type == "cuda":
-            torch.cuda.set_rng_state(torch.from_numpy(own["cuda"]), self.device)
+            torch.cuda.set_rng_state(torch.from_numpy(exported["cuda"]), self.device)
 
 
 BACKEND = PytorchBackend

@@ -1,11 +1,7 @@
-"""State in PyTorch as plain data and back: modules, optimizers, schedulers, and what a submission keeps beside them.
-
-What comes back is put *into* the objects that are there: a closure or an optimizer that holds one of them would
-otherwise go on with the old one.
-"""
+"""PyTorch's own kinds of state as plain data and back: tensors, modules, and what has a `state_dict`."""
 
 import contextlib
-import copy
+import sys
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,20 +11,22 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from algoperf.backends import plain
-from algoperf.records.checkpoint import CheckpointError
+from algoperf.backends.state import MISSING, Export, Restoration, made_late, mark
 
 # Where a model lies in what `torch.compile` makes of it.
 _COMPILED = "_orig_mod"
 _CPU = torch.device("cpu")
 
-# Names of an exported value's parts; a submission's own keys do not begin like this.
-_STATE, _GRADIENTS, _INNER = "__state__", "__gradients__", "__inner__"
-_BITS, _DTYPE, _NUMPY = "__bits__", "__dtype__", "__numpy__"
+# Marks of plain data, see `state.Mark`; a bare array is a tensor that is trained with nothing else.
+_TENSOR, _GENERATOR, _MODULE, _STATE = "__tensor__", "__torch_generator__", "__module__", "__state__"
+
+# Attributes that any optimizer has, or gets from a scheduler.
+_OF_OPTIMIZERS = ("defaults", "state", "param_groups", "_optimizer_", "_zero_grad_", "_warned_", "_opt_called", "step")
 
 
 @runtime_checkable
 class _Stateful(Protocol):
-    """Modules, optimizers, schedulers, gradient scalers."""
+    """Optimizers, schedulers, gradient scalers."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -42,64 +40,8 @@ def bare(model: nn.Module) -> nn.Module:
     return model
 
 
-class Export:
-    """One export. See `Backend.export`; objects without a `state_dict` are exported attribute by attribute.
-
-    with_arrays: False where only `left_out` is wanted: where there was something neither saved nor a function.
-    """
-
-    def __init__(self, with_arrays: bool = True):
-        self.left_out: list[str] = []
-        self._with_arrays = with_arrays
-        self._open: list[Any] = []  # what is being exported; what comes up again inside of itself is not
-
-    def of(self, value: Any, where: str) -> Any:  # noqa: PLR0911 (one return for each kind of state)
-        if isinstance(value, plain.GENERATORS):
-            return plain.export_generator(value)
-        match value:
-            case torch.Tensor():
-                return _from_tensor(value) if self._with_arrays else None
-            case torch.Generator():
-                return _from_tensor(value.get_state())
-            case np.ndarray() | np.generic():
-                return {_NUMPY: np.asarray(value)}
-            case nn.Module():
-                return self._of_module(bare(value), where)
-            case _Stateful() if not self._with_arrays:
-                return None
-            case _Stateful():
-                return {_STATE: self._each(value.state_dict(), where), _INNER: self._each(_inner(value), where)}
-            case Mapping():
-                return self._each(value, where)
-            case list() | tuple():
-                items = [(f"{where}[{number}]", item) for number, item in enumerate(value)]
-                return [self.of(item, name) if self._is_saved(item, name) else None for name, item in items]
-        return self._each(vars(value), where) if plain.is_brought_along(value) else value
-
-    def _of_module(self, module: nn.Module, where: str) -> dict[str, Any]:
-        """With its gradients, which a submission may gather over several steps."""
-        gradients = {name: param.grad for name, param in module.named_parameters() if param.grad is not None}
-        return {_STATE: self._each(module.state_dict(), where), _GRADIENTS: self._each(gradients, where)}
-
-    def _each(self, items: Mapping, where: str) -> dict[Any, Any]:
-        if any(items is outer for outer in self._open):
-            return {}
-        self._open.append(items)
-        named = [(f"{where}[{key!r}]", key, item) for key, item in items.items()]
-        self.left_out += [f"the key of {name}" for name, key, _ in named if type(key) not in (str, int)]
-        named = [(name, key, item) for name, key, item in named if type(key) in (str, int)]
-        exported = {key: self.of(item, name) for name, key, item in named if self._is_saved(item, name)}
-        self._open.pop()
-        return exported
-
-    def _is_saved(self, value: Any, where: str) -> bool:
-        if not _has_state(value) and not plain.is_code(value) and not plain.is_of_benchmark(value):
-            self.left_out.append(f"{where}, a {type(value).__name__}")
-        return _has_state(value)
-
-
-class Restoration:
-    """One restoration of all that a checkpoint holds. See `Backend.restore`.
+class PytorchKinds:
+    """See `state.Kinds`. device: where tensors lie unless it is said.
 
     Tensors that share their memory go on to share it where they were saved as equals.
     """
@@ -108,139 +50,159 @@ class Restoration:
         self._device = device
         self._memory: set[int] = set()  # what has been restored already
 
-    def of(self, template: Any, exported: Any) -> Any:  # noqa: PLR0912 (one branch for each kind of state)
-        if isinstance(template, plain.GENERATORS):
-            return plain.restore_generator(template, exported)
-        match template:
-            case nn.Module():
-                self._into_module(bare(template), exported)
-            case torch.optim.Optimizer():
-                self._into_optimizer(template, exported)
-            case torch.Generator():
-                template.set_state(_to_tensor(exported, _CPU))
-            case _Stateful():
-                template.load_state_dict(self._loaded(template.state_dict(), exported[_STATE]))
-            case dict():
-                if missing := {key for key, value in template.items() if _has_state(value)} - set(exported):
-                    raise CheckpointError(f"the checkpoint lacks the state {min(map(str, missing))!r}.")
-                template.update(self._each(template, exported))
-            case list():
-                template[:] = self._items(template, exported)
-            case tuple():
-                items = self._items(template, exported)
-                return type(template)(*items) if hasattr(template, "_fields") else type(template)(items)
+    def export(self, value: Any, where: str, export: Export) -> Any:
+        match value:
             case torch.Tensor():
-                return self._into_tensor(template, exported)
-            case _ if plain.is_brought_along(template):
-                for name, value in self._each(vars(template), exported).items():
-                    object.__setattr__(template, name, value)  # it may be frozen
-            case _:
-                return self._as_saved(exported)
-        return template
+                return self._of_tensor(value) if export.with_arrays else None
+            case torch.Generator():
+                return export.once(value, where, lambda: {_GENERATOR: value.get_state().numpy()})
+            case nn.Module():
+                return export.once(bare(value), where, lambda: self._of_module(bare(value), where, export))
+            case _Stateful() if not isinstance(value, type):
+                return export.once(value, where, lambda: self._of_stateful(value, where, export))
+        return MISSING
 
-    def _each(self, template: Mapping, exported: Mapping) -> dict[Any, Any]:
-        return {key: self.of(template.get(key), value) for key, value in exported.items()}
+    def restore(self, template: Any, exported: Any, where: str, restoration: Restoration) -> Any:
+        kind = mark(exported)
+        if isinstance(exported, np.ndarray) or kind == _TENSOR:
+            return self._tensor(template, exported if kind else {_TENSOR: exported}, restoration)
+        if kind == _GENERATOR:
+            if not isinstance(template, torch.Generator):
+                raise made_late(where, "a generator of random numbers")
+            template.set_state(torch.from_numpy(np.array(exported[_GENERATOR])))
+            return template
+        if kind == _MODULE:
+            if not isinstance(template, nn.Module):
+                raise made_late(where, "a module")
+            self._into_module(bare(template), exported, where, restoration)
+            return template
+        if kind == _STATE:
+            if not isinstance(template, _Stateful) or not restoration.may_change(template):
+                raise made_late(where, "an object with a state_dict")
+            self._into_stateful(restoration.is_now(where, template), exported, where, restoration)
+            return template
+        return MISSING
 
-    def _items(self, template: list | tuple, exported: list) -> list[Any]:
-        known = [*template, *[None] * len(exported)][: len(exported)]
-        return [old if new is None else self.of(old, new) for old, new in zip(known, exported, strict=True)]
+    def _of_tensor(self, tensor: torch.Tensor) -> Any:
+        array, dtype = _as_numpy(_local(tensor))
+        if dtype is None and tensor.device.type == self._device.type and not tensor.requires_grad:
+            return array
+        return {_TENSOR: array, "dtype": dtype, "device": tensor.device.type, "grad": tensor.requires_grad}
 
-    def _into_module(self, module: nn.Module, exported: Mapping) -> None:
-        module.load_state_dict(self._loaded(module.state_dict(), exported[_STATE]))
-        for name, param in module.named_parameters():
-            gradient = exported[_GRADIENTS].get(name)
-            param.grad = None if gradient is None else _to_tensor(gradient, param.device)
+    def _of_module(self, module: nn.Module, where: str, export: Export) -> Any:
+        """With its gradients, which a submission may gather over several steps, and which of them are wanted."""
+        if not export.with_arrays:
+            return None
+        parameters = dict(module.named_parameters())
+        gradients = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
+        return {
+            _MODULE: export.apart({**module.state_dict()}, where),
+            "gradients": export.apart(gradients, where),
+            "trained": [name for name, parameter in parameters.items() if parameter.requires_grad],
+        }
+
+    def _of_stateful(self, value: Any, where: str, export: Export) -> Any:
+        """Of an optimizer also what is inside of it, as in SAM: its own `state_dict` need not hold that."""
+        if not export.with_arrays:
+            return None
+        state = {} if _is_sharded(value) else value.state_dict()
+        inside = {name: export.of(item, f"{where}.{name}") for name, item in _inside(value).items()}
+        return {_STATE: export.apart(state, where), "inside": inside}
+
+    def _into_module(self, module: nn.Module, exported: Mapping, where: str, restoration: Restoration) -> None:
+        module.load_state_dict(restoration.apart({**module.state_dict()}, exported[_MODULE], where))
+        gradients = restoration.apart(MISSING, exported["gradients"], where)
+        for name, parameter in module.named_parameters():
+            parameter.grad = gradients.get(name)
+            parameter.requires_grad_(name in exported["trained"])
         self._memory.update(map(_memory, (*module.parameters(), *module.buffers())))
 
-    def _into_tensor(self, template: torch.Tensor, exported: Any) -> torch.Tensor:
-        saved = _to_tensor(exported, template.device)
-        if saved.shape != template.shape or saved.dtype != template.dtype:
-            return saved
-        if _memory(template) in self._memory:
-            return template if torch.equal(template, saved) else saved
-        self._memory.add(_memory(template))
+    def _into_stateful(self, value: Any, exported: Mapping, where: str, restoration: Restoration) -> None:
+        before = {parameter: dict(state) for parameter, state in value.state.items()} if _is_optimizer(value) else {}
+        inside = _inside(value)
+        shared = [part for part in inside.values() if _is_optimizer(part) and part.param_groups is value.param_groups]
+        for name, item in exported["inside"].items():
+            setattr(value, name, restoration.of(inside.get(name, MISSING), item, f"{where}.{name}"))
+        if _is_sharded(value):
+            for own, others in zip(value.param_groups, value.optim.param_groups, strict=True):
+                own.update({name: item for name, item in others.items() if name != "params"})
+            return
+        value.load_state_dict(restoration.apart(value.state_dict(), exported[_STATE], where))
+        for part in shared:
+            part.param_groups = value.param_groups
+        if _is_optimizer(value) and mark(exported[_STATE]) is None:
+            self._keep_types(value, before, exported[_STATE].get("state", {}), where)
+
+    def _keep_types(self, optimizer: torch.optim.Optimizer, before: Mapping, exported: Any, where: str) -> None:
+        """Its `load_state_dict` gives every tensor the type and the device of its parameter; here it keeps its own."""
+        parameters = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
+        now = {number: optimizer.state.get(parameter, {}) for number, parameter in parameters.items()}
+        old = {number: {**state, **before.get(parameters[number], {})} for number, state in now.items()}
+        for number, values in Restoration(self).of(old, exported, f"{where}['state']").items():
+            if isinstance(values, dict):
+                now.get(number, {}).update({name: item for name, item in values.items() if name in now[number]})
+
+    def _tensor(self, template: Any, exported: Mapping, restoration: Restoration) -> torch.Tensor:
+        device = self._device if exported.get("device", self._device.type) == self._device.type else _CPU
+        saved = _to_tensor(exported[_TENSOR], exported.get("dtype"), device)
+        if not isinstance(template, torch.Tensor):
+            return saved.requires_grad_(exported.get("grad", False))
+        local = _local(template)
+        if saved.shape != local.shape or saved.dtype != local.dtype or not restoration.in_place:
+            return saved.to(template.device)
+        if _memory(local) in self._memory:
+            return template if torch.equal(local, saved.to(local.device)) else saved.to(template.device)
+        self._memory.add(_memory(local))
         with torch.no_grad():
-            template.copy_(saved)
+            local.copy_(saved)
         return template
 
-    def _into_optimizer(self, optimizer: torch.optim.Optimizer, exported: Mapping) -> None:
-        """Its `load_state_dict` gives every tensor the type and the device of its parameter; here it keeps its own."""
-        before = {param: dict(state) for param, state in optimizer.state.items()}
-        shared = [inner for inner in _inner(optimizer).values() if inner.param_groups is optimizer.param_groups]
-        self._each(_inner(optimizer), exported[_INNER])
-        optimizer.load_state_dict(self._loaded(optimizer.state_dict(), exported[_STATE]))
-        for inner in shared:
-            inner.param_groups = optimizer.param_groups
-        params = dict(enumerate(param for group in optimizer.param_groups for param in group["params"]))
-        for number, values in exported[_STATE].get("state", {}).items():
-            state = optimizer.state.get(params.get(number), {})
-            old = before.get(params.get(number), state)
-            state.update({name: self.of(old.get(name, state[name]), values[name]) for name in values if name in state})
 
-    def _loaded(self, template: Any, exported: Any) -> Any:
-        """What `load_state_dict` gets: the saved values, and the template's own where they are not saved."""
-        if isinstance(template, dict) and isinstance(exported, dict) and not _is_array(exported):
-            loaded = copy.copy(template)
-            for key in [key for key, value in template.items() if _has_state(value) and key not in exported]:
-                del loaded[key]
-            loaded.update({key: self._loaded(template.get(key), value) for key, value in exported.items()})
-            return loaded
-        if isinstance(template, list | tuple) and isinstance(exported, list | tuple) and len(template) == len(exported):
-            pairs = zip(template, exported, strict=True)
-            return type(template)(old if new is None else self._loaded(old, new) for old, new in pairs)
-        return self._as_saved(exported)
-
-    def _as_saved(self, value: Any) -> Any:
-        """A value for which there is no template. Raises CheckpointError for an object, which needs one."""
-        if isinstance(value, np.ndarray) or _is_array(value):
-            return _to_tensor(value, self._device)
-        match value:
-            case {"__numpy__": array}:
-                return np.array(array)[()]
-            case {"__state__": _}:
-                raise CheckpointError("the checkpoint has an object that the trial makes only after its first steps.")
-            case dict():
-                return {key: self._as_saved(item) for key, item in value.items()}
-            case list() | tuple():
-                return type(value)(self._as_saved(item) for item in value)
-        return value
+def _is_optimizer(value: Any) -> bool:
+    return isinstance(value, torch.optim.Optimizer)
 
 
-def _inner(value: Any) -> dict[str, torch.optim.Optimizer]:
-    """Optimizers inside of an optimizer, as in SAM, whose state its own `state_dict` need not hold."""
-    if not isinstance(value, torch.optim.Optimizer):
+def _inside(value: Any) -> dict[str, Any]:
+    """What an optimizer has beside what its `state_dict` holds: other optimizers, and what a submission's own adds."""
+    if not _is_optimizer(value):
         return {}
-    return {name: item for name, item in vars(value).items() if isinstance(item, torch.optim.Optimizer)}
+    is_own = plain.is_brought_along(value) and type(value).state_dict is torch.optim.Optimizer.state_dict
+    return {
+        name: item
+        for name, item in vars(value).items()
+        if _is_optimizer(item) or (is_own and not name.startswith(_OF_OPTIMIZERS) and not plain.is_code(item))
+    }
 
 
-def _has_state(value: Any) -> bool:
-    """Whether there is something in `value` to save; functions and the like come anew from the submission."""
-    if isinstance(value, plain.CODE):
-        return False
-    known = (bool, int, float, str, np.ndarray, np.generic, torch.Tensor, torch.Generator)
-    known = (*known, Mapping, list, tuple, _Stateful, *plain.GENERATORS)
-    return value is None or isinstance(value, known) or plain.is_brought_along(value)
+def _is_sharded(value: Any) -> bool:
+    """Whether it is the optimizer inside of which each process has one for its share of the parameters.
+
+    Who has one has imported its module, which takes half a second.
+    """
+    module = sys.modules.get("torch.distributed.optim.zero_redundancy_optimizer")
+    return module is not None and isinstance(value, module.ZeroRedundancyOptimizer)
+
+
+def _local(tensor: torch.Tensor) -> torch.Tensor:
+    """This process's share of a tensor that several have parts of."""
+    module = sys.modules.get("torch.distributed.tensor")
+    is_shared = module is not None and isinstance(tensor, module.DTensor)
+    return tensor.to_local() if is_shared else tensor
 
 
 def _memory(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) == {_BITS, _DTYPE}
-
-
-def _from_tensor(tensor: torch.Tensor) -> Any:
-    """Kinds of number that NumPy lacks as their bits."""
+def _as_numpy(tensor: torch.Tensor) -> tuple[np.ndarray, str | None]:
+    """Kinds of number that NumPy lacks as their bits, with the name of their type."""
     tensor = tensor.detach().cpu()
     with contextlib.suppress(TypeError):
-        return tensor.numpy()
+        return tensor.numpy(), None
     bits = {1: torch.uint8, 2: torch.int16}[tensor.element_size()]
-    return {_BITS: tensor.view(bits).numpy(), _DTYPE: str(tensor.dtype).removeprefix("torch.")}
+    return tensor.view(bits).numpy(), str(tensor.dtype).removeprefix("torch.")
 
 
-def _to_tensor(exported: Any, device: torch.device) -> torch.Tensor:
-    if _is_array(exported):
-        bits = torch.from_numpy(np.array(exported[_BITS]))
-        return bits.view(getattr(torch, exported[_DTYPE])).to(device)
-    return torch.from_numpy(np.array(exported)).to(device)
+def _to_tensor(array: np.ndarray, dtype: str | None, device: torch.device) -> torch.Tensor:
+    tensor = torch.from_numpy(np.array(array))
+    return (tensor if dtype is None else tensor.view(getattr(torch, dtype))).to(device)

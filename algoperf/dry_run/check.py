@@ -34,7 +34,7 @@ from algoperf.trial import session
 from algoperf.trial.clock import Clock
 from algoperf.trial.referee import RuleError
 from algoperf.trial.setup import Setup, set_up
-from algoperf.trial.train import Run, State, prepare_for_evaluation, submission_code, train_step
+from algoperf.trial.train import Run, State, prepare_for_evaluation, submission_code, train_step, tree_of
 from workloads.datasets.prepare import open_source
 
 _PROTOCOL = "mini"
@@ -156,7 +156,7 @@ def check_one(name: str, framework: Framework, workload: str, ruleset: Ruleset, 
 
 def _steps(setup: Setup, say: Say) -> tuple[float, float, list[str]]:
     """Seconds of the first and of the second step, and what a person should know about the state."""
-    setup.workload.metrics_logger = MetricsLogger(None)
+    setup.workload.metrics_logger = MetricsLogger(None, setup.backend.snapshot)
     say("making the model and the optimizer")
     run, state = session.begin(setup)
     batches = _batches(setup)
@@ -165,7 +165,7 @@ def _steps(setup: Setup, say: Say) -> tuple[float, float, list[str]]:
     setup.referee.inspect(state.params, state.optimizer_state)
     say("saving and a second step")
     try:
-        saved = _through_a_file(run.backend.export(session.tree_of(state)))
+        saved = _through_a_file(run.backend.export(tree_of(state)))
     except Exception as error:
         saved, sentences = None, [f"its state cannot be saved, so an interrupted trial begins anew: {error}"]
     else:
@@ -186,7 +186,7 @@ def _repeat(run: Run, state: State, batches: Iterator[Any], saved: Any, random_s
     backend = run.backend
     expected = copy.deepcopy(backend.export(state.params))  # on a CPU it may be the parameters' own memory
     with submission_code(run):
-        state.params, state.optimizer_state, state.model_state = backend.restore(session.tree_of(state), saved)
+        state.params, state.optimizer_state, state.model_state = backend.restore(tree_of(state), saved)
     backend.restore_random_state(random_state)
     state.global_step -= 1
     _timed_step(run, state, batches)
@@ -207,7 +207,7 @@ def _timed_step(run: Run, state: State, batches: Iterator[Any]) -> float:
     begin = time.monotonic()
     train_step(run, state, Clock(time.monotonic), batches)
     with submission_code(run):
-        run.backend.synchronize(*session.tree_of(state))
+        run.backend.synchronize(*tree_of(state))
     return time.monotonic() - begin
 
 

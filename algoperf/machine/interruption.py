@@ -74,13 +74,29 @@ class Watch:
         """The loop has just written a checkpoint."""
         self._last_checkpoint = self._now()
 
-    def interruption(self, global_step: int) -> InterruptionError:
-        """Why the trial stops after this step."""
+    def interruption(self, global_step: int, saved_at: int | None) -> InterruptionError:
+        """Why the trial stops after this step.
+
+        saved_at: the step of its newest checkpoint, None where it has none. Where that is another, its state could not
+        be saved: queued again by itself it would do the same work for ever.
+        """
         cause = "the job's time is nearly over" if self._signal is None else f"{self._signal.name} came"
+        if saved_at != global_step:
+            again = "begins anew" if saved_at is None else f"goes on from step {saved_at:,}"
+            return InterruptionError(
+                f"{cause}: the trial stops at step {global_step:,}, where its state could not be saved (error.log says "
+                f"why); the same command {again}.",
+                may_requeue=False,
+            )
         return InterruptionError(
             f"{cause}: the trial is saved at step {global_step:,}; the same command goes on from there.",
             may_requeue=self._signal not in (TAKE_OVER, signal.SIGINT),
         )
+
+
+def is_from_keyboard() -> bool:
+    """Whether a KeyboardInterrupt may be a person's: one who listens gets none by the first Ctrl-C."""
+    return signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def notice(time_limit: float, evaluation_time: float) -> int:

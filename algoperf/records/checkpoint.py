@@ -20,24 +20,36 @@ from algoperf.records import atomic
 # How many checkpoints of a trial stay on the disk, until it has its result.
 KEPT = 2
 _TREE = "tree"
+_DIGITS = 12
+
+# The kinds of arrays that NumPy writes without pickling.
+_KINDS = "biufcUSMmV"
 
 
 class CheckpointError(InfrastructureError):
     """A checkpoint cannot be written, is damaged, or does not fit what it is restored into."""
 
 
-def save(directory: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Writes `checkpoint_<step>.npz`, keeps the last two. Raises CheckpointError naming what it cannot hold."""
+def save(directory: Path, step: int, state: Mapping[str, Any], rank: int = 0) -> Path:
+    """Writes `checkpoint_<step>.npz`, keeps the last two. Raises CheckpointError naming what it cannot hold.
+
+    rank: of the process, where a trial has several. All but the first write only what is their own (`shares.py`), and
+    before it: with its file the checkpoint is whole. `state["processes"]`, where it is there, says how many they are.
+    """
     arrays: dict[str, np.ndarray] = {}
     tree = json.dumps(_encode(state, arrays, "state"))
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"checkpoint_{step:012d}.npz"
-    atomic.clear(directory)
+    path = _path(directory, step, rank)
+    if rank == 0:
+        atomic.clear(directory)
     with atomic.writing(path) as file:
         np.savez(file, allow_pickle=False, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
     _flush_directory(directory)
-    for old in _checkpoints(directory)[KEPT:]:
-        old.unlink()
+    if rank == 0:
+        kept = [path.stem for path in _checkpoints(directory)[:KEPT]]
+        for old in directory.glob("checkpoint_*.npz"):
+            if not old.stem.startswith(tuple(kept)):
+                old.unlink()
     return path
 
 
@@ -49,7 +61,10 @@ def restore_latest(directory: Path) -> tuple[dict[str, Any] | None, list[str]]:
     damaged = []
     for path in _checkpoints(directory):
         try:
-            return _load(path), damaged
+            content = _load(path)
+            for rank in range(1, content.get("processes", 1)):
+                _verify(_path(directory, int(path.stem[-_DIGITS:]), rank))
+            return content, damaged
         except Exception as error:  # damaged bytes can make the reader fail in any way
             damaged.append(f"the checkpoint {path} is damaged ({error}) and is passed over.")
     if damaged:
@@ -57,22 +72,39 @@ def restore_latest(directory: Path) -> tuple[dict[str, Any] | None, list[str]]:
     return None, damaged
 
 
+def load(directory: Path, step: int, rank: int = 0) -> dict[str, Any]:
+    """What a process has written at a step. Raises CheckpointError where it cannot be read."""
+    try:
+        return _load(_path(directory, step, rank))
+    except Exception as error:
+        raise CheckpointError(f"the checkpoint {_path(directory, step, rank)} cannot be read: {error}.") from error
+
+
 def remove(directory: Path) -> None:
     """Removes all checkpoints, whole and half, from a directory."""
-    for path in _checkpoints(directory):
+    for path in directory.glob("checkpoint_*.npz"):
         path.unlink()
     atomic.clear(directory)
 
 
+def _path(directory: Path, step: int, rank: int) -> Path:
+    own = f"_rank_{rank}" if rank else ""
+    return directory / f"checkpoint_{step:0{_DIGITS}d}{own}.npz"
+
+
 def _checkpoints(directory: Path) -> list[Path]:
-    """Newest first."""
-    return sorted(directory.glob("checkpoint_*.npz"), reverse=True)
+    """Those of the first processes, newest first."""
+    return sorted(directory.glob(f"checkpoint_{'[0-9]' * _DIGITS}.npz"), reverse=True)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _verify(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if name := archive.testzip():
             raise ValueError(f"its part {name} fails the checksum")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    _verify(path)
     with np.load(path, allow_pickle=False) as archive:
         tree = json.loads(archive[_TREE].tobytes())
         return _decode(tree, archive)
@@ -92,7 +124,7 @@ def _encode(value: Any, arrays: dict[str, np.ndarray], where: str) -> Any:
         case None | bool() | int() | float() | str():
             return value
         case np.ndarray() | np.generic():
-            if value.dtype.kind not in "biufc":
+            if value.dtype.kind not in _KINDS or value.dtype.hasobject:
                 raise CheckpointError(f"{where} is an array of {value.dtype}, which a checkpoint cannot hold.")
             name = f"array_{len(arrays)}"
             arrays[name] = np.asarray(value)

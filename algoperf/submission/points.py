@@ -1,6 +1,7 @@
 """The hyperparameter points of a submission: what its files give for each workload, and how its code reads them."""
 
 import collections
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,14 @@ def _point_of(workload: str, path: Path, ruleset: Ruleset) -> search.Point:
 def as_hyperparameters(point: Mapping[str, Any]) -> Any:
     """A point with attributes, as submissions read it; None for a submission that brings its own hyperparameters.
 
-    Reading one that the point lacks is a MissingHyperparameterError.
+    It is a copy: lists in it are the submission's to change, and the record's stay as they are. Reading one that the
+    point lacks is a MissingHyperparameterError.
     """
     if not point:
         return None
     kind = collections.namedtuple("Hyperparameters", point)
     kind.__getattr__ = _missing
-    return kind(**point)
+    return kind(**copy.deepcopy(dict(point)))
 
 
 def _missing(hyperparameters: Any, name: str) -> Any:

@@ -5,6 +5,7 @@ g div n, and an epoch is a permutation of blocks. So the position of a stream is
 and every number of devices reads the same global batches.
 """
 
+import contextlib
 import functools
 import queue
 import threading
@@ -59,7 +60,8 @@ class InputQueue:
 
     position: the number of examples used up by the batches delivered so far; a queue made with that position goes on
     from there. place: puts a NumPy batch on the devices. shard: (this process, number of processes); each reads its own
-    part of every global batch. Failing to read is an InfrastructureError: it is not the submission's fault.
+    part of every global batch. Failing to read is an InfrastructureError, each time anew; its cause says whether memory
+    was missing, which a submission may have taken.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class InputQueue:
         self.position = position
         self._source, self._batch_size, self._seed, self._place, self._shard = source, batch_size, seed, place, shard
         self._order = ShuffledOrder(len(source), source.block_size, seed)
-        self._ready: queue.Queue[tuple[PlacedBatch, int] | Exception] = queue.Queue(_PREFETCHED_BATCHES)
+        self._ready: queue.Queue[tuple[PlacedBatch, int] | BaseException] = queue.Queue(_PREFETCHED_BATCHES)
         self._closed = threading.Event()
         self._reader = threading.Thread(target=self._read_ahead, args=(position,), daemon=True)
         self._reader.start()
@@ -84,20 +86,20 @@ class InputQueue:
 
     def __next__(self) -> PlacedBatch:
         item = self._ready.get()
-        if isinstance(item, Exception):
+        if isinstance(item, BaseException):
+            self._ready.put(item)  # nothing comes after it: whoever asks again gets it again
             raise InfrastructureError(f"the training data could not be read: {item}") from item
         batch, used = item
         self.position += used
         return batch
 
     def close(self) -> None:
-        """Ends the reading thread."""
+        """Ends the reading thread. Who asks for a batch afterwards gets an error."""
         self._closed.set()
-        while self._reader.is_alive():
-            try:
+        while self._reader.is_alive() or not self._ready.empty():
+            with contextlib.suppress(queue.Empty):
                 self._ready.get(timeout=0.05)
-            except queue.Empty:
-                continue
+        self._ready.put(ValueError("the queue is closed"))
 
     def _read_ahead(self, position: int) -> None:
         with ThreadPoolExecutor() as pool:
@@ -105,7 +107,7 @@ class InputQueue:
                 try:
                     batch, used = self._read(position, pool)
                     item = self._place(batch), used
-                except Exception as error:
+                except BaseException as error:  # else whoever waits for a batch would wait for ever
                     self._ready.put(error)
                     return
                 position += used

@@ -3,9 +3,8 @@
 Only the first of a trial's processes has one, and only while it holds the lock of the trial's folder.
 """
 
-import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,12 @@ FINISHED = f"{CHECKPOINTS}/finished.json"
 
 
 class Journal:
-    """The files of one trial, none before its first write. saved: the checkpoint from which it goes on, if any."""
+    """The files of one trial, none before its first write.
 
-    def __init__(self, out: Path, lock: FolderLock, saved: Mapping[str, Any] | None):
+    saved: the checkpoint from which it goes on, if any. snapshot: `Backend.snapshot`.
+    """
+
+    def __init__(self, out: Path, lock: FolderLock, saved: Mapping[str, Any] | None, snapshot: Callable[[Any], Any]):
         self._out, self._lock = out, lock
         evaluations = [] if saved is None else saved["evaluations"]
         self._rows_written = len(evaluations)
@@ -33,7 +35,7 @@ class Journal:
         self._measurements = official_files.Table(
             measurements, _rows_until(measurements, 0 if saved is None else saved["global_step"])
         )
-        self.metrics_logger = official_files.MetricsLogger(self._measurements)
+        self.metrics_logger = official_files.MetricsLogger(self._measurements, snapshot)
 
     def write_metadata(self, session: int, hyperparameters: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         """session: how often the trial was interrupted before."""
@@ -42,24 +44,34 @@ class Journal:
         write_json(self._out / f"meta_data_{session}.json", metadata)
 
     def write(self, state: State, content: Mapping[str, Any] | None) -> None:
-        """The rows first, the checkpoint after them: a row without its checkpoint is dropped when the trial goes on.
+        """The checkpoint first, the evaluations' rows after it, which are in it: what is in the file stays there.
 
         content: of the checkpoint, None where the state cannot be saved.
         """
-        self._lock.verify()
-        self._evaluations.append(state.evaluations[self._rows_written :])
-        self._rows_written = len(state.evaluations)
-        self.metrics_logger.flush()
+        self.verify()
         if content is not None:
             checkpoint.save(self._out / CHECKPOINTS, state.global_step, content)
+        self._evaluations.append(state.evaluations[self._rows_written :])
+        self._rows_written = len(state.evaluations)
+
+    def write_metrics(self) -> list[str]:
+        """Writes the training metrics that were logged; sentences on those that are no numbers.
+
+        Of a trial that goes on from a checkpoint, those of the steps after it are dropped, and written again.
+        """
+        self.verify()
+        return self.metrics_logger.flush()
+
+    def verify(self) -> None:
+        """Raises InfrastructureError where the lock is another's now."""
+        self._lock.verify()
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         self._begin()
-        self.metrics_logger.flush()
         write_result(self._out, result)
 
     def _begin(self) -> None:
-        self._lock.verify()
+        self.verify()
         self._evaluations.begin()
         self._measurements.begin()
 
@@ -95,6 +107,11 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise InfrastructureError(f"{path} is damaged; remove it, and it comes back or is made anew.") from None
 
 
+def has_begun(out: Path) -> bool:
+    """Whether a trial has left anything to go on from."""
+    return any((out / CHECKPOINTS).glob("checkpoint_*"))
+
+
 def log_error(out: Path, text: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with (out / official_files.ERRORS).open("a") as file:
@@ -105,5 +122,5 @@ def _rows_until(path: Path, global_step: int) -> list[dict[str, str]]:
     """The training metrics that a trial logged before the step from which it goes on."""
     if global_step == 0 or not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if int(row["global_step"]) < global_step]
+    rows = official_files.whole_rows(path)
+    return [row for row in rows if row.get("global_step", "").isdecimal() and int(row["global_step"]) < global_step]

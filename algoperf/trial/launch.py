@@ -61,6 +61,9 @@ def _in(environment: Environment) -> list[str]:
 
 
 def run(starter: Sequence[str], arguments: Sequence[str], out: Path) -> int:
-    """Runs the trial's processes and gives their exit code; 0 where they left a result, whoever of them failed."""
+    """Runs the trial's processes and gives their exit code: 0 only where they left a result, whoever of them failed.
+
+    A submission may end its process with any code.
+    """
     code = subprocess.run([*starter, *arguments], env={**os.environ, STARTED: "1"}, check=False).returncode
-    return 0 if journal.read_result(out) is not None else code
+    return 0 if journal.read_result(out) is not None else code or 1

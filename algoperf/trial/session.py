@@ -17,27 +17,17 @@ from algoperf.benchmark.facts import InfrastructureError, SubmissionError, Usage
 from algoperf.machine import hardware
 from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.machine.lock import FolderLock
-from algoperf.records import checkpoint
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.records.official_files import MetricsLogger
 from algoperf.submission.points import as_hyperparameters
-from algoperf.trial import journal
+from algoperf.trial import journal, resumption, shared_state
 from algoperf.trial.clock import Clock
 from algoperf.trial.evaluate import Evaluator
 from algoperf.trial.input_queue import InputQueue
 from algoperf.trial.journal import Journal
-from algoperf.trial.referee import Flag, RuleError
-from algoperf.trial.setup import Setup, eval_batch_size
-from algoperf.trial.train import (
-    Run,
-    State,
-    Status,
-    prepare_for_evaluation,
-    run_trial,
-    submission_code,
-    time_to_target,
-    train_step,
-)
+from algoperf.trial.referee import RuleError
+from algoperf.trial.setup import Setup
+from algoperf.trial.train import Run, State, Status, run_trial, submission_code, time_to_target, tree_of
 from workloads.datasets.prepare import open_source
 
 _VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "schedulefree", "torch")
@@ -57,10 +47,10 @@ def execute(
     """
     is_first = setup.backend.shard[0] == 0
     with FolderLock(setup.out) if is_first else contextlib.nullcontext() as lock:
-        setup.backend.from_first((0.0,))  # the others wait until the first one has the lock
-        if (result := journal.read_result(setup.out)) is not None:
-            return result
         try:
+            setup.backend.from_first((0.0,))  # the others wait until the first one has the lock
+            if (result := journal.read_result(setup.out)) is not None:
+                return result
             return _run(setup, lock, report, now, watch or Watch(now))
         except (UsageError, InterruptionError):
             raise
@@ -70,16 +60,18 @@ def execute(
             if isinstance(error, OSError):
                 where = error.filename2 or error.filename or setup.out
                 raise InfrastructureError(f"{where}: {error.strerror or error}.") from error
+            if setup.backend.is_out_of_memory(error) and not journal.has_begun(setup.out):
+                with contextlib.closing(_Session(setup, lock, None, now)) as session:
+                    return session.write_result("out_of_memory")
+            if setup.backend.is_infrastructure_error(error):
+                raise InfrastructureError(f"the machine failed: {type(error).__name__}: {error}") from error
             raise
 
 
 def _run(
     setup: Setup, lock: FolderLock | None, report: Report, now: Callable[[], float], watch: Watch
 ) -> dict[str, Any]:
-    saved, damaged = checkpoint.restore_latest(setup.out / journal.CHECKPOINTS)
-    if lock is not None:
-        for sentence in damaged:
-            journal.log_error(setup.out, sentence)
+    saved = shared_state.read(setup.out, setup.backend)
     if saved is not None and saved["identity"] != setup.identity:
         different = next(name for name, value in setup.identity.items() if saved["identity"].get(name) != value)
         raise UsageError(
@@ -89,15 +81,21 @@ def _run(
     session = _Session(setup, lock, saved, now)
     try:
         status = session.train(report, watch)
-    except SubmissionError as error:
-        is_sentence = isinstance(error, RuleError) or error.__cause__ is None
-        raised = error if is_sentence else error.__cause__
+    except (UsageError, InfrastructureError):
+        raise
+    except Exception as error:
+        is_submissions = isinstance(error, SubmissionError)
+        is_sentence = is_submissions and (isinstance(error, RuleError) or error.__cause__ is None)
+        raised = error.__cause__ if is_submissions and not is_sentence else error
+        is_out_of_memory = setup.backend.is_out_of_memory(raised)  # wherever that shows: in an evaluation, say
+        if not (is_out_of_memory or is_submissions):
+            raise
         journal.log_error(setup.out, str(error) if is_sentence else "".join(traceback.format_exception(raised)))
-        status = "out_of_memory" if setup.backend.is_out_of_memory(raised) else "submission_error"
+        status = "out_of_memory" if is_out_of_memory else "submission_error"
         if session.journal is None:
             return _recorded_by_the_first(setup.out) or session.write_result(status)
     finally:
-        session.queue.close()
+        session.close()
     return session.write_result(status)
 
 
@@ -127,7 +125,7 @@ def begin(setup: Setup) -> tuple[Run, State]:
         evaluated_every=setup.evaluated_every,
     )
     params, model_state = backend.place(workload.init_model_fn(model_rng))
-    setup.referee.begin(params, lambda: eval_batch_size(setup.submission, workload.spec))
+    setup.referee.begin(params, lambda: setup.submission.eval_batch_size(workload.spec))
     with submission_code(run):
         optimizer_state = setup.submission.begin(workload, params, model_state, setup.point, optimizer_rng)
     return run, State(params, backend.place(optimizer_state), model_state)
@@ -140,8 +138,10 @@ class _Session:
         self._setup, self._saved, self._now = setup, saved, now
         self.preemptions = 0 if saved is None else saved["preemptions"] + 1
         self.clock = Clock(now, **({} if saved is None else saved["clock"]))
-        self.journal = None if lock is None else Journal(setup.out, lock, saved)
-        self._metrics_logger = MetricsLogger(None) if self.journal is None else self.journal.metrics_logger
+        snapshot = setup.backend.snapshot
+        self.journal = None if lock is None else Journal(setup.out, lock, saved, snapshot)
+        self._metrics_logger = MetricsLogger(None, snapshot) if self.journal is None else self.journal.metrics_logger
+        self._saved_at = None if saved is None else saved["global_step"]
         setup.workload.metrics_logger = self._metrics_logger
         self.queue = self._queue_from(0 if saved is None else saved["position"])
         self.state: State | None = None
@@ -154,22 +154,24 @@ class _Session:
         return InputQueue(source, setup.batch_size, setup.seed, backend.place_batch, position, backend.shard)
 
     def train(self, report: Report, watch: Watch) -> Status:
-        run, self.state = begin(self._setup)
+        run, self.state = begin(self._setup) if self._saved is None else self._resumed()
         self.state.preemptions = self.preemptions
         self._write_metadata()
-        if self._saved is not None:
-            self._restore(run)
 
         reported = len(self.state.evaluations)
 
-        def save() -> None:
+        def save() -> int | None:
             nonlocal reported
             self._save()
             if self.journal is not None and len(self.state.evaluations) > reported:
                 reported = len(self.state.evaluations)
                 report(self.state)
+            return self._saved_at
 
         return run_trial(run, self.state, self.clock, self.queue, save, watch)
+
+    def close(self) -> None:
+        self.queue.close()
 
     def _write_metadata(self) -> None:
         if self.journal is None:
@@ -188,68 +190,78 @@ class _Session:
         self.journal.write_metadata(self.preemptions, setup.point, metadata)
 
     def _save(self) -> None:
-        """The state is gathered by all processes of the trial and written by the first."""
-        state, backend, referee = self.state, self._setup.backend, self._setup.referee
-        random_state = backend.export_random_state()
-        if self.journal is None:
+        """By all processes of the trial: each writes what is its own, the first one the rest, too."""
+        state, referee = self.state, self._setup.referee
+        self._write_metrics()
+        own, error = self._own_state()
+        if not shared_state.are_all_there(self._setup.backend, own is not None):
+            self._write_without_checkpoint(error or "in another process of the trial")
             return
-        content = {
-            "identity": self._setup.identity,
-            "global_step": state.global_step,
-            "evaluations": state.evaluations,
-            "evaluations_not_finite": state.evaluations_not_finite,
-            "preemptions": self.preemptions,
-            "clock": {**self.clock.state, "charged": state.charged},
-            "position": self.queue.position,
-            "random_state": random_state,
-        }
+        shared_state.write_shares(self._setup.out, self._setup.backend, state.global_step, own, self.journal)
+        if self.journal is not None:
+            content = {
+                "identity": self._setup.identity,
+                "global_step": state.global_step,
+                "evaluations": state.evaluations,
+                "evaluations_not_finite": state.evaluations_not_finite,
+                "preemptions": self.preemptions,
+                "clock": {**self.clock.state, "charged": state.charged},
+                "position": self.queue.position,
+                "flags": [dataclasses.asdict(flag) for flag in referee.flags],
+                "processes": self._setup.backend.shard[1],
+                "own": own,
+            }
+            try:
+                self.journal.write(state, content)
+            except CheckpointError as refused:
+                self._write_without_checkpoint(refused)
+                return
+        self._saved_at = state.global_step
+
+    def _own_state(self) -> tuple[dict[str, Any] | None, BaseException | None]:
+        """This process's state as plain data; or whatever a submission's own `state_dict` may raise."""
+        backend = self._setup.backend
         try:
-            content["state"] = backend.export(tree_of(state))
-            content["flags"] = [dataclasses.asdict(flag) for flag in referee.flags]
+            return {"random_state": backend.export_random_state(), "state": backend.export(tree_of(self.state))}, None
         except InfrastructureError:
             raise
-        except Exception as error:  # whatever a submission's own `state_dict` may raise
-            self._write_without_checkpoint(error)
-            return
-        try:
-            self.journal.write(state, content)
-        except CheckpointError as error:
-            self._write_without_checkpoint(error)
+        except (Exception, SystemExit) as error:
+            return None, error
 
-    def _write_without_checkpoint(self, error: Exception) -> None:
+    def _write_without_checkpoint(self, error: object) -> None:
         """The trial is not at fault for a state that cannot be saved; it only cannot go on from it."""
-        self._setup.referee.flag(
-            "checkpoint", f"the state cannot be saved, so an interrupted trial begins anew: {error}"
-        )
-        self.journal.write(self.state, None)
+        again = "begins anew" if self._saved_at is None else f"goes on from step {self._saved_at:,}"
+        self._setup.referee.flag("checkpoint", f"the state cannot be saved, so an interrupted trial {again}: {error}")
+        if self.journal is not None:
+            journal.log_error(self._setup.out, f"the state at step {self.state.global_step:,} cannot be saved: {error}")
+            self.journal.write(self.state, None)
 
-    def _restore(self, run: Run) -> None:
-        """Puts the checkpoint's state in place of the fresh one, after first steps on the fresh one.
+    def _write_metrics(self) -> None:
+        if self.journal is not None:
+            for sentence in self.journal.write_metrics():
+                self._setup.referee.flag("metrics", sentence)
 
-        These compile what an uninterrupted trial has compiled long ago, and make what a submission makes only when it
-        trains. They happen off the clock, on a queue of their own (a submission may change or donate its batch), and
-        everything they compute is overwritten.
-        """
-        saved, backend, state = self._saved, run.backend, self.state
+    def _resumed(self) -> tuple[Run, State]:
+        """The trial as its checkpoint has it. Raises InfrastructureError: that it cannot go on is no result."""
         self._metrics_logger.muted = True
-        with contextlib.closing(self._queue_from(saved["position"])) as queue:
-            for is_prepared in (True, _is_of_evaluation(saved)):  # a step before the first evaluation, one after it
-                train_step(run, state, Clock(self._now), queue)
-                if is_prepared:
-                    prepare_for_evaluation(run, state)
-        backend.synchronize(*tree_of(state))
-        self._metrics_logger.muted = self.journal is None
-        state.params, state.optimizer_state, state.model_state = backend.restore(tree_of(state), saved["state"])
-        state.global_step = saved["global_step"]
-        state.evaluations = saved["evaluations"]
-        state.evaluations_not_finite = saved["evaluations_not_finite"]
-        state.charged = saved["clock"]["charged"]
-        backend.restore_random_state(saved["random_state"])
-        run.referee.go_on(state.params, [Flag(**flag) for flag in saved["flags"]])
+        try:
+            with contextlib.closing(self._queue_from(0)) as queue:
+                run, state = resumption.warmed_up(lambda: begin(self._setup), self._saved, queue, self._now)
+            resumption.restore(run, state, self._saved)
+        except (UsageError, InfrastructureError):
+            raise
+        except Exception as error:
+            raised = error.__cause__ or error
+            sentence = f"the trial cannot go on from its checkpoint: {type(raised).__name__}: {raised}"
+            raise InfrastructureError(sentence) from error
+        finally:
+            self._metrics_logger.muted = self.journal is None
+        return run, state
 
     def write_result(self, status: Status) -> dict[str, Any]:
         setup = self._setup
         state = self.state or State(None, None, None)
+        self._write_metrics()
         result = {
             **dataclasses.asdict(setup.trial),
             "status": status,
@@ -270,16 +282,6 @@ class _Session:
         elif status in ("out_of_memory", "submission_error"):
             journal.write_result(setup.out, result)  # only this process has failed, and it ends all others
         return result
-
-
-def tree_of(state: State) -> tuple[Any, Any, Any]:
-    """What of the state is the framework's; the parameters first, which the optimizer's state may share."""
-    return state.params, state.optimizer_state, state.model_state
-
-
-def _is_of_evaluation(saved: dict[str, Any]) -> bool:
-    """Whether a checkpoint was written after an evaluation, and not between two."""
-    return bool(saved["evaluations"]) and saved["evaluations"][-1]["global_step"] == saved["global_step"]
 
 
 def _versions() -> dict[str, str]:

@@ -116,7 +116,7 @@ def set_up(
         point=points[trial.trial - 1],
         seed=seed(protocol.name, trial.label, trial.workload, trial.study, trial.trial),
         batch_size=_divisible("batch size", loaded.batch_size(workload.spec), backend),
-        eval_batch_size=_divisible("evaluation batch size", eval_batch_size(loaded, workload.spec), backend),
+        eval_batch_size=_divisible("evaluation batch size", loaded.eval_batch_size(workload.spec), backend),
         **_end(protocol, workload, trial.ruleset, max_steps),
         accelerator=accelerator,
         hardware=found,
@@ -137,11 +137,6 @@ def _end(protocol: Protocol, workload: Workload, ruleset: Ruleset, max_steps: in
         "max_steps": min(workload.step_hint, max_steps or workload.step_hint),
         "evaluated_every": math.ceil(workload.step_hint / protocol.target_setting.evaluations),
     }
-
-
-def eval_batch_size(loaded: loading.Submission, spec: WorkloadSpec) -> int:
-    """How many examples are evaluated at once: what the submission says, where it says anything."""
-    return spec.eval_batch_size if loaded.get_eval_batch_size is None else loaded.get_eval_batch_size(spec.name)
 
 
 def _divisible(what: str, size: int, backend: Backend) -> int:

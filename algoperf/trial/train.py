@@ -16,7 +16,7 @@ from typing import Any, Literal
 from algoperf.backends import Backend
 from algoperf.benchmark.facts import InfrastructureError, SubmissionError, TrainingCompleteError, UsageError
 from algoperf.benchmark.workload import Workload
-from algoperf.machine.interruption import Watch
+from algoperf.machine.interruption import Watch, is_from_keyboard
 from algoperf.submission.loading import Submission
 from algoperf.trial.clock import Clock
 from algoperf.trial.input_queue import InputQueue
@@ -75,16 +75,22 @@ class State:
         return self.evaluations[-1]["accumulated_submission_time"] if self.evaluations else -math.inf
 
 
+def tree_of(state: State) -> tuple[Any, Any, Any]:
+    """What of the state is the framework's; the parameters first, which the optimizer's state may share."""
+    return state.params, state.optimizer_state, state.model_state
+
+
 def run_trial(
-    run: Run, state: State, clock: Clock, queue: InputQueue, save: Callable[[], None], watch: Watch
+    run: Run, state: State, clock: Clock, queue: InputQueue, save: Callable[[], int | None], watch: Watch
 ) -> Status:
     """Trains until both targets are reached, the budget is spent, the submission is done, or the trial has diverged.
 
     What the submission may not do is looked for by the referee (docs/rules.md): in passing after each step, thoroughly
     when the clock has stopped.
 
-    save: called after each evaluation, and in between when `watch` asks for a checkpoint, off the clock. Raises
-    SubmissionError where the submission raises, and InterruptionError, saved, where `watch` says to stop.
+    save: called after each evaluation, and in between when `watch` asks for a checkpoint, off the clock; says at which
+    step the newest checkpoint is. Raises SubmissionError where the submission raises, and InterruptionError, saved if
+    it can be, where `watch` says to stop.
     """
     status = None
     clock.start()
@@ -113,10 +119,10 @@ def run_trial(
         status = _status(run.workload, state, is_over=is_complete or is_budget_spent)
         if not is_budget_spent:
             with clock.freely("logging"):
-                save()
+                saved_at = save()
             watch.saved()
         if status is None and is_interrupted:
-            raise watch.interruption(state.global_step)
+            raise watch.interruption(state.global_step, saved_at)
         if status is None:
             clock.start()
     return status
@@ -221,7 +227,7 @@ def _common_arguments(run: Run, state: State) -> dict[str, Any]:
         "hyperparameters": run.hyperparameters,
         "loss_type": run.workload.loss_type,
         "optimizer_state": state.optimizer_state,
-        "eval_results": [(row["global_step"], row) for row in state.evaluations],
+        "eval_results": [(row["global_step"], dict(row)) for row in state.evaluations],  # copies: the record is ours
         "global_step": state.global_step,
     }
 
@@ -239,17 +245,27 @@ def _status(workload: Workload, state: State, is_over: bool) -> Status | None:
 
 @contextlib.contextmanager
 def submission_code(run: Run) -> Iterator[None]:
-    """What is raised inside is the submission's, unless the machine or the data failed. The referee listens."""
+    """What is raised inside is the submission's, unless the machine or the data failed. The referee listens.
+
+    Whatever it is: to leave by `sys.exit` is no way to end a trial. Memory that is not there for the next batch is the
+    submission's, too.
+    """
     try:
         with run.referee.listening():
             yield
-    except (UsageError, InfrastructureError):
+    except UsageError:
         raise
-    except Exception as error:
+    except InfrastructureError as error:
+        if error.__cause__ is not None and run.backend.is_out_of_memory(error.__cause__):
+            raise SubmissionError(str(error)) from error.__cause__
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and is_from_keyboard():
+            raise
         if run.backend.is_infrastructure_error(error) or _is_disk_failure(error):
             raise InfrastructureError(f"the machine failed: {type(error).__name__}: {error}") from error
         raise SubmissionError(str(error)) from error
 
 
-def _is_disk_failure(error: Exception) -> bool:
+def _is_disk_failure(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _DISK_FAILURES

@@ -1,6 +1,8 @@
 """What the core asks of a framework: keys, finite parameters, and state that comes back from plain data."""
 
+import errno
 import json
+import random
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,6 @@ from algoperf.backends import load_backend
 from algoperf.benchmark.facts import FRAMEWORKS
 from algoperf.kit.optimizers_pytorch import NAdamW
 from algoperf.records import checkpoint
-from algoperf.records.checkpoint import CheckpointError
 from tests.conftest import REPOSITORY
 
 REFERENCE = json.loads((REPOSITORY / "tests" / "data" / "reference_values.json").read_text())
@@ -71,6 +72,7 @@ def test_finite_parameters_are_told_from_others():
 
 def test_running_out_of_memory_is_told_from_other_errors(backend):
     assert backend.is_out_of_memory(MemoryError())
+    assert backend.is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
     assert not backend.is_out_of_memory(ValueError("RESOURCE_EXHAUSTED"))
 
 
@@ -163,13 +165,18 @@ def test_jax_state_is_restored_over_a_donated_template(tmp_path):
     assert backend.restore(template, exported)["a"].tolist() == [1, 1, 1]
 
 
-def test_jax_state_of_another_shape_is_refused(tmp_path):
-    backend = load_backend("jax")
-    exported = through_a_file(tmp_path, backend.export({"a": jnp.ones(3)}))
-    with pytest.raises(CheckpointError, match="differ in the state"):
-        backend.restore({"b": jnp.ones(3)}, exported)
-    with pytest.raises(CheckpointError, match=r"float32\(3,\) where the trial has float32\(4,\)"):
-        backend.restore({"a": jnp.ones(4)}, exported)
+def test_a_snapshot_is_what_an_array_was(backend):
+    if type(backend).__name__ == "JaxBackend":
+        array = jnp.ones(())
+        taken = backend.snapshot(array)
+        jax.jit(lambda x: x + 1, donate_argnums=0)(array)
+        assert array.is_deleted()
+    else:
+        array = torch.ones(())
+        taken = backend.snapshot(array)
+        array += 1
+    assert float(taken) == 1
+    assert backend.snapshot(1.0) is backend.snapshot(np.ones(())) is None
 
 
 def steps(model, optimizer, scheduler, count):
@@ -227,20 +234,18 @@ def test_pytorch_state_comes_back_and_training_goes_on_bit_by_bit(tmp_path, opti
         assert torch.equal(before, after)
 
 
-def test_pytorch_state_that_lacks_something_is_refused(tmp_path):
-    backend = load_backend("pytorch")
-    exported = through_a_file(tmp_path, backend.export({"a": torch.ones(1)}))
-    with pytest.raises(CheckpointError, match="'b'"):
-        backend.restore({"a": torch.ones(1), "b": torch.ones(1)}, exported)
+def test_the_random_states_that_have_no_owner_come_back(backend, tmp_path):
+    def draw():
+        return [random.random(), *np.random.rand(2).tolist(), *torch.rand(2).tolist()]
 
-
-def test_pytorch_random_state_comes_back(tmp_path):
-    backend = load_backend("pytorch")
     backend.seed(7)
     exported = through_a_file(tmp_path, backend.export_random_state())
-    drawn = (torch.rand(3).tolist(), np.random.rand(3).tolist())
+    drawn = draw()
     backend.restore_random_state(exported)
-    assert (torch.rand(3).tolist(), np.random.rand(3).tolist()) == drawn
+    number = 5 if type(backend).__name__ == "PytorchBackend" else 3
+    assert draw()[:number] == drawn[:number]
+    backend.seed(7)
+    assert draw()[:number] == drawn[:number]
 
 
 def test_images_have_channels_second_in_pytorch_and_last_in_jax(backend):

@@ -216,8 +216,11 @@ def several(framework):
     load_backend(framework)
     optimizer = after_all_steps(OPTIMIZERS[framework]())
     if framework == "jax":
-        _, state = optimizer.export()
-        preconditioners = {name: value for name, value in state.items() if ".preconditioners" in name}
+        leaves = jax.tree_util.tree_leaves_with_path(optimizer.state)
+        preconditioners = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+        preconditioners = {
+            name: np.asarray(leaf) for name, leaf in preconditioners.items() if ".preconditioners" in name
+        }
         assert (
             "all-gather" in optimizer.update.lower(GRADIENTS[0], optimizer.state, optimizer.params).compile().as_text()
         )

@@ -46,10 +46,27 @@ def test_nothing_is_asked_of_an_undisturbed_trial(watch):
 def test_a_signal_is_noted_and_not_obeyed(watch, number, may_requeue):
     signal.raise_signal(number)
     assert watch.is_interrupted
-    error = watch.interruption(1_234)
+    error = watch.interruption(1_234, 1_234)
     assert isinstance(error, InfrastructureError)
     assert str(error) == f"{number.name} came: the trial is saved at step 1,234; the same command goes on from there."
     assert error.may_requeue is may_requeue
+
+
+@pytest.mark.parametrize(("saved_at", "again"), [(None, "begins anew"), (3, "goes on from step 3")])
+def test_what_could_not_be_saved_is_not_called_so_and_not_queued_again_by_itself(watch, saved_at, again):
+    signal.raise_signal(signal.SIGUSR2)
+    error = watch.interruption(7, saved_at)
+    assert str(error) == (
+        "SIGUSR2 came: the trial stops at step 7, where its state could not be saved (error.log says why); the same "
+        f"command {again}."
+    )
+    assert not error.may_requeue
+
+
+def test_a_keyboard_interrupt_is_no_persons_while_signals_are_noted(watch):
+    assert not interruption.is_from_keyboard()
+    signal.raise_signal(signal.SIGINT)
+    assert interruption.is_from_keyboard()
 
 
 def test_a_second_interrupt_from_the_keyboard_is_obeyed(watch):
@@ -76,7 +93,7 @@ def test_a_trial_stops_some_time_before_its_job_ends():
     assert not Watch(now=lambda: 0.0, end=end, notice=900).is_interrupted
     ending = Watch(now=lambda: 0.0, end=end, notice=1_000)
     assert ending.is_interrupted
-    error = ending.interruption(7)
+    error = ending.interruption(7, 7)
     assert str(error).startswith("the job's time is nearly over: the trial is saved at step 7;")
     assert error.may_requeue
 

@@ -61,3 +61,11 @@ def test_hyperparameters_are_a_plain_named_tuple_that_knows_what_it_lacks():
     with pytest.raises(MissingHyperparameterError, match="'grad_clip'") as error:
         hyperparameters.grad_clip  # noqa: B018
     assert error.value.name == "grad_clip"
+
+
+def test_what_a_submission_changes_in_its_hyperparameters_is_not_the_record():
+    point = {"betas": [0.9, 0.99], "schedule": {"warmup": 0.1}}
+    hyperparameters = as_hyperparameters(point)
+    hyperparameters.betas.append(1.0)
+    hyperparameters.schedule["warmup"] = 0.5
+    assert point == {"betas": [0.9, 0.99], "schedule": {"warmup": 0.1}}

@@ -109,8 +109,25 @@ def test_what_mixes_the_examples_of_a_batch_is_the_same_for_every_number_of_proc
 
 def test_a_failure_to_read_is_told_to_whoever_draws():
     queue = InputQueue(Numbers(10, fails_at=3), 10, seed=5, place=dict)
-    with pytest.raises(InfrastructureError, match="the disk is gone"):
+    for _ in range(3):  # whoever asks again is told again, and waits for nothing
+        with pytest.raises(InfrastructureError, match="the disk is gone") as told:
+            next(queue)
+        assert isinstance(told.value.__cause__, OSError)
+    queue.close()
+    with pytest.raises(InfrastructureError, match="the queue is closed"):
         next(queue)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SystemExit(0)])
+def test_whatever_ends_the_reader_is_told(error):
+    def place(batch):
+        raise error
+
+    queue = InputQueue(Numbers(10), 10, seed=5, place=place)
+    for _ in range(2):
+        with pytest.raises(InfrastructureError) as told:
+            next(queue)
+        assert told.value.__cause__ is error
     queue.close()
 
 

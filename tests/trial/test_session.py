@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from algoperf.benchmark.facts import FRAMEWORKS, UsageError
 from algoperf.benchmark.identity import make_trial
@@ -19,6 +20,8 @@ from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.records import official_files
 from algoperf.trial import session, setup
 from tests.conftest import REPOSITORY
+from tests.support.little_trials import little_data, made, write
+from tests.support.little_trials import run as run_little
 
 TIMES = ("accumulated_submission_time", "accumulated_eval_time", "accumulated_logging_time", "score", "total_duration")
 
@@ -248,3 +251,66 @@ def test_kill_9_at_any_moment_and_the_same_command_finishes(tmp_path, data_dir):
     assert {row["preemption_count"] for row in rows} == {"0", "1", "2", "3"}
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["finished.json"]
     assert not (out / "lock.json").exists()
+
+
+@pytest.fixture(scope="module")
+def little(data_dir, tmp_path_factory):
+    """Where the mini data lie, and where a few rows of them do."""
+    return data_dir, little_data(data_dir, tmp_path_factory.mktemp("little"))
+
+
+@pytest.mark.parametrize("place", ["a step", "an evaluation", "the reading ahead", "the first words"])
+def test_memory_that_is_missing_is_a_result_wherever_it_shows(place, little, tmp_path, monkeypatch):
+    """An allocation that no machine can satisfy, really asked of PyTorch."""
+    step = "torch.empty(2**50)" if place == "a step" else "pass"
+    path = write(tmp_path / "one", step, imported="import torch")
+    setup = made(path, tmp_path / "out", little, "pytorch")
+
+    def too_much(*arguments):
+        return torch.empty(2**50)
+
+    if place == "an evaluation":
+        setup.workload.forward_for_evaluation = too_much
+    elif place == "the reading ahead":
+        monkeypatch.setattr(type(setup.backend), "place_batch", too_much)
+    elif place == "the first words":
+        monkeypatch.setattr(type(setup.backend), "from_first", too_much)
+    assert run_little(setup)["status"] == "out_of_memory"
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["status"] == "out_of_memory"
+    assert "allocate" in (tmp_path / "out" / "error.log").read_text()
+
+
+@pytest.mark.parametrize("where", ["step", "init", "state_dict"])
+def test_to_leave_by_sys_exit_is_no_way_to_end_a_trial(where, little, tmp_path):
+    imported = (
+        "import sys\nclass Leaving:\n    def state_dict(self): sys.exit(0)\n    def load_state_dict(self, s): pass"
+    )
+    init = {"init": "sys.exit(0)", "state_dict": "return Leaving()"}.get(where, "return {}")
+    path = write(tmp_path / "one", "sys.exit(0)" if where == "step" else "pass", init, imported)
+    result = run_little(made(path, tmp_path / "out", little, "pytorch"))
+    assert result["status"] == ("budget_exhausted" if where == "state_dict" else "submission_error")
+
+
+@pytest.mark.parametrize(
+    ("imported", "more", "sentence"),
+    [
+        ("import sys; sys.exit(0)", "", "cannot be imported: SystemExit: 0."),
+        ("class Mine(BaseException): pass\nraise Mine('x')", "", "cannot be imported: Mine: x."),
+        ("", "def get_batch_size(name): return 1 // 0", "does not say its batch size for criteo1tb: ZeroDivisionError"),
+        ("", "def get_batch_size(name): return None", "does not say its batch size for criteo1tb: TypeError"),
+        (
+            "import sys",
+            "def get_batch_size(name): sys.exit(0)",
+            "does not say its batch size for criteo1tb: SystemExit",
+        ),
+        ("", "def get_batch_size(name): return -4", "has the batch size -4 for criteo1tb; it must be at least 1."),
+        ("", "def get_eval_batch_size(name): return 0", "has the evaluation batch size 0 for criteo1tb"),
+        ("", "def get_eval_batch_size(name): raise OSError('x')", "does not say its evaluation batch size"),
+    ],
+)
+def test_what_a_submission_does_not_say_is_a_sentence(imported, more, sentence, little, tmp_path):
+    path = write(tmp_path / "one", imported=imported, more=more)
+    with pytest.raises(UsageError) as error:
+        made(path, tmp_path / "out", little, "pytorch")
+    assert sentence in str(error.value)
+    assert not (tmp_path / "out").exists()

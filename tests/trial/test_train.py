@@ -54,6 +54,9 @@ class Backend:
     def is_infrastructure_error(self, error):
         return "CUDA" in str(error)
 
+    def is_out_of_memory(self, error):
+        return isinstance(error, MemoryError)
+
     def synchronize(self, *trees):
         self.world.seconds = max(self.world.seconds, self.world.device_done)
 
@@ -177,6 +180,7 @@ class Trial:
     def save(self):
         self.calls.append(("save", self.state.global_step, None))
         self.world.seconds += SAVING_SECONDS
+        return self.state.global_step
 
     def __call__(self):
         self.status = run_trial(self.run, self.state, self.clock, iter(range(10**9)), self.save, self.watch)
@@ -347,6 +351,43 @@ def test_what_a_submission_raises_is_the_submissions():
 
 
 @pytest.mark.parametrize(
+    "error", [SystemExit(0), SystemExit(1), GeneratorExit(), type("Mine", (BaseException,), {})("x")]
+)
+def test_to_leave_in_another_way_is_the_submissions_too(error):
+    def leave(step):
+        raise error
+
+    trial = Trial()
+    trial.on_step = leave
+    with pytest.raises(SubmissionError) as raised:
+        trial()
+    assert raised.value.__cause__ is error
+
+
+def test_a_person_at_the_keyboard_ends_the_process(monkeypatch):
+    def interrupt(step):
+        raise KeyboardInterrupt
+
+    for is_from_keyboard, expected in ((True, KeyboardInterrupt), (False, SubmissionError)):
+        monkeypatch.setattr("algoperf.trial.train.is_from_keyboard", lambda answer=is_from_keyboard: answer)
+        trial = Trial()
+        trial.on_step = interrupt
+        with pytest.raises(expected):
+            trial()
+
+
+def test_memory_that_the_next_batch_does_not_find_is_the_submissions():
+    def fail(step):
+        raise InfrastructureError("the training data could not be read: ") from MemoryError()
+
+    trial = Trial()
+    trial.on_step = fail
+    with pytest.raises(SubmissionError) as error:
+        trial()
+    assert isinstance(error.value.__cause__, MemoryError)
+
+
+@pytest.mark.parametrize(
     "error",
     [
         RuntimeError("CUDA error: unspecified launch failure"),
@@ -389,7 +430,7 @@ def test_a_checkpoint_waits_for_the_device_so_that_its_work_is_charged():
     trial = Trial(host=1.0, device=3.0, max_runtime=100)
     trial.watch.checkpoints = (4,)
     saved = []
-    trial.save = lambda: saved.append((trial.state.global_step, trial.state.charged))
+    trial.save = lambda: saved.append((trial.state.global_step, trial.state.charged)) or trial.state.global_step
     trial()
     # The first evaluation after one step at 4 s; three steps later the device is done at 4 + 1 + 3 * 3 s.
     assert saved[1] == (4, 14)
@@ -468,6 +509,16 @@ def test_eval_results_are_the_evaluations_so_far():
     assert arguments[0]["eval_results"] == []
     assert [step for step, _ in arguments[12]["eval_results"]] == [1, 11]
     assert arguments[12]["eval_results"][0][1]["validation/accuracy"] == 0.0
+
+
+def test_eval_results_are_copies():
+    trial = Trial(prepare=1.0)
+    trial.on_step = lambda step: trial.calls[-1][2]["eval_results"].append("mine")
+    trial()
+    assert all(isinstance(row, dict) for row in trial.state.evaluations)
+    for name, _, arguments in trial.calls:
+        if name == "update":
+            assert not any(row is kept for _, row in arguments["eval_results"][:-1] for kept in trial.state.evaluations)
 
 
 def test_every_step_and_purpose_has_its_own_key():

@@ -1,0 +1,71 @@
+"""How a trial goes on from its checkpoint: as if it had never been interrupted, and charged for nothing twice."""
+
+from collections.abc import Callable
+from typing import Any
+
+from algoperf.benchmark.facts import InfrastructureError, SubmissionError
+from algoperf.records.checkpoint import CheckpointError
+from algoperf.trial.clock import Clock
+from algoperf.trial.input_queue import InputQueue
+from algoperf.trial.referee import Flag
+from algoperf.trial.train import Run, State, prepare_for_evaluation, submission_code, train_step, tree_of
+
+
+def warmed_up(
+    begin: Callable[[], tuple[Run, State]], saved: dict[str, Any], queue: InputQueue, now: Callable[[], float]
+) -> tuple[Run, State]:
+    """A trial that has begun and taken its first two steps again, off the clock, with all that they saw then.
+
+    These compile what an uninterrupted trial has compiled long ago, and make what a submission makes only when it
+    trains; all that they compute will be overwritten. Whatever they raise is no result: then the trial has only begun,
+    with a flag that compiling is charged again.
+
+    saved: the checkpoint. queue: from the trial's first batch on. Raises InfrastructureError where they fail in one of
+    several processes: others may wait for it in the middle of a step.
+    """
+    run, state = begin()
+    try:
+        for is_prepared in (True, _is_of_evaluation(saved)):  # a step before the first evaluation, one after it
+            seen = [row for row in saved["evaluations"] if row["global_step"] <= state.global_step]
+            state.evaluations, state.charged = seen, seen[-1]["accumulated_submission_time"] if seen else 0.0
+            train_step(run, state, _clock_at(seen, now), queue)
+            if is_prepared:
+                prepare_for_evaluation(run, state)
+        with submission_code(run):
+            run.backend.synchronize(*tree_of(state))
+    except SubmissionError as error:
+        failed = f"the first steps, taken again to compile, failed: {error}"
+        if run.backend.shard[1] > 1:
+            raise InfrastructureError(f"the trial cannot go on from its checkpoint: {failed}") from error
+        run.referee.flag("checkpoint", f"{failed}; so compiling is charged once more.")
+        return begin()
+    return run, state
+
+
+def restore(run: Run, state: State, saved: dict[str, Any]) -> None:
+    """Puts the checkpoint's state in place of the fresh one. Raises CheckpointError where it does not fit."""
+    backend = run.backend
+    model = backend.describe(state.params)
+    state.params, state.optimizer_state, state.model_state = backend.restore(tree_of(state), saved["own"]["state"])
+    if backend.describe(state.params) != model:
+        raise CheckpointError("the checkpoint is of another model; remove the trial's folder to begin it anew.")
+    state.global_step = saved["global_step"]
+    state.evaluations = saved["evaluations"]
+    state.evaluations_not_finite = saved["evaluations_not_finite"]
+    state.charged = saved["clock"]["charged"]
+    backend.restore_random_state(saved["own"]["random_state"])
+    run.referee.go_on(state.params, [Flag(**flag) for flag in saved["flags"]])
+
+
+def _is_of_evaluation(saved: dict[str, Any]) -> bool:
+    """Whether a checkpoint was written after an evaluation, and not between two."""
+    return bool(saved["evaluations"]) and saved["evaluations"][-1]["global_step"] == saved["global_step"]
+
+
+def _clock_at(rows: list[dict[str, Any]], now: Callable[[], float]) -> Clock:
+    """As it stood at the last of these evaluations."""
+    if not rows:
+        return Clock(now)
+    last = rows[-1]
+    free = {"evaluation": last["accumulated_eval_time"], "logging": last["accumulated_logging_time"]}
+    return Clock(now, last["accumulated_submission_time"], free)

@@ -1,0 +1,142 @@
+"""Real trials that take a moment: any submission on a few rows of the smallest workload, where a step is a second."""
+
+import csv
+import dataclasses
+import textwrap
+from pathlib import Path
+
+import numpy as np
+
+from algoperf.benchmark.identity import make_trial
+from algoperf.machine.interruption import Watch
+from algoperf.records import official_files
+from algoperf.trial import session
+from algoperf.trial.setup import Setup, set_up
+from workloads.datasets.criteo1tb import COLUMNS
+from workloads.datasets.store import Part, read_manifest, write_manifest
+
+DATASET = "nyc_flights"
+TRAIN, VALIDATION, TEST = 4_096, 48, 40
+MAX_STEPS = 7
+EVAL_PERIOD = 3.0  # evaluations after steps 1, 4 and 7
+
+_SUBMISSION = """
+IMPORTED
+
+def get_batch_size(workload_name):
+    return 16 * 256
+
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
+INIT
+
+def update_params(workload, current_param_container, current_params_types, model_state, hyperparameters, batch,
+                  loss_type, optimizer_state, eval_results, global_step, rng):
+    state, params = optimizer_state, current_param_container
+STEP
+    return state, params, model_state
+
+def data_selection(workload, input_queue, optimizer_state, current_param_container, model_state, hyperparameters,
+                   global_step, rng):
+    return next(input_queue)
+
+MORE
+"""
+
+
+def write(folder: Path, step: str = "pass", init: str = "return {}", imported: str = "", more: str = "") -> Path:
+    """A submission whose step is `step`; it has `state`, `params`, `global_step`, `eval_results` and all the others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = _SUBMISSION.replace("IMPORTED", textwrap.dedent(imported)).replace("MORE", textwrap.dedent(more))
+    text = text.replace("INIT", textwrap.indent(textwrap.dedent(init), "    "))
+    (folder / "submission.py").write_text(text.replace("STEP", textwrap.indent(textwrap.dedent(step), "    ")))
+    return folder
+
+
+def little_data(data_dir: Path, folder: Path) -> Path:
+    """The first rows of a training day, of validation and of test, as a store of their own."""
+    store, whole = folder / DATASET, read_manifest(data_dir / DATASET)
+    store.mkdir(parents=True)
+    days = {name: np.fromfile(data_dir / DATASET / f"{name}.rows", "<i4") for name in ("day_0", "day_23")}
+    days = {name: rows.reshape(-1, COLUMNS) for name, rows in days.items()}
+    (last,) = whole.of("test")
+    test = days["day_23"][: last.examples["test"]]
+    validation = days["day_23"][last.examples["test"] :]
+    parts = []
+    for name, rows, examples in (
+        ("day_0", days["day_0"][:TRAIN], {"train": TRAIN}),
+        ("day_23", np.concatenate([test[:TEST], validation[:VALIDATION]]), {"test": TEST, "validation": VALIDATION}),
+    ):
+        rows.tofile(store / f"{name}.rows")
+        parts.append(Part(name, examples, {f"{name}.rows": {"bytes": rows.nbytes, "crc32": 0}}))
+    write_manifest(store, dataclasses.replace(whole, parts=tuple(parts)))
+    return folder
+
+
+class Steps:
+    """A clock that goes on by a second with each step, wherever it is taken."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def counted(self, update_params):
+        def update(**arguments):
+            self.seconds += 1.0
+            return update_params(**arguments)
+
+        return update
+
+
+class StopsAfter(Watch):
+    """Asks for the end after some steps, as a signal does; None: never."""
+
+    def __init__(self, steps: int | None):
+        super().__init__(lambda: 0.0)
+        self._left = steps
+
+    @property
+    def is_interrupted(self):
+        if self._left is not None:
+            self._left -= 1
+        return self._left == 0
+
+
+def made(submission: Path, out: Path, data: tuple[Path, Path], framework: str, max_steps: int = MAX_STEPS) -> Setup:
+    """data: where the mini data lie, and where the little ones do."""
+    identity = make_trial("mini", "self", str(submission), framework, "criteo1tb", 0, 1)
+    setup = set_up(identity, out, data[0], max_steps)
+    setup.workload.spec = dataclasses.replace(
+        setup.workload.spec,
+        eval_period=EVAL_PERIOD,
+        target=dataclasses.replace(setup.workload.spec.target, validation=-1.0, test=-1.0),  # so few rows reach any
+        num_train_examples=TRAIN,
+        num_eval_train_examples=TEST,
+        num_validation_examples=VALIDATION,
+        num_test_examples=TEST,
+    )
+    setup.workload.data_dir = data[1]
+    return dataclasses.replace(setup, batch_size=16, eval_batch_size=64, max_runtime=1_000.0)
+
+
+def run(setup: Setup, stops_after: int | None = None, report=lambda state: None) -> dict:
+    """The result. Raises InterruptionError where it stops before."""
+    clock = Steps()
+    counted = dataclasses.replace(setup.submission, update_params=clock.counted(setup.submission.update_params))
+    return session.execute(
+        dataclasses.replace(setup, submission=counted), report, now=clock, watch=StopsAfter(stops_after)
+    )
+
+
+def evaluations(out: Path) -> list[dict[str, str]]:
+    """What is on the disk, but for what an interruption may change."""
+    return [
+        {name: value for name, value in row.items() if name not in ("preemption_count", "total_duration")}
+        for row in official_files.whole_rows(out / official_files.EVALUATIONS)
+    ]
+
+
+def logged(out: Path) -> list[dict[str, str]]:
+    with (out / "measurements.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
