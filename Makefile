@@ -57,5 +57,5 @@ clean:  ## remove results, prepared data and the built site, not the environment
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,slurm,dev,docs]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,slurm,workloads,dev,docs]'
 	touch $@
