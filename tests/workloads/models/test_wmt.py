@@ -11,6 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec, variants
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, nadamw_trajectory, relative_error
+from tests.support.nightly import FULL_SIZE
 from tests.support.small_models import small_batch, small_model, small_spec, small_tensors
 
 SPEC = load_spec("wmt")
@@ -38,7 +39,7 @@ def trajectory(batch, tensors):
     return nadamw_trajectory(MODELS["pytorch"](SPEC), tensors, batch, NUMBERS["trajectory"]["hparams"], num_steps=3)
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=FULL_SIZE)
 def run(request, batch, tensors, trajectory):
     """The model and one pass of its training with the oracle's weights."""
     model = MODELS[request.param](SPEC)
