@@ -91,3 +91,34 @@ def test_a_package_that_is_missing_is_named_with_its_extra_and_the_command(insta
         assert f"error: {missing} is not installed; " in ran.stderr, ran.stderr
         assert ran.stderr.endswith(f"run `python -m pip install 'algoperf-snakemake[{extra}]'`.\n"), ran.stderr
         assert not list(tmp_path.rglob("*.*"))
+
+
+def made(folder, *extras):
+    """The commands of an environment of its own, with the wheel in it."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [folder / "bin" / "pip", "install", "--quiet", "--constraint", REPOSITORY / "constraints.txt"]
+    subprocess.run([*pip, *extras], check=True)
+    return folder / "bin"
+
+
+@pytest.mark.nightly("the wheel, installed")
+@pytest.mark.timeout(1_200)
+def test_to_score_alone_little_is_installed(wheel, tmp_path):
+    commands = made(tmp_path / "environment", wheel)
+    score = [commands / "algoperf", "score", "published:v0.5-external", "--out", "scores"]
+    subprocess.run(score, cwd=tmp_path, check=True)
+    files = (path.lstat() for path in (tmp_path / "environment").rglob("*"))
+    assert sum(512 * file.st_blocks for file in files) < 250e6
+
+
+@pytest.mark.nightly("the wheel, installed")
+@pytest.mark.timeout(7_200)
+def test_the_mini_benchmark_runs_from_it(wheel, tmp_path, data_dir):
+    commands = made(tmp_path / "environment", f"{wheel}[jax,pytorch,workflow,workloads]")
+    subprocess.run([commands / "algoperf", "init", "experiments"], cwd=tmp_path, check=True)
+    folder = tmp_path / "experiments"
+    (folder / "data").symlink_to(data_dir)
+    subprocess.run([commands / "snakemake", "--profile", "profiles/local"], cwd=folder, check=True)
+    scores = folder / "results" / "mini" / "scores" / "external"
+    assert len((scores / "scores.csv").read_text().splitlines()) == 1 + 3
+    assert (scores / "report.html").exists()
