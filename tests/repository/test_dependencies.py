@@ -49,6 +49,8 @@ def imports(path):
             case ast.ImportFrom(level=0):
                 yield node.module
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(name)), *_]):
+                yield name
 
 
 def foreign(path):
