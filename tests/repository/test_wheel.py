@@ -1,8 +1,10 @@
 """The wheel: all that a run needs is in it, and it works where there is no checkout."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -51,6 +53,15 @@ def test_every_file_of_the_packages_and_of_the_workflow_is_in_it(wheel):
     found = {name for name in names_of(wheel) if ".dist-info/" not in name}
     assert expected - found == set()
     assert {name for name in found - expected if not name.endswith(".py")} == set()  # no results, no data, no caches
+
+
+def test_the_image_has_what_it_is_built_from():
+    text = (REPOSITORY / "profiles" / "slurm" / "apptainer.def").read_text()
+    copied = set(re.findall(r"^    (\S+) /opt/algoperf/$", text, re.MULTILINE))
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {*wheel["packages"], *wheel["force-include"], project["project"]["readme"], "pyproject.toml"}
+    assert copied == {*needed, *project["project"]["license-files"], "constraints.txt"}
 
 
 def test_the_mini_benchmark_is_planned_from_a_folder_of_its_own(installed, tmp_path):
