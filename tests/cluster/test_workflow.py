@@ -20,7 +20,7 @@ from tests.conftest import REPOSITORY
 from tests.support.several_processes import QUICK_COMPILATION
 from tests.support.slurm_cluster import wait_until
 
-pytestmark = pytest.mark.timeout(1_200)  # the first of them waits for all runs
+pytestmark = pytest.mark.timeout(1_800)  # the first of them waits for all runs
 
 PARTITIONS = ("v100", "a100", "h200")
 TIMES = ("accumulated_eval_time", "accumulated_logging_time", "total_duration", "preemption_count")
@@ -54,7 +54,7 @@ class Hungry(Paused):
     def update_params(self, **arguments):
         if arguments["global_step"] == 10 and not EATEN.exists():
             EATEN.touch()
-            self_made = torch.ones(2**30, dtype=torch.float32) + torch.ones(2**30, dtype=torch.float32)
+            self_made = torch.ones(2**29, dtype=torch.float32) + torch.ones(2**29, dtype=torch.float32)
         return super().update_params(**arguments)
 
 submission = Hungry(optimizer, BATCH_SIZES)
@@ -136,7 +136,7 @@ class Site:
             **{name: {"partition": name, "constraint": name, **shared} for name in PARTITIONS},
             "whole node": {"partition": "v100", "exclusive": True},
             "one minute": {"partition": "h200", "time_limit": 1, **shared},
-            "little memory": {"partition": "h200", **shared, "memory_gib": 4},
+            "little memory": {"partition": "h200", **shared, "memory_gib": 2},
             "two GPUs": {"partition": "h200", "gres": "gpu:h200:2", "count": 2, **shared},
             "Volta": {"partition": "h200", "device": "Tesla V100", "count": 8, **shared},
         }
@@ -167,37 +167,41 @@ def site(slurm_cluster, tmp_path_factory, data_dir):
     return Site(slurm_cluster, tmp_path_factory.mktemp("site"), data_dir)
 
 
+FOUR = ["s0", "s1", "s2", "s3"]
+# Run -> its accelerator and its submissions, first those that nothing is done to. All at once would be too much memory.
+UNDISTURBED = {
+    "undisturbed": ("a100", FOUR),
+    "hungry": ("little memory", [str(Path("hungry", "s0"))]),
+    "two_ranks": ("two GPUs", ["s0"]),
+    "refused": ("Volta", ["s1"]),
+}
+DISTURBED = {"ended": ("a100", FOUR), "lost": ("whole node", ["s0", "s1"]), "killed": ("a100", FOUR)}
+
+
 @pytest.fixture(scope="module")
 def runs(site):
-    """One run for each fault, all at the same time."""
-    found = {
-        name: Experiment(site, name, accelerator, labels)
-        for name, accelerator, labels in (
-            ("limited", "one minute", [str(Path("slow", "s0"))]),
-            ("undisturbed", "a100", ["s0", "s1", "s2", "s3"]),
-            ("ended", "a100", ["s0", "s1", "s2", "s3"]),
-            ("lost", "whole node", ["s0", "s1"]),
-            ("hungry", "little memory", [str(Path("hungry", "s0"))]),
-            ("two_ranks", "two GPUs", ["s0"]),
-            ("refused", "Volta", ["s1"]),
-            ("killed", "a100", ["s0", "s1", "s2", "s3"]),
-        )
-    }
-    processes = {}
-    for name, run in found.items():
-        processes[name] = run.start(*(["--retries", "0"] if name == "refused" else []))
-        if name == "limited":  # its minutes are for training: the others, which keep the machine busy, wait for it
-            wait_until(lambda: found["limited"].is_training("s0"), 240, "training of the slow trial")
+    """One run for each fault; the one whose jobs end after a minute goes on all the while."""
+    limited = Experiment(site, "limited", "one minute", [str(Path("slow", "s0"))])
+    process = limited.start()
+    # Its minutes are for training: the others, which keep the machine busy, wait for it.
+    wait_until(lambda: limited.is_training("s0"), 240, "training of the slow trial")
+    found = {name: Experiment(site, name, *of) for name, of in (UNDISTURBED | DISTURBED).items()}
+    started = {name: found[name].start(*(["--retries", "0"] if name == "refused" else [])) for name in UNDISTURBED}
+    for name in UNDISTURBED:
+        found[name].code = started[name].wait(1_000)
+    started = {name: found[name].start() for name in DISTURBED}
     with ThreadPoolExecutor() as disturbers:
         ended = disturbers.submit(end_jobs, site, found["ended"])
         lost = disturbers.submit(lose_nodes, site, found["lost"])
-        killed = disturbers.submit(kill_snakemake, found["killed"], processes["killed"], 4)
-        ended.result(), lost.result()
-        processes["killed"] = killed.result()
-    for name, run in found.items():
-        run.code = processes[name].wait(1_000)
+        killed = disturbers.submit(kill_snakemake, found["killed"], started["killed"], len(FOUR))
+    ended.result()
+    lost.result()
+    started["killed"] = killed.result()
+    for name in DISTURBED:
+        found[name].code = started[name].wait(1_000)
     site.cluster.start_node(found["lost"].dead_node)
-    return found
+    limited.code = process.wait(1_000)
+    return {**found, "limited": limited}
 
 
 def end_jobs(site, run):
