@@ -148,7 +148,7 @@ class Site:
         for number in range(20):
             self.add_submission(f"s{number}", pause=0.2)  # long enough to be met while it trains
         self.add_submission("quick/s0", pause=0.0)
-        self.add_submission("slow/s0", pause=0.65)  # its 97 steps outlast a job of a minute
+        self.add_submission("slow/s0", pause=0.8)  # its 97 steps outlast a job of a minute
         self.add_submission("hungry/s0", pause=0.1, more=HUNGER)
 
     def add_submission(self, label, pause, more=""):
