@@ -7,19 +7,24 @@ RESULTS := results/mini/scores
 LOGS ?= results/mini/external
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: score test packages lint format docs bench clean help
+.PHONY: score test test-all packages lint format docs bench clean help
 
 help:  ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
 score: $(INSTALLED)  ## run the mini benchmark and show its leaderboard
 	snakemake --profile profiles/local score
 	@cat $(RESULTS)/*/leaderboard.txt
 	@ls $(RESULTS)/*/report.html | sed 's/^/report: /'
 
-test: $(INSTALLED)  ## run all tests: two files at a time, then those on a real Slurm, whose jobs want the machine
-	python -m pytest -n 2 --dist loadfile --ignore tests/cluster/test_workflow.py
-	python -m pytest tests/cluster/test_workflow.py
+# Two files at a time; then those on a real Slurm, whose jobs want the machine for themselves.
+QUICK := -m 'not nightly'
+test: $(INSTALLED)  ## run the tests that prove most in the least time: twelve minutes on two cores
+	python -m pytest $(QUICK) --durations 20 -n 2 --dist loadfile --ignore tests/cluster
+	python -m pytest $(QUICK) --durations 20 tests/cluster
+
+test-all:  ## run every test, the nightly ones, too: full-size models, all pairs, long runs
+	$(MAKE) test QUICK=
 
 packages:  ## install the Debian packages of the tests on a real Slurm and in a real browser (as root); else they are skipped
 	apt-get update -qq
@@ -58,5 +63,5 @@ clean:  ## remove results, prepared data and the built site, not the environment
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,slurm,dev,docs]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,slurm,workloads,dev,docs]'
 	touch $@

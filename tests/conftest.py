@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from algoperf.commands.cli import main
+from tests.support import signals
 from workloads.datasets.prepare import prepare_dataset
 
-pytest_plugins = ["tests.support.compilation", "tests.support.slurm_cluster"]
+pytest_plugins = ["tests.support.compilation", "tests.support.nightly", "tests.support.slurm_cluster"]
+signals.as_in_the_foreground()
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -13,6 +13,7 @@ import typer
 
 from algoperf.benchmark.facts import InfrastructureError, UsageError
 from algoperf.commands import targets, trial
+from algoperf.machine import installation
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -170,6 +171,20 @@ def workloads(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder, which need not be there yet; nothing is overwritten.")],
+) -> None:
+    """Begin a folder to run experiments from, outside of a checkout: Snakefile, configs and profiles."""
+    from algoperf.experiment import begin
+
+    written = begin.begin(folder)
+    print(f"{folder}: {', '.join(path.name for path in written)}")
+    print(
+        "in it, `snakemake --profile profiles/local` runs the mini benchmark, `snakemake --profile slurm` on a cluster"
+    )
+
+
+@app.command()
 def new_submission(
     name: Annotated[str, typer.Argument(help="What it will be called: letters, digits and _.")],
     framework: Annotated[str, typer.Option(help="jax or pytorch.")],
@@ -245,9 +260,14 @@ def verify(
 
 
 def main() -> None:
-    """Turns the two kinds of error a person should see into one sentence and an exit code."""
+    """Turns the errors that a person should see into one sentence and an exit code."""
     try:
         app()
+    except ModuleNotFoundError as error:
+        if (sentence := installation.way_out(error)) is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        sys.exit(2)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -20,7 +20,7 @@ from algoperf.doctor import survey
 from algoperf.doctor.finding import Check, mend, note, ok
 from algoperf.experiment import config, plan
 from algoperf.experiment.config import Config
-from algoperf.machine import cluster
+from algoperf.machine import cluster, installation
 from workloads.datasets.prepare import open_source
 
 _PACKAGES = {"jax": "jax", "pytorch": "torch"}
@@ -57,7 +57,7 @@ def checks(config_file: Path) -> Iterator[Check]:
 
 def _framework(framework: Framework, is_needed: bool) -> Check:
     if importlib.util.find_spec(_PACKAGES[framework]) is None:
-        advice = f"not installed: pip install -c constraints.txt '.[{framework}]'"
+        advice = f"not installed: {installation.command(framework)}"
         return mend(framework, advice) if is_needed else note(framework, advice)
     accelerator = load_backend(framework).accelerator()
     return ok(framework, f"{accelerator['count']} x {accelerator['name']} ({accelerator['kind']})")

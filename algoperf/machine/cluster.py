@@ -1,7 +1,8 @@
 """What the accelerators of a config are on this cluster, and how a job there gets its environment.
 
-It is read from `profiles/slurm/cluster.yaml`, the one file that a site fills in; the variable ALGOPERF_CLUSTER names
-another one. `algoperf doctor --propose` writes a first version from the live cluster.
+It is read from `profiles/slurm/cluster.yaml`, the one file that a site fills in: that of the working folder, else the
+one that came with this program; the variable ALGOPERF_CLUSTER names another one. `algoperf doctor --propose` writes a
+first version from the live cluster.
 """
 
 import os
@@ -11,9 +12,10 @@ from typing import Annotated
 import pydantic
 
 from algoperf.benchmark.facts import Framework, UsageError
+from algoperf.machine import installation
 from algoperf.records.strict import Strict, check_content, read_yaml
 
-DEFAULT_FILE = Path(__file__).parents[2] / "profiles" / "slurm" / "cluster.yaml"
+FILE = Path("profiles", "slurm", "cluster.yaml")
 FILE_VARIABLE = "ALGOPERF_CLUSTER"
 
 # The accelerator of configs that name none: whatever machine a trial is started on, as long as all are alike.
@@ -83,7 +85,9 @@ class Cluster(Strict):
 
 
 def path() -> Path:
-    return Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
+    if FILE_VARIABLE in os.environ:
+        return Path(os.environ[FILE_VARIABLE])
+    return FILE if FILE.exists() else installation.WORKFLOW_FILES / FILE
 
 
 def load() -> Cluster:

@@ -101,12 +101,16 @@ def machine() -> dict[str, Any]:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit of the checkout that holds `folder`, `+changes` where files differ from it; None outside of one."""
+    """The commit of the checkout that holds `folder`, `+changes` where files differ from it; None outside of one.
+
+    A folder inside of a checkout that is none of its files, such as an environment's packages, is outside of it.
+    """
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True).stdout
 
     try:
+        git("ls-files", "--error-unmatch", ".")
         return git("rev-parse", "HEAD").strip() + ("+changes" if git("status", "--porcelain").strip() else "")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -10,6 +10,7 @@ from algoperf.backends import load_backend
 from algoperf.benchmark.facts import FRAMEWORKS, LossType, ParameterType, ShapeTuple, Sum, UsageError
 from algoperf.benchmark.reference_names import reference_shapes
 from tests import oracle
+from tests.support.nightly import FULL_SIZE
 from tests.support.small_models import NAMES, small_batch, small_spec, small_tensors
 
 OFFICIAL = {
@@ -144,7 +145,7 @@ ORACLE_BATCHES = {
 }
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", FULL_SIZE)
 @pytest.mark.parametrize("name", ORACLE_BATCHES)
 def test_the_references_weights_give_its_numbers_and_come_out_again(name, framework):
     workload = load_workload(name, framework, model={"vocab_size": 65_536} if name == "criteo1tb" else {})

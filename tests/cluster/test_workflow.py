@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ import yaml
 from tests.conftest import REPOSITORY
 from tests.support.several_processes import QUICK_COMPILATION
 from tests.support.slurm_cluster import wait_until
+
+pytestmark = pytest.mark.timeout(1_800)  # the first of them waits for all runs
 
 PARTITIONS = ("v100", "a100", "h200")
 TIMES = ("accumulated_eval_time", "accumulated_logging_time", "total_duration", "preemption_count")
@@ -51,7 +54,7 @@ class Hungry(Paused):
     def update_params(self, **arguments):
         if arguments["global_step"] == 10 and not EATEN.exists():
             EATEN.touch()
-            self_made = torch.ones(2**30, dtype=torch.float32) + torch.ones(2**30, dtype=torch.float32)
+            self_made = torch.ones(2**29, dtype=torch.float32) + torch.ones(2**29, dtype=torch.float32)
         return super().update_params(**arguments)
 
 submission = Hungry(optimizer, BATCH_SIZES)
@@ -133,7 +136,7 @@ class Site:
             **{name: {"partition": name, "constraint": name, **shared} for name in PARTITIONS},
             "whole node": {"partition": "v100", "exclusive": True},
             "one minute": {"partition": "h200", "time_limit": 1, **shared},
-            "little memory": {"partition": "h200", **shared, "memory_gib": 4},
+            "little memory": {"partition": "h200", **shared, "memory_gib": 2},
             "two GPUs": {"partition": "h200", "gres": "gpu:h200:2", "count": 2, **shared},
             "Volta": {"partition": "h200", "device": "Tesla V100", "count": 8, **shared},
         }
@@ -143,7 +146,7 @@ class Site:
         (folder / "cluster.yaml").write_text(yaml.safe_dump(description))
         self.environment = {**cluster.environment, "ALGOPERF_CLUSTER": str(folder / "cluster.yaml")}
         for number in range(20):
-            self.add_submission(f"s{number}", pause=0.1)
+            self.add_submission(f"s{number}", pause=0.2)  # long enough to be met while it trains
         self.add_submission("quick/s0", pause=0.0)
         self.add_submission("slow/s0", pause=0.8)  # its 97 steps outlast a job of a minute
         self.add_submission("hungry/s0", pause=0.1, more=HUNGER)
@@ -164,32 +167,41 @@ def site(slurm_cluster, tmp_path_factory, data_dir):
     return Site(slurm_cluster, tmp_path_factory.mktemp("site"), data_dir)
 
 
+FOUR = ["s0", "s1", "s2", "s3"]
+# Run -> its accelerator and its submissions, first those that nothing is done to. All at once would be too much memory.
+UNDISTURBED = {
+    "undisturbed": ("a100", FOUR),
+    "hungry": ("little memory", [str(Path("hungry", "s0"))]),
+    "two_ranks": ("two GPUs", ["s0"]),
+    "refused": ("Volta", ["s1"]),
+}
+DISTURBED = {"ended": ("a100", FOUR), "lost": ("whole node", ["s0", "s1"]), "killed": ("a100", FOUR)}
+
+
 @pytest.fixture(scope="module")
 def runs(site):
-    """One run for each fault, all at the same time."""
-    found = {
-        name: Experiment(site, name, accelerator, labels)
-        for name, accelerator, labels in (
-            ("limited", "one minute", [str(Path("slow", "s0"))]),
-            ("undisturbed", "a100", ["s0", "s1", "s2", "s3"]),
-            ("ended", "a100", ["s0", "s1", "s2", "s3"]),
-            ("lost", "whole node", ["s0", "s1"]),
-            ("hungry", "little memory", [str(Path("hungry", "s0"))]),
-            ("two_ranks", "two GPUs", ["s0"]),
-            ("refused", "Volta", ["s1"]),
-        )
-    }
-    processes = {}
-    for name, run in found.items():
-        processes[name] = run.start(*(["--retries", "0"] if name == "refused" else []))
-        if name == "limited":  # its minutes are for training: the others, which keep the machine busy, wait for it
-            wait_until(lambda: found["limited"].is_training("s0"), 240, "training of the slow trial")
-    end_jobs(site, found["ended"])
-    lose_nodes(site, found["lost"])
-    for name, run in found.items():
-        run.code = processes[name].wait(1_000)
+    """One run for each fault; the one whose jobs end after a minute goes on all the while."""
+    limited = Experiment(site, "limited", "one minute", [str(Path("slow", "s0"))])
+    process = limited.start()
+    # Its minutes are for training: the others, which keep the machine busy, wait for it.
+    wait_until(lambda: limited.is_training("s0"), 240, "training of the slow trial")
+    found = {name: Experiment(site, name, *of) for name, of in (UNDISTURBED | DISTURBED).items()}
+    started = {name: found[name].start(*(["--retries", "0"] if name == "refused" else [])) for name in UNDISTURBED}
+    for name in UNDISTURBED:
+        found[name].code = started[name].wait(1_000)
+    started = {name: found[name].start() for name in DISTURBED}
+    with ThreadPoolExecutor() as disturbers:
+        ended = disturbers.submit(end_jobs, site, found["ended"])
+        lost = disturbers.submit(lose_nodes, site, found["lost"])
+        killed = disturbers.submit(kill_snakemake, found["killed"], started["killed"], len(FOUR))
+    ended.result()
+    lost.result()
+    started["killed"] = killed.result()
+    for name in DISTURBED:
+        found[name].code = started[name].wait(1_000)
     site.cluster.start_node(found["lost"].dead_node)
-    return found
+    limited.code = process.wait(1_000)
+    return {**found, "limited": limited}
 
 
 def end_jobs(site, run):
@@ -232,6 +244,21 @@ def lose_nodes(site, run):
         "--wrap=sleep 5",
     )
     site.cluster.kill_node(run.dead_node)
+
+
+def kill_snakemake(run, process, jobs):
+    """Kills a run's Snakemake while all of its jobs are in their trials, starts it again, and twice at once.
+
+    Returns the process that goes on.
+    """
+    wait_until(lambda: sum((folder / "lock.json").exists() for folder in run.trials().values()) == jobs, 240, "jobs")
+    process.kill()
+    process.wait()
+    again = run.start()
+    wait_until(lambda: f"{jobs} jobs of an earlier run" in run.log, 120, "leftovers")
+    run.code_of_second = run.start().wait(120)
+    run.told_second = f"is being written by process {again.pid}"
+    return again
 
 
 def recorded(metadata, name):
@@ -317,35 +344,38 @@ def test_a_trial_refuses_other_hardware_than_its_config_names(runs):
     assert not list(run.results.rglob("scores.csv"))
 
 
-def test_killing_snakemake_loses_no_trial_and_runs_none_twice(site, runs):
-    """The Snakemake of twenty trials is killed while they run, and started again."""
-    run = Experiment(site, "killed", "v100", [f"s{number}" for number in range(20)])
-    process = run.start()
-    wait_until(lambda: sum((folder / "lock.json").exists() for folder in run.trials().values()) == 20, 240, "20 jobs")
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    again = run.start()
-    wait_until(lambda: "20 jobs of an earlier run" in run.log, 60, "leftovers")
-    assert run.start().wait(60) == 1  # two at once: the second one is told so
-    assert f"is being written by process {again.pid}" in run.log
-    run.code = again.wait(1_000)
-    assert_equal_to(runs["undisturbed"], run)
-    assert len(run.outcomes()) == 20
+def assert_nothing_was_lost_or_run_twice(run, undisturbed):
+    assert (run.code_of_second, run.told_second in run.log) == (1, True)
+    assert_equal_to(undisturbed, run)
     for curve in run.curves().values():
         steps = [int(row["global_step"]) for row in curve]
         assert steps == sorted(set(steps))
-    runs["killed"] = run
+
+
+def test_killing_snakemake_loses_no_trial_and_runs_none_twice(runs):
+    """Killed while they run, and started again."""
+    assert_nothing_was_lost_or_run_twice(runs["killed"], runs["undisturbed"])
+    assert len(runs["killed"].outcomes()) == 4
+
+
+@pytest.mark.nightly("twenty jobs whose Snakemake is killed")
+def test_killing_the_snakemake_of_twenty(site, runs):
+    run = Experiment(site, "twenty", "v100", [f"s{number}" for number in range(20)])
+    run.code = kill_snakemake(run, run.start(), 20).wait(1_000)
+    assert_nothing_was_lost_or_run_twice(run, runs["undisturbed"])
+    assert len(run.outcomes()) == 20
+    assert {recorded(path, "partition") for path in run.results.rglob("meta_data_*.json")} == {"v100"}
 
 
 def test_no_trial_ran_on_a_partition_that_its_config_did_not_name(runs):
-    """Those of all runs above: more than thirty trials over three partitions."""
-    partitions = {"lost": "v100", "killed": "v100", "undisturbed": "a100", "ended": "a100"}
+    """Those of all runs above, over three partitions."""
+    partitions = {"lost": "v100", "killed": "a100", "undisturbed": "a100", "ended": "a100"}
     trials = 0
     for name, run in runs.items():
         found = {recorded(path, "partition") for path in run.results.rglob("meta_data_*.json")}
         assert found <= {partitions.get(name, "h200")}
         trials += len(run.trials())
-    assert trials > 30
+    assert trials > 15
 
 
 @pytest.mark.parametrize("starter", ["sbatch", "srun"])
@@ -392,6 +422,7 @@ def test_a_controller_that_is_down_is_said_in_a_sentence(site, without_controlle
     assert "Traceback" not in run.log
 
 
+@pytest.mark.nightly("a cluster with accounting")
 def test_a_run_on_a_cluster_with_accounting(slurm_cluster_with_accounting, tmp_path_factory, data_dir, runs):
     site = Site(slurm_cluster_with_accounting, tmp_path_factory.mktemp("accounted"), data_dir)
     run = Experiment(site, "accounted", "a100", [str(Path("quick", "s0"))])

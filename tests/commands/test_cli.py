@@ -67,11 +67,10 @@ def test_every_command_explains_itself(command):
         ({"data-dir": "no/such/folder"}, "algoperf data prepare criteo1tb --scale mini --data-dir no/such/folder"),
     ],
 )
-def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(tmp_path, data_dir, changed, names):
-    found = run(*trial(tmp_path / "out", data_dir, **changed))
-    assert found.returncode == 2
-    assert names in found.stderr
-    assert found.stderr.count("\n") == 1
+def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(algoperf, tmp_path, data_dir, changed, names):
+    code, _, said = algoperf(*trial(tmp_path / "out", data_dir, **changed))
+    assert (code, said.count("\n")) == (2, 1)
+    assert names in said
     assert not (tmp_path / "out").exists()
 
 
@@ -84,16 +83,16 @@ def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(tmp_path, dat
         (None, None, "has no search_space.json"),
     ],
 )
-def test_a_bad_submission_is_one_too(tmp_path, data_dir, source, space, names):
+def test_a_bad_submission_is_one_too(algoperf, tmp_path, data_dir, source, space, names):
     folder = tmp_path / "mine"
     folder.mkdir()
     good = (REPOSITORY / "submissions" / "nadamw" / "pytorch.py").read_text()
     (folder / "pytorch.py").write_text(good if source is None else source)
     if space is not None:
         (folder / "search_space.json").write_text(space if space != "[{}]" else '[{"lr": 1}]')
-    found = run(*trial(tmp_path / "out", data_dir, submission=folder))
-    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
-    assert names in found.stderr
+    code, _, said = algoperf(*trial(tmp_path / "out", data_dir, submission=folder))
+    assert (code, said.count("\n")) == (2, 1)
+    assert names in said
     assert not (tmp_path / "out").exists()
 
 
@@ -136,7 +135,7 @@ def test_a_trial_prints_how_it_went(tmp_path, data_dir):
     assert "result of another trial (its ruleset differs)" in other.stderr
 
 
-def test_damaged_data_is_named_before_anything_is_written_and_the_trial_can_be_run_again(tmp_path, data_dir):
+def test_damaged_data_is_named_before_anything_is_written_and_the_trial_can_be_run_again(algoperf, tmp_path, data_dir):
     out = tmp_path / "trial_1"
     broken = tmp_path / "data" / "nyc_flights"
     broken.mkdir(parents=True)
@@ -145,12 +144,11 @@ def test_damaged_data_is_named_before_anything_is_written_and_the_trial_can_be_r
     victim = broken / "day_0.rows"
     victim.unlink()
     victim.write_bytes(b"short")
-    found = run(*trial(out, tmp_path / "data"))
-    assert found.returncode == 2
-    assert "day_0" in found.stderr
-    assert found.stderr.count("\n") == 1
+    code, _, said = algoperf(*trial(out, tmp_path / "data"))
+    assert (code, said.count("\n")) == (2, 1)
+    assert "day_0" in said
     assert not out.exists()
-    assert run(*trial(out, data_dir), "--max-steps", 1).returncode == 0
+    assert algoperf(*trial(out, data_dir), "--max-steps", 1)[0] == 0
 
 
 def test_workloads_as_a_table_and_as_json():
@@ -238,19 +236,19 @@ def test_the_status_says_when_waiting_and_running_trials_will_have_ended(results
     assert found["nadamw_jax"]["ends_in"] > found["nesterov_pytorch"]["ends_in"]
 
 
-def test_the_status_of_a_trial_that_failed_says_why_and_which_log(tmp_path, data_dir):
+def test_the_status_of_a_trial_that_failed_says_why_and_which_log(algoperf, tmp_path, data_dir):
     folder = folder_of(tmp_path, "nadamw_pytorch")
     (folder / "measurements.csv").mkdir(parents=True)  # where a file must be
-    found = run(*trial(folder, data_dir), "--max-steps", 2)
-    assert (found.returncode, found.stderr.count("\n")) == (1, 1)
-    assert found.stderr.endswith(": Is a directory.\n")
+    code, _, said = algoperf(*trial(folder, data_dir), "--max-steps", 2)
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.endswith(": Is a directory.\n")
     assert not (folder / "result.json").exists()
     failed = statuses(tmp_path)["nadamw_pytorch"]
     assert failed["progress"] == "failed"
     assert "IsADirectoryError" in failed["outcome"]
     assert str(folder / "error.log") in failed["outcome"]
     (folder / "measurements.csv").rmdir()
-    assert run(*trial(folder, data_dir), "--max-steps", 2).returncode == 0
+    assert algoperf(*trial(folder, data_dir), "--max-steps", 2)[0] == 0
 
 
 def test_a_finished_trial_is_put_back_to_be_run(results, tmp_path):

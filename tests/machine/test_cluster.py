@@ -31,9 +31,10 @@ def assert_one_sentence(error, *names):
     assert all(name in text for name in names), text
 
 
-def test_the_description_that_is_shipped_says_what_the_benchmarks_hardware_is(monkeypatch):
+def test_the_description_that_is_shipped_says_what_the_benchmarks_hardware_is(monkeypatch, tmp_path):
     monkeypatch.delenv(cluster.FILE_VARIABLE, raising=False)
-    assert cluster.path() == REPOSITORY / "profiles" / "slurm" / "cluster.yaml"
+    monkeypatch.chdir(tmp_path)
+    assert cluster.path() == REPOSITORY / cluster.FILE
     shipped = cluster.load()
     v100 = shipped.accelerator("v100")
     assert (v100.device, v100.count, v100.nodes, v100.gres, v100.exclusive) == ("V100", 8, 1, "gpu:v100:8", True)
@@ -49,10 +50,19 @@ def test_the_description_that_is_shipped_says_what_the_benchmarks_hardware_is(mo
 
 def test_every_value_that_is_shipped_as_a_comment_is_one():
     """Those that a site takes the comment sign from."""
-    text = cluster.DEFAULT_FILE.read_text()
+    text = (REPOSITORY / cluster.FILE).read_text()
     assert "    # time_limit: 240" in text
     uncommented = yaml.safe_load(re.sub(r"(?m)^    # ", "    ", text))
     assert check_content(cluster.Cluster, uncommented, "it").accelerator("v100").time_limit == 240
+
+
+def test_that_of_the_working_folder_comes_before_the_one_that_is_shipped(monkeypatch, tmp_path):
+    """Where the program is installed outside of the folder that experiments are run from."""
+    monkeypatch.delenv(cluster.FILE_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    cluster.FILE.parent.mkdir(parents=True)
+    cluster.FILE.write_text("accelerators: {h200: {count: 3}}")
+    assert cluster.load().accelerator("h200").count == 3
 
 
 def test_another_file_is_named_by_a_variable(site):

@@ -39,6 +39,9 @@ def test_the_commit_says_whether_files_differ_from_it(tmp_path):
     assert len(commit) == 40
     (tmp_path / "file").write_text("2")
     assert hardware.git_commit(tmp_path) == commit + "+changes"
+    (tmp_path / "packages").mkdir()  # of an environment in the checkout: whatever is there has another version
+    (tmp_path / "packages" / "algoperf.py").touch()
+    assert hardware.git_commit(tmp_path / "packages") is None
 
 
 def test_a_processor_is_recorded_by_its_name():

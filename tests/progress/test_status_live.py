@@ -41,6 +41,15 @@ class Terminal:
         os.close(theirs)
         self._ours, self.shown = ours, ""
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        """Whatever a test ends with, nothing of it goes on."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
     def read_until(self, text: str, seconds: float = 60.0) -> None:
         """Raises AssertionError where `text` is not shown in time."""
         deadline = time.monotonic() + seconds
@@ -53,7 +62,6 @@ class Terminal:
         """The exit code."""
         while self._read():
             pass
-        os.close(self._ours)
         return self.process.wait(timeout=60)
 
     @property
@@ -86,8 +94,7 @@ def experiment(tmp_path):
 
 def test_it_follows_a_trial_until_ctrl_c_and_leaves_the_terminal_as_it_was(experiment):
     config, folder = experiment
-    with lock.FolderLock(folder):
-        terminal = Terminal("status", "--live", "--config", config)
+    with lock.FolderLock(folder), Terminal("status", "--live", "--config", config) as terminal:
         terminal.read_until("77")
         with (folder / official_files.EVALUATIONS).open("a") as file:
             file.write("3.0,4321,8.0\n")
@@ -103,8 +110,8 @@ def test_it_follows_a_trial_until_ctrl_c_and_leaves_the_terminal_as_it_was(exper
 def test_it_ends_by_itself_where_nothing_runs_or_waits(experiment):
     config, folder = experiment
     write_json(folder / official_files.RESULT, {"status": "reached", "global_step": 99, "charged_time": 3.0})
-    terminal = Terminal("status", "--live", "--config", config)
-    assert terminal.read_to_the_end() == 0
+    with Terminal("status", "--live", "--config", config) as terminal:
+        assert terminal.read_to_the_end() == 0
     assert "1 of 1 done" in terminal.plain
 
 

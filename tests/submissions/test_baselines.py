@@ -33,8 +33,20 @@ def test_no_workload_is_left_out():
     assert tuple(STEPS) == PROTOCOLS["mini"].workloads
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("workload", STEPS)
+# What each workload's training step does in JAX is met by `test_baselines_jax.py`, too.
+QUICK_IN_JAX = ("criteo1tb", "imagenet_vit")
+LEARNT = [
+    *((workload, "pytorch") for workload in STEPS),
+    *((workload, "jax") for workload in QUICK_IN_JAX),
+    *(
+        pytest.param(workload, "jax", marks=pytest.mark.nightly("learning in JAX, each workload"))
+        for workload in STEPS
+        if workload not in QUICK_IN_JAX
+    ),
+]
+
+
+@pytest.mark.parametrize(("workload", "framework"), LEARNT)
 def test_every_workload_is_learnt(framework, workload, tmp_path, data_dir):
     identity = make_trial("mini", "external", "nadamw", framework, workload, 0, 1)
     setup = set_up(identity, tmp_path, data_dir, STEPS[workload])

@@ -1,5 +1,7 @@
 """What XLA compiles for the tests: made in a hurry where it runs only shortly, and forgotten after each file."""
 
+import contextlib
+import ctypes
 import functools
 import gc
 from collections.abc import Iterator
@@ -12,10 +14,13 @@ COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitter
 
 @pytest.fixture(scope="module", autouse=True)
 def forgotten_after_a_file() -> Iterator[None]:
-    """JAX keeps what it has compiled: a process that tests many files would grow until the machine has no memory."""
+    """JAX keeps what it has compiled, and the allocator what was freed: a process that tests many files would grow and
+    grow."""
     yield
     jax.clear_caches()
     gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture

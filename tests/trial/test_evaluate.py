@@ -26,8 +26,17 @@ EVALUATIONS = {
 }
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("name", PROTOCOLS["mini"].workloads)
+# Those that JAX compiles for long, twice for each split's last batch.
+SLOW_IN_JAX = ("fastmri", "finewebedu_lm", "imagenet_resnet", "librispeech_conformer", "librispeech_deepspeech", "wmt")
+NIGHTLY = pytest.mark.nightly("an evaluation in JAX, each workload")
+EVALUATED = [
+    pytest.param(name, framework, marks=[NIGHTLY] if framework == "jax" and name in SLOW_IN_JAX else [])
+    for name in PROTOCOLS["mini"].workloads
+    for framework in FRAMEWORKS
+]
+
+
+@pytest.mark.parametrize(("name", "framework"), EVALUATED)
 def test_an_evaluation_is_the_same_for_every_batch_size(name, framework, data_dir):
     model, sizes = EVALUATIONS[name]
     workload, backend = load_workload(name, framework, "mini", data_dir, model), load_backend(framework)

@@ -219,13 +219,13 @@ def test_processes_together_read_the_rows_of_one(store, world_size):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.workloads.datasets.test_wmt import TEXT, prepare_text, wmt_raw
+from tests.workloads.datasets.test_wmt import TEXT, prepare_text, wmt
 
 def progress(what, done, total):
     if done == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 
-wmt_raw.LINES_PER_BLOCK = 64
+wmt.LINES_PER_BLOCK = 64
 prepare_text(Path(sys.argv[1]), Path(sys.argv[2]), progress, TEXT, "here")
 """
 

@@ -11,6 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, disturbed, nadamw_trajectory, relative_error
+from tests.support.nightly import FULL_SIZE
 
 SPEC = load_spec("fastmri")
 SMALL = {"model": dict(num_channels=4, num_pool_layers=2)}
@@ -28,7 +29,7 @@ def batch():
     return batch
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=FULL_SIZE)
 def run(request, batch):
     """The model with the oracle's weights: itself, its weights, and one pass of training."""
     model = MODELS[request.param](SPEC)

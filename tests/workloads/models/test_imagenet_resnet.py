@@ -8,6 +8,7 @@ import pytest
 from algoperf.benchmark.registry import load_spec
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, nadamw_trajectory, relative_error
+from tests.support.nightly import FULL_SIZE
 
 SPEC = load_spec("imagenet_resnet")
 NUMBERS = oracle.numbers("imagenet_resnet")
@@ -21,7 +22,7 @@ def batch():
     return batch
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=FULL_SIZE)
 def run(request, batch):
     """The model with the oracle's weights: itself, its weights, and the first steps of its training."""
     model = MODELS[request.param](SPEC)

@@ -13,6 +13,7 @@ from algoperf.benchmark.reference_names import pieces
 from algoperf.benchmark.registry import load_spec
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, nadamw_trajectory, relative_error, valid
+from tests.support.nightly import FULL_SIZE
 from tests.support.small_models import small_batch, small_model, small_spec, small_tensors
 from workloads.layers import pytorch as pytorch_layers
 
@@ -39,7 +40,7 @@ def expected(request):
     return SimpleNamespace(spec=spec, numbers=numbers, arrays=arrays, batch=batch, tensors=tensors)
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=FULL_SIZE)
 def run(request, expected):
     """The model in one framework, and one pass of training with the reference's weights."""
     model = MODELS[request.param](expected.spec)

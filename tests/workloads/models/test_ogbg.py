@@ -11,6 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec, variants
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, nadamw_trajectory, relative_error
+from tests.support.nightly import FULL_SIZE
 from tests.support.small_models import small_batch, small_model, small_tensors
 
 SPEC = load_spec("ogbg")
@@ -53,7 +54,7 @@ def larger_batch():
     return oracle.ogbg_batch(NUMBERS["trajectory"]["batch_size"])
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=FULL_SIZE)
 def run(request, batch, larger_batch):
     """The model with the oracle's weights: itself, its weights, the batch as large as the other, and a pass with it.
 

@@ -11,6 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec, variants
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, nadamw_trajectory, relative_error
+from tests.support.nightly import FULL_SIZE
 from tests.support.small_models import small_batch, small_model, small_spec, small_tensors
 
 SPEC = load_spec("wmt")
@@ -32,18 +33,11 @@ def tensors():
     return oracle.canonical_weights(SPEC, MODELS["pytorch"](SPEC).shapes())
 
 
-@pytest.fixture(scope="module")
-def trajectory(batch, tensors):
-    """The first steps of training in PyTorch; in NumPy, their updates take longer than the model."""
-    return nadamw_trajectory(MODELS["pytorch"](SPEC), tensors, batch, NUMBERS["trajectory"]["hparams"], num_steps=3)
-
-
-@pytest.fixture(scope="module", params=MODELS)
-def run(request, batch, tensors, trajectory):
+@pytest.fixture(scope="module", params=FULL_SIZE)
+def run(request, batch, tensors):
     """The model and one pass of its training with the oracle's weights."""
     model = MODELS[request.param](SPEC)
-    first = trajectory.first if request.param == "pytorch" else model.train(tensors, batch)
-    return SimpleNamespace(model=model, first=first)
+    return SimpleNamespace(model=model, first=model.train(tensors, batch))
 
 
 def test_logits_and_losses_of_evaluation_agree_with_the_reference(run, batch, tensors):
@@ -67,7 +61,11 @@ def test_gradients_agree_with_the_reference(run):
     assert np.median(errors) < 1e-4
 
 
-def test_nadamw_follows_the_reference(trajectory):
+@pytest.mark.nightly("full-size models, trained")
+def test_nadamw_follows_the_reference(batch, tensors):
+    """In PyTorch; its updates are NumPy's, take longer than the model and hold several copies of it."""
+    hyperparameters = NUMBERS["trajectory"]["hparams"]
+    trajectory = nadamw_trajectory(MODELS["pytorch"](SPEC), tensors, batch, hyperparameters, num_steps=3)
     expected = NUMBERS["trajectory"]
     assert trajectory.losses == pytest.approx(expected["losses"][:3], rel=1e-5)
     assert trajectory.gradient_norms == pytest.approx(expected["grad_norms"][:3], rel=1e-4)

@@ -1,0 +1,47 @@
+"""What `make test` leaves to `make test-all`: tests marked `nightly("what they are of")`. Each run says what it left.
+
+They are those that cost most for what they prove beside the others: a full-size model where a small one shows the same,
+all pairs where each was met once, long runs, and what is installed anew.
+"""
+
+import collections
+
+import pytest
+
+MARKER = "nightly"
+
+# Frameworks for tests of full-size models. JAX compiles them for long; that its small ones compute what PyTorch's do is
+# tested of every variant (workloads/models/test_variants.py).
+FULL_SIZE = [pytest.param("jax", marks=pytest.mark.nightly("full-size models in JAX")), "pytorch"]
+
+_LEFT = pytest.StashKey[collections.Counter[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{MARKER}(what): left to `make test-all`; `what` it is of, in a few words")
+    config.stash[_LEFT] = collections.Counter()
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers(MARKER):
+            item.config.stash[_LEFT][mark.args[0]] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where several processes test, each of them has chosen among all tests, and the first one says so for all."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[MARKER] = dict(session.config.stash[_LEFT])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    del error
+    node.config.stash[_LEFT] = collections.Counter(getattr(node, "workeroutput", {}).get(MARKER, {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if left := config.stash[_LEFT]:
+        terminalreporter.write_line(f"left to `make test-all`: {left.total()} tests")
+        for what, count in left.most_common():
+            terminalreporter.write_line(f"{count:5d} of {what}")
