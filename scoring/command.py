@@ -1,14 +1,17 @@
 """Logs in, files out: what `algoperf score` does."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.protocol import RULESETS, Ruleset, load_protocol
+from algoperf.records import made_of
 from scoring.logs.checks import by_hardware
 from scoring.logs.files import printable
 from scoring.logs.locate import locate
+from scoring.logs.planned import read_plan
 from scoring.logs.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, find_published
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Finding, Logs, Trial, in_order
@@ -29,15 +32,16 @@ def score_logs(
     with_published: str | None = None,
     allow_mixed_hardware: bool = False,
     partial: str | None = None,
+    plan: Path | None = None,
 ) -> Result:
     """Scores the folder `logs` (or `published:<name>`) and writes the report into the folder `out`.
 
     logs: of submissions, or a results folder of ours, which has them under `<protocol>/<ruleset>/`. protocol, ruleset:
     None where a published leaderboard or the results folder leaves no choice. with_published: `published:<name>`, a
     leaderboard whose submissions are ranked too. partial: how much of an experiment these logs are (`37 of 40 trials`);
-    None or empty where they are all of it. Raises UsageError for an unknown name, for logs that are missing or hold no
-    trial of the protocol's workloads, for trials of several kinds of hardware unless that is allowed, and for an `out`
-    that is a file.
+    None or empty where they are all of it. plan: what the workflow planned, of which alone a ranking is. Raises
+    UsageError for an unknown name, for logs that are missing or hold no trial of the protocol's workloads, for trials
+    of several kinds of hardware unless that is allowed, and for an `out` that is a file.
     """
     rivals = None if with_published is None else _leaderboard(with_published)
     logs, protocol, ruleset = locate(logs, protocol, ruleset, rivals)
@@ -47,7 +51,9 @@ def score_logs(
     if reading not in READINGS:
         raise UsageError(f"there is no reading {reading!r}; the readings are {', '.join(READINGS)}.")
     others = None if with_published is None else read_logs(with_published, benchmark, ruleset)
-    own = read_logs(logs, benchmark, ruleset)
+    planned = None if plan is None else read_plan(plan, benchmark, ruleset)
+    own = read_logs(logs, benchmark, ruleset, planned)
+    lacking = 0 if planned is None else len(planned) - len(own.trials)
     kinds = by_hardware(own.trials, benchmark)
     found = own if others is None else _joined(own, others, with_published)
     scores = score_trials(found.trials, benchmark, reading)
@@ -58,6 +64,8 @@ def score_logs(
     caveats = (
         *((f"partial: {partial}",) if partial else ()),
         *((f"mixed hardware: {len(kinds)} kinds",) if len(kinds) > 1 else ()),
+        *_mixed_contents(own.trials),
+        *((f"{lacking} of {len(planned)} planned trials do not count",) if lacking and not partial else ()),
         *(() if rivals is None else _other_hardware(own.trials, kinds, rivals)),
     )
     marks = [Finding(".", caveat, "scored all the same, as asked for") for caveat in caveats]
@@ -66,7 +74,18 @@ def score_logs(
     logs_and_marks = Logs(found.trials, (*marks, *found.findings, *check_steps(scores)))
     result = Result(source, ruleset, logs_and_marks, scores, caveats, tuple(sorted(published)))
     write_report(result, out)
+    if planned is not None:
+        made_of.write(out, logs, planned)
     return result
+
+
+def _mixed_contents(trials: Iterable[Trial]) -> Iterator[str]:
+    """Submissions that were edited between two of their trials."""
+    contents: dict[str, set[str]] = defaultdict(set)
+    for trial in trials:
+        if trial.record.content is not None:
+            contents[trial.submission].add(trial.record.content)
+    yield from (f"{name}: trials of {len(of)} contents" for name, of in contents.items() if len(of) > 1)
 
 
 def _mixed_hardware(kinds: Mapping[str, Sequence[Trial]]) -> str:

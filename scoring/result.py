@@ -46,7 +46,7 @@ class Result:
         """Over the studies; then over the trials, too, where there are several of both."""
         over_studies, over_trials = RESAMPLED
         first = self._resampled(over_studies)
-        several = {trial.trial for trial in self.logs.trials if trial.readable}
+        several = {trial.trial for trial in self.logs.trials if trial.counts}
         return (first, self._resampled(over_trials)) if first.draws and len(several) > 1 else (first,)
 
     def _resampled(self, what: Resampled) -> Uncertainty:

@@ -152,7 +152,7 @@ class _Runs:
     """The trials behind a table.
 
     counts: trial numbers of each submission. order: (submissions, studies, trials, workloads), the place of a trial
-    among its study's on a workload, 0 the one that counts; the number of trials where it is not readable. times: the
+    among its study's on a workload, 0 the one that counts; the number of trials where it does not count. times: the
     same shape and one more trial, charged seconds by place, the last NaN.
     """
 
@@ -162,7 +162,7 @@ class _Runs:
 
     @classmethod
     def of(cls, trials: Sequence[Trial], table: Table, reading: Reading) -> "_Runs":
-        readable = [trial for trial in trials if trial.readable and trial.workload in table.workloads]
+        readable = [trial for trial in trials if trial.counts and trial.workload in table.workloads]
         names: dict[str, set[str]] = {submission: set() for submission in table.submissions}
         cells: dict[tuple[int, int, int], list[Trial]] = {}
         rows = {submission: row for row, submission in enumerate(table.submissions)}

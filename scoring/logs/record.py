@@ -14,6 +14,8 @@ from typing import Any
 from scoring.logs.files import printable, read_object
 
 _IGNORED = "ignored"
+# How a trial ends that has not reached its target, or not for certain: then `time_to_target` tells.
+_MISSES = ("budget_exhausted", "diverged", "out_of_memory", "submission_error", "pruned")
 _LONGEST = 4_096  # characters of hyperparameters that are shown
 
 
@@ -23,7 +25,9 @@ class Record:
 
     status, hardware: of `result.json`, the latter as words that are equal for equal machines. machine: the same words,
     of `meta_data_0.json` where there is no `result.json`. software: name -> version. evidence: see `_evidence`.
-    hyperparameters: as one line of JSON.
+    hyperparameters: as one line of JSON. refused: which rule the submission broke, a sentence. has_missed: whether it
+    has ended and says itself that it did not reach its target. flags: (rule, what) that a person has to judge. content:
+    of the submission, its hash. max_steps: at which somebody let it end. result: all of `result.json`.
     """
 
     status: str | None = None
@@ -36,6 +40,12 @@ class Record:
     hyperparameters: str | None = None
     software: Mapping[str, str] = dataclasses.field(default_factory=dict)
     evidence: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
+    refused: str | None = None
+    has_missed: bool = False
+    flags: tuple[tuple[str, str], ...] = ()
+    content: str | None = None
+    max_steps: int | None = None
+    result: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
 
 def hardware_kind(record: Any) -> str | None:
@@ -63,6 +73,12 @@ def read_record(folder: str, shown: str, report: Callable[[str, str, str], None]
     begin, end = _ends(result, metadata)
     return Record(
         status=_text(result.get("status")) if isinstance(result.get("status"), str) else None,
+        refused=_text(result.get("refused")),
+        has_missed=result.get("status") in _MISSES and result.get("time_to_target") is None,
+        flags=_flags(result),
+        result=result,
+        content=_text(result.get("submission_sha256")),
+        max_steps=result["max_steps"] if isinstance(result.get("max_steps"), int) else None,
         hardware=kind,
         machine=kind or _machine(metadata),
         host=_text(begin.get("host")),
@@ -87,6 +103,12 @@ def _content(folder: str, shown: str, name: str, report: Callable[[str, str, str
     if content is None:
         report(f"{shown}/{name}", "not a JSON object", _IGNORED)
     return content or {}
+
+
+def _flags(result: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    found = result.get("flags")
+    flags = (_mapping(flag) for flag in found) if isinstance(found, list) else ()
+    return tuple((_text(flag.get("rule")) or "", _text(flag.get("what")) or "") for flag in flags)
 
 
 def _text(value: Any) -> str | None:
