@@ -55,7 +55,7 @@ def test_every_command_explains_itself(command):
     ("changed", "names"),
     [
         ({"workload": "mnist"}, "'mnist'"),
-        ({"workload": "finewebedu_lm", "protocol": "v0.5"}, "no budget in protocol 'v0.5'; it has v0.6"),
+        ({"workload": "finewebedu_lm", "protocol": "v0.5"}, "is not part of protocol v0.5; it has budgets for v0.6"),
         ({"framework": "tensorflow"}, "'tensorflow'"),
         ({"submission": "adamwx"}, "'adamwx'"),
         ({"protocol": "v7"}, "'v7'"),

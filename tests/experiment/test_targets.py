@@ -332,6 +332,11 @@ def searched(tmp_path):
     return tmp_path
 
 
+def test_a_refused_trial_has_no_value(tmp_path):
+    path = results_of(tmp_path, [(0.1, 0.1)], status="submission_error", refused="the submission changed the model.")
+    assert target_records.read_run(path).evaluations == ()
+
+
 def test_the_best_point_is_of_the_contestants_and_points_that_are_asked_for(searched):
     runs = target_records.read_search(searched, "mini", "criteo1tb", ["nadamw_pytorch"], points=3)
     best = searched / "best.json"
