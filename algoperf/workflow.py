@@ -20,7 +20,7 @@ from algoperf.machine import cluster, interruption, leftovers, lock, resources
 from algoperf.progress import status, status_view
 from algoperf.records import made_of, official_files
 from algoperf.records.atomic import write_json
-from algoperf.trial import journal, superseded
+from algoperf.trial import journal
 from algoperf.trial.definition import Definition
 from workloads.datasets.prepare import store_path
 from workloads.datasets.store import MANIFEST
@@ -141,14 +141,17 @@ class Experiment:
     def remade_trial(self, dag: Any, workload: str, wildcards: Any) -> list[str]:
         """As an input function: no file, but the trial is run again where its result is of another by now."""
         definition = self._definition(workload, wildcards)
-        folder = self.config.results_dir / definition.trial.folder
+        label, path = definition.trial.label, self.config.results_dir / definition.trial.folder / official_files.RESULT
         try:
-            why = superseded.standing(definition, folder) if (folder / official_files.RESULT).exists() else ""
+            result = journal.find_result(path.parent) if path.exists() else None
         except InfrastructureError:  # a damaged result is the trial's own to say
             return []
-        if why:
-            dag.forcefiles.add(str(folder / official_files.RESULT))
-            self._say_once(f"{definition.trial.label} has results of {why}: they are set aside, and it is run again.")
+        if result is not None and (why := definition.difference(result, is_finished=True)):
+            dag.forcefiles.add(str(path))
+            self._say_once(f"{label} has results of {why}: they are set aside, and it is run again.")
+        elif result is not None and "submission_sha256" not in result:
+            say_so = "an earlier version made them; they are taken as they are, and `algoperf rerun` runs them anew"
+            self._say_once(f"{label} has results that do not say of which code they are: {say_so}.")
         return []
 
     def remade_scores(self, dag: Any, ruleset: str) -> list[str]:

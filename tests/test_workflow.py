@@ -1,5 +1,6 @@
 """The Snakemake workflow: what it plans, what it reruns, and that a real small experiment runs through it."""
 
+import dataclasses
 import json
 import os
 import re
@@ -111,6 +112,35 @@ def test_the_results_folder_is_a_wildcard_that_only_it_fits(read, tmp_path):
     wildcards = {name: getattr(first, name) for name in names}
     path = experiment.result_pattern("fastmri").format(results=folder, **wildcards)
     assert path in experiment.results("external")
+
+
+@pytest.mark.parametrize(
+    ("result", "is_forced", "sentence"),
+    [
+        (None, False, ""),
+        (
+            {"status": "reached"},
+            False,
+            "nadamw_jax has results that do not say of which code they are: an earlier version",
+        ),
+        ({"status": "reached", "seed": 1}, True, "nadamw_jax has results of another seed (1, now "),
+        ("half a re", False, ""),  # the trial says so itself
+    ],
+)
+def test_a_result_is_taken_for_what_it_says_of_itself(read, capsys, result, is_forced, sentence):
+    experiment = read({})
+    dag = types.SimpleNamespace(forcefiles=set())
+    trial = experiment.trials[0]
+    path = Path(experiment.results("external")[0])
+    if result is not None:
+        path.parent.mkdir(parents=True)
+        path.write_text(result if isinstance(result, str) else json.dumps(result))
+    for _ in range(2):  # it is said once
+        experiment.remade_trial(dag, "fastmri", types.SimpleNamespace(**dataclasses.asdict(trial)))
+    assert dag.forcefiles == ({str(path)} if is_forced else set())
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == bool(sentence)
+    assert "".join(said).startswith(sentence)
 
 
 def test_a_best_point_of_another_search_is_looked_for_again(read):
