@@ -13,27 +13,30 @@ from typing import Any
 
 from algoperf.benchmark.facts import InfrastructureError, Scale, UsageError
 from algoperf.benchmark.identity import Trial
-from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
+from algoperf.benchmark.protocol import TARGET_SETTING, TargetSetting, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import config, plan, target_records
 from algoperf.machine import cluster, interruption, leftovers, lock, resources
 from algoperf.progress import status, status_view
-from algoperf.records import official_files
-from algoperf.submission.search import Point
+from algoperf.records import made_of, official_files
+from algoperf.records.atomic import write_json
+from algoperf.trial import journal
+from algoperf.trial.definition import Definition
 from workloads.datasets.prepare import store_path
 from workloads.datasets.store import MANIFEST
+
+_SCORES = "scores.csv"
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """A config and what follows from it; paths are strings, as rules have them.
 
-    points: of each label, ruleset, workload and study, as `plan.points`. names: what each label is loaded by.
+    names: what each label is loaded by.
     """
 
     config: config.Config
     trials: list[Trial]
-    points: dict[tuple[str, Ruleset, str, int], list[Point]]
     names: dict[str, str]
     accelerator: cluster.Accelerator
 
@@ -84,15 +87,18 @@ class Experiment:
     def results_constraint(self) -> str:
         return re.escape(str(self.config.results_dir))
 
+    def trials_of(self, ruleset: str) -> list[Trial]:
+        return [trial for trial in self.trials if trial.ruleset == ruleset]
+
     def results(self, ruleset: str | None = None) -> list[str]:
         """The results of all trials, or of one ruleset's; of a partial score, those that are there."""
-        chosen = (trial for trial in self.trials if ruleset in (None, trial.ruleset))
+        chosen = self.trials if ruleset is None else self.trials_of(ruleset)
         paths = (self.config.results_dir / trial.folder / official_files.RESULT for trial in chosen)
         return [str(path) for path in paths if not self.config.partial or path.exists()]
 
     def partial(self, ruleset: str) -> list[str]:
         """The option by which a partial score says how much of the whole it is; none where the score is whole."""
-        planned = sum(trial.ruleset == ruleset for trial in self.trials)
+        planned = len(self.trials_of(ruleset))
         return ["--partial", f"{len(self.results(ruleset))} of {planned} trials"] if self.config.partial else []
 
     def logs(self, ruleset: str) -> str:
@@ -107,17 +113,93 @@ class Experiment:
         """What a contestant is loaded by."""
         return self.names[label]
 
-    def point(self, label: str, ruleset: Ruleset, workload: str, study: int, trial: int) -> Point:
-        """The hyperparameters of a trial."""
-        if ruleset == TARGET_SETTING:  # every study has the points of the search
-            return self._target_points[label, ruleset, workload, 0][trial - 1]
-        return self.points[label, ruleset, workload, study][trial - 1]
+    def identity(self, workload: str, wildcards: Any) -> dict[str, Any]:
+        """What a trial computes: what changes it makes it another trial."""
+        return self._definition(workload, wildcards).identity
+
+    def _definition(self, workload: str, wildcards: Any) -> Definition:
+        """wildcards: of `result_pattern`."""
+        numbers = int(wildcards.study), int(wildcards.trial)
+        names = self.config.protocol, wildcards.ruleset, self.names[wildcards.label], wildcards.label
+        trial = Trial(*names, wildcards.framework, workload, *numbers)
+        if trial.ruleset != TARGET_SETTING:
+            return self._definitions[trial]
+        searched = self._target_definitions[dataclasses.replace(trial, study=0)]
+        return dataclasses.replace(searched, trial=trial)
+
+    @functools.cached_property
+    def _definitions(self) -> dict[Trial, Definition]:
+        return plan.definitions(self.config, self.trials, self._asked_for)
+
+    @property
+    def _asked_for(self) -> cluster.Accelerator | None:
+        return None if self.config.accelerator == cluster.LOCAL else self.accelerator
+
+    # What lies on the disk may have been made of something else: in another folder, where Snakemake has no record of
+    # it, or by hand.
+
+    def remade_trial(self, dag: Any, workload: str, wildcards: Any) -> list[str]:
+        """As an input function: no file, but the trial is run again where its result is of another by now."""
+        definition = self._definition(workload, wildcards)
+        label, path = definition.trial.label, self.config.results_dir / definition.trial.folder / official_files.RESULT
+        try:
+            result = journal.find_result(path.parent) if path.exists() else None
+        except InfrastructureError:  # a damaged result is the trial's own to say
+            return []
+        if result is not None and (why := definition.difference(result, is_finished=True)):
+            dag.forcefiles.add(str(path))
+            self._say_once(f"{label} has results of {why}: they are set aside, and it is run again.")
+        elif result is not None and "submission_sha256" not in result:
+            say_so = "an earlier version made them; they are taken as they are, and `algoperf rerun` runs them anew"
+            self._say_once(f"{label} has results that do not say of which code they are: {say_so}.")
+        return []
+
+    def remade_scores(self, dag: Any, ruleset: str) -> list[str]:
+        """As an input function: no file, but the scores are made again where they are of other trials or results."""
+        folder, logs = Path(self.scores(ruleset)), Path(self.logs(ruleset))
+        trials = (trial.folder.relative_to(f"{trial.protocol}/{ruleset}") for trial in self.trials_of(ruleset))
+        if (folder / _SCORES).exists() and not made_of.is_current(folder, logs, map(str, trials)):
+            dag.forcefiles.add(str(folder / _SCORES))
+        return []
+
+    def remade_best_point(self, dag: Any, workload: str) -> list[str]:
+        """As an input function: no file, but the best point is looked for again where it is of another search."""
+        searched = [of for trial, of in self._target_definitions.items() if trial.workload == workload]
+        path = self.best_point(workload)
+        if Path(path).exists() and not target_records.is_best_of(Path(path), searched):
+            dag.forcefiles.add(path)
+        return []
+
+    @functools.cached_property
+    def _said(self) -> set[str]:
+        return set()
+
+    def _say_once(self, sentence: str) -> None:
+        if sentence not in self._said:
+            self._said.add(sentence)
+            say(sentence)
+
+    def plan_file(self) -> str:
+        """What was planned, for the scores: a leaderboard is of its config, whatever else lies among the results."""
+        name = "plan_partial.json" if self.config.partial else "plan.json"
+        return str(self.config.results_dir / self.config.protocol / name)
+
+    def write_plan(self) -> None:
+        """Raises InfrastructureError where it cannot be written."""
+        planned = {str(trial.folder): definition.record for trial, definition in self._definitions.items()}
+        path = Path(self.plan_file())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, planned)
+        except OSError as error:
+            raise InfrastructureError(f"{path} cannot be written: {error.strerror}.") from error
 
     # Target setting: only asked for where it is run.
 
     @functools.cached_property
-    def _target_points(self) -> dict[tuple[str, Ruleset, str, int], list[Point]]:
-        return plan.points(self.config, [TARGET_SETTING])
+    def _target_definitions(self) -> dict[Trial, Definition]:
+        searched = [trial for trials in self._target_search.values() for trial in trials]
+        return plan.definitions(self.config, searched, self._asked_for)
 
     @functools.cached_property
     def _target_search(self) -> dict[str, list[Trial]]:
@@ -159,20 +241,25 @@ class Experiment:
 
     def begin(self, is_on_cluster: bool) -> None:
         """Takes the results folder for this run, and ends what an earlier one has left on the cluster."""
-        if self.config.partial:  # it runs no trial, and may be asked for while another run trains
-            return
         try:
+            self.write_plan()
+            if self.config.partial:  # it runs no trial, and may be asked for while another run trains
+                return
             atexit.register(lock.FolderLock(self.config.results_dir).take().release)
             if is_on_cluster:
                 comments = {leftovers.comment(trial, self.config.results_dir) for trial in self._known_trials}
                 leftovers.end(comments, Path.cwd(), say)
+            for trial in self._known_trials:
+                journal.keep_result(self.config.results_dir / trial.folder)
         except InfrastructureError as error:
             say(f"error: {error}")
             sys.exit(1)
 
     def print_failures(self) -> None:
         """Which trials have failed, why, and what to do."""
-        status_view.print_failures(status.statuses(self._known_trials, self.config.results_dir))
+        trials = self._known_trials
+        definitions = plan.definitions(self.config, trials, self._asked_for)
+        status_view.print_failures(status.statuses(trials, self.config.results_dir, definitions))
 
     @property
     def _known_trials(self) -> list[Trial]:
@@ -196,7 +283,7 @@ def read(content: Mapping[str, Any]) -> Experiment:
 def make(checked: config.Config, accelerator: cluster.Accelerator) -> Experiment:
     """The experiment of a config. Raises UsageError as `plan.trials` does."""
     names = {entry.label: entry.name for entry in checked.submissions}
-    return Experiment(checked, plan.trials(checked), plan.points(checked, checked.rulesets), names, accelerator)
+    return Experiment(checked, plan.trials(checked), names, accelerator)
 
 
 def bin_folder() -> str:

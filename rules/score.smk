@@ -8,6 +8,7 @@ SHOWN = ("report.html", "profile.svg", "scores.csv", "time_to_target.csv", "reas
 rule score_ruleset:
     input:
         results=lambda wildcards: EXPERIMENT.results(wildcards.ruleset),
+        again=lambda wildcards: EXPERIMENT.remade_scores(workflow.dag, wildcards.ruleset),
     output:
         **{
             name.partition(".")[0]: report(
@@ -24,7 +25,8 @@ rule score_ruleset:
     params:
         logs=lambda wildcards: EXPERIMENT.logs(wildcards.ruleset),
         protocol=EXPERIMENT.config.protocol,
+        plan=EXPERIMENT.plan_file(),
         partial=lambda wildcards: EXPERIMENT.partial(wildcards.ruleset),
     shell:
         "algoperf score {params.logs:q} --protocol {params.protocol} --ruleset {wildcards.ruleset}"
-        " {params.partial:q} --out $(dirname {output.report:q}) 2> >(tee {log:q} >&2)"
+        " --plan {params.plan:q} {params.partial:q} --out $(dirname {output.report:q}) 2> >(tee {log:q} >&2)"

@@ -9,6 +9,7 @@ wildcard_constraints:
 checkpoint best_point:
     input:
         search=lambda wildcards: EXPERIMENT.target_search(wildcards.workload),
+        again=lambda wildcards: EXPERIMENT.remade_best_point(workflow.dag, wildcards.workload),
     output:
         best=EXPERIMENT.best_point("{workload}"),
     log:

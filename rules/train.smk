@@ -9,6 +9,7 @@ for workload in EXPERIMENT.workloads:
         input:
             # ancient: data that was merely touched does not rerun a finished trial.
             manifest=ancient(EXPERIMENT.manifest_of(workload)),
+            again=lambda wildcards, workload=workload: EXPERIMENT.remade_trial(workflow.dag, workload, wildcards),
         output:
             result=EXPERIMENT.result_pattern(workload),
         # Written by the trial itself, where it fails: it says why.
@@ -23,10 +24,10 @@ for workload in EXPERIMENT.workloads:
         params:
             workload=workload,
             protocol=EXPERIMENT.config.protocol,
-            submission=lambda wildcards: EXPERIMENT.submission(wildcards.label),
-            point=lambda wildcards, workload=workload: EXPERIMENT.point(
-                wildcards.label, wildcards.ruleset, workload, int(wildcards.study), int(wildcards.trial)
-            ),
+            # As these ask for the output, Snakemake does not compare them with what it ran before: what lies on the
+            # disk says itself what it is of (`remade_trial`), in every folder and wherever a submission lies.
+            submission=lambda wildcards, output: EXPERIMENT.submission(wildcards.label),
+            identity=lambda wildcards, output, workload=workload: EXPERIMENT.identity(workload, wildcards),
         shell:
             "algoperf trial --workload {params.workload} --framework {wildcards.framework}"
             " --submission {params.submission:q} --protocol {params.protocol} --ruleset {wildcards.ruleset}"

@@ -2,15 +2,18 @@
 
 import dataclasses
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.protocol import RULESETS, Protocol, Ruleset, load_protocol
+from algoperf.records import made_of
 from scoring.logs import terms
 from scoring.logs.checks import by_hardware, other_terms, stated_terms
 from scoring.logs.files import printable
 from scoring.logs.locate import locate
+from scoring.logs.planned import read_plan
 from scoring.logs.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, find_published
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Finding, Logs, Trial, in_order
@@ -33,13 +36,15 @@ def score_logs(
     allow_mixed_hardware: bool = False,
     partial: str | None = None,
     with_report: bool = True,
+    plan: Path | None = None,
 ) -> Result:
     """Scores the folder `logs` (or `published:<name>`) and writes the report into the folder `out`.
 
     logs: of submissions, or a results folder of ours, which has them under `<protocol>/<ruleset>/`. protocol, ruleset:
     None where a published leaderboard or the results folder leaves no choice. with_published: `published:<name>`, a
     leaderboard whose submissions are ranked too. partial: how much of an experiment these logs are (`37 of 40 trials`);
-    None or empty where they are all of it. with_report: whether pictures and page are written beside the tables. Raises
+    None or empty where they are all of it. with_report: whether pictures and page are written beside the tables. plan:
+    what the workflow planned, of which alone a ranking is. Raises
     UsageError for an unknown name, for logs that are missing or hold no trial of the protocol's workloads, for trials
     of several kinds of hardware unless that is allowed, and for an `out` that is a file.
     """
@@ -51,7 +56,9 @@ def score_logs(
     if reading not in READINGS:
         raise UsageError(f"there is no reading {reading!r}; the readings are {', '.join(READINGS)}.")
     others = None if with_published is None else read_logs(with_published, benchmark, ruleset)
-    own = read_logs(logs, benchmark, ruleset)
+    planned = None if plan is None else read_plan(plan, benchmark, ruleset)
+    own = read_logs(logs, benchmark, ruleset, planned)
+    lacking = 0 if planned is None else len(planned) - len(own.trials)
     kinds = by_hardware(own.trials, benchmark)
     found = own if others is None else _joined(own, others, with_published)
     scores = score_trials(found.trials, benchmark, reading)
@@ -64,6 +71,8 @@ def score_logs(
     caveats = (
         *((f"partial: {partial}",) if partial else ()),
         *((f"mixed hardware: {len(kinds)} kinds",) if len(kinds) > 1 else ()),
+        *_mixed_contents(own.trials),
+        *((f"{lacking} of {len(planned)} planned trials do not count",) if lacking and not partial else ()),
         *_other_terms(own.trials, benchmark),
         *((tied,) if tied else ()),
         *_single_studies(own.trials, benchmark),
@@ -76,7 +85,18 @@ def score_logs(
     result = Result(source, ruleset, logs_and_marks, scores, caveats, tuple(sorted(published)))
     # The pictures need matplotlib, which takes longer to import than it takes to score.
     importlib.import_module("scoring.report" if with_report else "scoring.tables.files").write(result, out)
+    if planned is not None:
+        made_of.write(out, logs, planned)
     return result
+
+
+def _mixed_contents(trials: Iterable[Trial]) -> Iterator[str]:
+    """Submissions that were edited between two of their trials."""
+    contents: dict[str, set[str]] = defaultdict(set)
+    for trial in trials:
+        if trial.record.content is not None:
+            contents[trial.submission].add(trial.record.content)
+    yield from (f"{name}: trials of {len(of)} contents" for name, of in contents.items() if len(of) > 1)
 
 
 def _mixed_hardware(kinds: Mapping[str, Sequence[Trial]]) -> str:
@@ -101,7 +121,7 @@ def _single_studies(trials: Iterable[Trial], protocol: Protocol) -> tuple[str, .
     """Submissions with one study where the protocol has several; empty where there are none."""
     studies: dict[str, set[str]] = {}
     for trial in trials:
-        if trial.readable and trial.workload in (*protocol.workloads, *protocol.held_out):
+        if trial.counts and trial.workload in (*protocol.workloads, *protocol.held_out):
             studies.setdefault(trial.submission, set()).add(trial.study)
     single = sorted(submission for submission, of_submission in studies.items() if len(of_submission) == 1)
     if protocol.studies == 1 or not single:

@@ -50,7 +50,7 @@ class Result:
         first = self._drawn(posterior)
         if not first.draws:
             return (first,)
-        several = {trial.trial for trial in self.logs.trials if trial.readable}
+        several = {trial.trial for trial in self.logs.trials if trial.counts}
         return (first, *map(self._drawn, bootstraps[: 1 + (len(several) > 1)]))
 
     def _drawn(self, way: Way) -> Uncertainty:

@@ -1,5 +1,6 @@
 """The Snakemake workflow: what it plans, what it reruns, and that a real small experiment runs through it."""
 
+import dataclasses
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import types
 import zipfile
 from pathlib import Path
 
@@ -112,6 +114,54 @@ def test_the_results_folder_is_a_wildcard_that_only_it_fits(read, tmp_path):
     assert path in experiment.results("external")
 
 
+@pytest.mark.parametrize(
+    ("result", "is_forced", "sentence"),
+    [
+        (None, False, ""),
+        (
+            {"status": "reached"},
+            False,
+            "nadamw_jax has results that do not say of which code they are: an earlier version",
+        ),
+        ({"status": "reached", "seed": 1}, True, "nadamw_jax has results of another seed (1, now "),
+        ("half a re", False, ""),  # the trial says so itself
+    ],
+)
+def test_a_result_is_taken_for_what_it_says_of_itself(read, capsys, result, is_forced, sentence):
+    experiment = read({})
+    dag = types.SimpleNamespace(forcefiles=set())
+    trial = experiment.trials[0]
+    path = Path(experiment.results("external")[0])
+    if result is not None:
+        path.parent.mkdir(parents=True)
+        path.write_text(result if isinstance(result, str) else json.dumps(result))
+    for _ in range(2):  # it is said once
+        experiment.remade_trial(dag, "fastmri", types.SimpleNamespace(**dataclasses.asdict(trial)))
+    assert dag.forcefiles == ({str(path)} if is_forced else set())
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == bool(sentence)
+    assert "".join(said).startswith(sentence)
+
+
+def test_a_best_point_of_another_search_is_looked_for_again(read):
+    of = {"protocol": "mini", "submissions": [{"name": "nadamw", "framework": "pytorch"}], "workloads": ["criteo1tb"]}
+    experiment = read({}, **of, target_setting={"points": 2})
+    dag = types.SimpleNamespace(forcefiles=set())
+    path = Path(experiment.best_point("criteo1tb"))
+    assert experiment.remade_best_point(dag, "criteo1tb") == []
+    path.parent.mkdir(parents=True)
+    points = json.loads((REPOSITORY / "submissions" / "nadamw" / "search_space.mini.json").read_text())
+    search = [
+        {"submission": "nadamw_pytorch", "trial": number, "hyperparameters": point}
+        for number, point in enumerate(points[:2], 1)
+    ]
+    for found, is_current in ((search, True), (search[:1], False), ([], False), (None, False)):
+        write_json(path, {"search": found})
+        dag.forcefiles.clear()
+        experiment.remade_best_point(dag, "criteo1tb")
+        assert (dag.forcefiles == set()) == is_current
+
+
 def test_a_partial_score_is_of_the_trials_that_there_are_and_says_how_many(read):
     whole = read({}, rulesets=["external", "self"])
     partial = read({}, rulesets=["external", "self"], partial=True)
@@ -208,12 +258,61 @@ def trial_of(experiment, label):
     return experiment / path
 
 
-def test_another_hyperparameter_makes_it_another_trial(experiment):
-    path = experiment / "fast" / "search_space.json"
-    before = path.read_text()
-    path.write_text(before.replace("1e-2", "2e-2"))
-    assert counts(again(experiment))["trial_criteo1tb"] == 1
-    path.write_text(before)
+def test_an_edited_trial_is_run_again_from_any_folder_and_what_was_set_aside_is_found_again(experiment, tmp_path):
+    """Where Snakemake has no record of how a result was made, what the result says of itself counts."""
+    result = trial_of(experiment, "fast") / official_files.RESULT
+    before = result.read_bytes()
+    foreign = experiment / "results" / "mini" / "external" / "foreign_pytorch"  # logs without a result.json
+    shutil.copytree(experiment / "results" / "mini" / "external" / "quick_pytorch", foreign)
+    for path in foreign.rglob("result.json"):
+        path.unlink()
+    space = experiment / "fast" / "search_space.json"
+    text = space.read_text()
+    space.write_text(text.replace("1e-2", "2e-2"))
+    arguments = ("--configfile", experiment / "config.yaml")
+    planned = snakemake(*arguments, "-n", directory=tmp_path)
+    assert counts(planned) == {"trial_criteo1tb": 1, "score_ruleset": 1, "score": 1, "total": 3}
+    assert "fast_pytorch has results of other hyperparameters (learning_rate " in planned.stderr
+    assert result.read_bytes() == before
+    run = snakemake("score", *arguments, directory=tmp_path)
+    assert run.returncode == 0, run.stderr
+    edited = json.loads(result.read_bytes())
+    assert edited["hyperparameters"] != json.loads(before)["hyperparameters"]
+    assert edited["submission_sha256"] == json.loads(before)["submission_sha256"]
+    scores = experiment / "results" / "mini" / "scores" / "external"
+    assert "foreign_pytorch" not in (scores / "scores.csv").read_text()
+    assert "foreign_pytorch,no part of this experiment,not ranked" in (scores / "data_quality.csv").read_text()
+    shutil.rmtree(foreign)
+    space.write_text(text)
+    run = snakemake("score", *arguments, directory=experiment)
+    assert run.returncode == 0, run.stderr
+    assert result.read_bytes() == before
+    for directory in (experiment, tmp_path):
+        found = snakemake(*arguments, "-n", directory=directory)
+        assert "Nothing to be done" in found.stdout + found.stderr
+
+
+def test_a_label_that_is_pointed_elsewhere_is_what_lies_there(experiment, tmp_path):
+    copied = tmp_path / "copied" / "fast"
+    shutil.copytree(experiment / "fast", copied)
+    content = yaml.safe_load((experiment / "config.yaml").read_text())
+    content["submissions"][1]["name"] = str(copied)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    arguments = ("--configfile", tmp_path / "config.yaml", "-n")
+    same = snakemake(*arguments, directory=experiment)
+    assert "Nothing to be done" in same.stdout + same.stderr
+    (copied / "pytorch.py").write_text("this is no code\n")
+    other = snakemake(*arguments, directory=tmp_path)
+    assert counts(other)["trial_criteo1tb"] == 1
+    assert "another content of the submission (" in other.stderr
+
+
+def test_a_leaderboard_of_fewer_submissions_is_another(experiment, tmp_path):
+    content = yaml.safe_load((experiment / "config.yaml").read_text())
+    content["submissions"] = content["submissions"][:1]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    found = snakemake("--configfile", tmp_path / "config.yaml", "-n", directory=tmp_path)
+    assert counts(found) == {"score_ruleset": 1, "score": 1, "total": 2}
 
 
 def test_a_trial_that_failed_is_listed_with_its_reason_and_log_and_no_score_is_made(experiment):

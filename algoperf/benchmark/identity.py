@@ -5,10 +5,16 @@ Its folder and seed follow from it, so the same command finds the same trial on 
 
 import dataclasses
 import hashlib
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from algoperf.benchmark.facts import FRAMEWORKS, Framework, UsageError
 from algoperf.benchmark.protocol import RULESETS, TARGET_SETTING, Ruleset
+
+# Points are drawn by functions whose last digits may be the machine's own.
+_LAST_DIGITS = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,3 +72,17 @@ def seed(protocol: str, label: str, workload: str, study: int, trial: int) -> in
     """The seed of a trial, in [0, 2^31): a stable hash of what it is, equal on every machine and in every process."""
     identity = "/".join((protocol, label, workload, str(study), str(trial)))
     return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4], "big") % 2**31
+
+
+def differing(recorded: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
+    """The names whose values are not those of a trial's identity, of those that its files record."""
+    return [name for name, value in identity.items() if name in recorded and not _are_same(recorded[name], value)]
+
+
+def _are_same(was: Any, now: Any) -> bool:
+    """As JSON has them; 1 and 1.0 are two."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        return set(was) == set(now) and all(_are_same(was[name], value) for name, value in now.items())
+    if isinstance(was, float) and isinstance(now, float):
+        return math.isclose(was, now, rel_tol=_LAST_DIGITS)
+    return type(was) is type(now) and was == now

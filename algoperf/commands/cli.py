@@ -62,6 +62,9 @@ def score(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Pictures and report.html, or only tables, for scripts.")
     ] = True,
+    plan: Annotated[
+        Path | None, typer.Option(help="plan.json of the workflow: only its trials are ranked, others are named.")
+    ] = None,
 ) -> None:
     """Score a tree of logs, ours or anyone's: leaderboard, profile, why workloads were lost, and how sure it is."""
     from rich.console import Console
@@ -69,7 +72,9 @@ def score(
     from scoring.command import score_logs
     from scoring.tables.leaderboard import shown
 
-    result = score_logs(logs, protocol, ruleset, reading, out, with_published, allow_mixed_hardware, partial, report)
+    result = score_logs(
+        logs, protocol, ruleset, reading, out, with_published, allow_mixed_hardware, partial, report, plan
+    )
     console = Console(highlight=False)
     for table in shown(result):
         console.print(table)
@@ -121,7 +126,7 @@ def status(
     experiment = configs.load(config)
     results = results or experiment.results_dir
     trials = [*plan.trials(experiment), *target_records.begun_trials(experiment, results)]
-    reader = status.Reader(trials, results)
+    reader = status.Reader(trials, results, plan.definitions(experiment, trials, _asked_for(experiment)))
     console = Console(highlight=False)
     if live and not as_json and console.is_terminal:
         status_view.watch(reader, console)
@@ -132,6 +137,16 @@ def status(
         print(json.dumps(entries, indent=2))
     else:
         status_view.print_status(found, seen, console, every_trial)
+
+
+def _asked_for(experiment):
+    """What the trials must run on; anything where this machine's cluster.yaml does not say what the name stands for."""
+    from algoperf.machine import cluster
+
+    try:
+        return cluster.asked_for(experiment.accelerator)
+    except UsageError:
+        return None
 
 
 @app.command()

@@ -45,8 +45,9 @@ def trial(
     from rich.console import Console
 
     from algoperf.benchmark.identity import make_trial
-    from algoperf.trial import progress_lines
-    from algoperf.trial.setup import finished_result
+    from algoperf.machine import cluster
+    from algoperf.trial import progress_lines, superseded
+    from algoperf.trial.definition import define
 
     if dry_run:
         from algoperf.dry_run import table
@@ -65,23 +66,27 @@ def trial(
     if len(workload) > 1:
         raise UsageError(f"a trial has one --workload, not {len(workload)}.")
     identity = make_trial(protocol, ruleset, submission, framework, workload[0], study, trial)
-    result = finished_result(identity, out)
+    definition = define(identity, max_steps, cluster.asked_for(accelerator))
+    superseded.arrange(definition, out, only_finished=True)
+    result = superseded.finished_result(definition, out)
     if result is None:
-        result = _run_trial(identity, out, data_dir, max_steps, accelerator)
+        result = _run_trial(definition, out, data_dir, max_steps, accelerator)
     progress_lines.print_result(result, out, Console(highlight=False))
 
 
-def _run_trial(identity, out: Path, data_dir: Path, max_steps: int | None, accelerator: str) -> dict:
+def _run_trial(definition, out: Path, data_dir: Path, max_steps: int | None, accelerator: str) -> dict:
     """In this process where it is one of the trial's; else in processes that it starts."""
     from rich.console import Console
 
     from algoperf.machine import cluster, interruption, job, ranks, staging
-    from algoperf.trial import journal, launch, progress_lines, session
-    from algoperf.trial.setup import set_up, spec_of
+    from algoperf.trial import journal, launch, progress_lines, session, superseded
+    from algoperf.trial.definition import spec_of
+    from algoperf.trial.setup import set_up
 
+    identity = definition.trial
     site = cluster.load() if job.current() or accelerator != cluster.LOCAL else cluster.Cluster()
     if starter := launch.command(identity.framework, site.environment(identity.framework), os.environ):
-        sys.exit(launch.run(starter, sys.argv[1:], out))
+        sys.exit(launch.run(starter, sys.argv[1:], lambda: superseded.finished_result(definition, out) is not None))
     begun, end = job.begun_and_end()
     is_first = ranks.join().rank == 0
     data_dir = staging.stage(spec_of(identity).dataset, data_dir, site.scratch_folder())

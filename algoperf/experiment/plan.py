@@ -1,16 +1,19 @@
 """Config -> the list of trials: the only thing that Snakemake asks."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.benchmark.registry import base_of, load_spec, variants
 from algoperf.experiment.config import Config
+from algoperf.machine.cluster import Accelerator
 from algoperf.submission import loading
+from algoperf.submission.content import content
 from algoperf.submission.points import hyperparameter_points
 from algoperf.submission.search import Point
+from algoperf.trial.definition import Definition, defined
 
 
 def trials(config: Config) -> list[Trial]:
@@ -69,6 +72,27 @@ def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Rules
                     if same is None or protocol.is_dealt(ruleset):
                         same = hyperparameter_points(path, protocol, ruleset, workload, study)[:num_trials]
                     found[label, ruleset, workload, study] = same
+    return found
+
+
+def definitions(
+    config: Config, trials: Iterable[Trial], accelerator: Accelerator | None = None
+) -> dict[Trial, Definition]:
+    """What these trials compute, as their submissions and the protocol are now; those that are no longer any left out.
+
+    accelerator: what they must run on; None: anything. Raises UsageError as `points`, and where a file of a submission
+    cannot be read.
+    """
+    trials = list(trials)
+    known = points(config, list(dict.fromkeys(trial.ruleset for trial in trials)))
+    contents = {entry.label: content(loading.find(entry.name, entry.framework)) for entry in config.submissions}
+    found = {}
+    for trial in trials:
+        study = 0 if trial.ruleset == TARGET_SETTING else trial.study  # which repeats a point of its search
+        of_trial = known.get((trial.label, trial.ruleset, trial.workload, study), [])
+        if trial.trial <= len(of_trial):
+            point, of = of_trial[trial.trial - 1], contents[trial.label]
+            found[trial] = defined(trial, point, of, accelerator=accelerator)
     return found
 
 

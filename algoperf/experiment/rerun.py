@@ -6,7 +6,6 @@ Nothing is deleted. A moved trial lies in `<results_dir>/superseded/<time>/`, wh
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
@@ -17,9 +16,9 @@ from algoperf.experiment import plan, target_records
 from algoperf.experiment.config import Config
 from algoperf.machine import lock
 from algoperf.records import official_files
+from algoperf.trial import superseded
 from algoperf.trial.train import Status
 
-SUPERSEDED = "superseded"
 _UNREADABLE = "unreadable"  # of a result that is there and tells no status; such a trial is chosen by name
 
 
@@ -94,15 +93,13 @@ def _there_are(statuses: Iterable[str]) -> str:
 
 
 def _moved(chosen: Iterable[Trial], results: Path) -> list[Path]:
-    aside = results / SUPERSEDED / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = superseded.new_folder(results)
     moved = []
     for trial in chosen:
-        target = aside / trial.folder
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (results / trial.folder).rename(target)
-        except OSError as error:
-            done = f"; {len(moved):,} trials were moved to {aside}" if moved else ""
-            raise InfrastructureError(f"{trial.folder} cannot be moved to {target}: {error.strerror}{done}.") from error
-        moved.append(target)
+            superseded.move(results / trial.folder, aside / trial.folder)
+        except InfrastructureError as error:
+            done = f" {len(moved):,} trials were moved to {aside}." if moved else ""
+            raise InfrastructureError(f"{error}{done}") from error
+        moved.append(aside / trial.folder)
     return moved

@@ -23,6 +23,7 @@ from algoperf.experiment.config import Config
 from algoperf.experiment.targets import Evaluation, FinishedTrial
 from algoperf.records import official_files
 from algoperf.records.atomic import write_atomically, write_json
+from algoperf.trial.definition import Definition
 
 _TRIAL = re.compile(r"trial_([1-9][0-9]*)")
 _TABLE_COLUMNS = ("workload", "metric", "goal", "validation", "test", "submission", "trial", "seeds", "reaching")
@@ -88,7 +89,8 @@ def read_run(path: Path) -> FinishedTrial:
             seed=result["seed"],
             status=result["status"],
             charged=result["charged_time"],
-            evaluations=_read_evaluations(path / official_files.EVALUATIONS, metric),
+            # What the referee has refused falsifies its numbers, whatever they are.
+            evaluations=() if result.get("refused") else _read_evaluations(path / official_files.EVALUATIONS, metric),
             evidence={
                 "commit": json.loads(metadata.read_bytes())["git_commit_hash"] if metadata.exists() else None,
                 "versions": result["versions"],
@@ -149,6 +151,15 @@ def write_best_point(runs: Sequence[FinishedTrial], out: Path) -> FinishedTrial:
 def best_trial(path: Path) -> Trial:
     """The trial that a best point was found by. Raises InfrastructureError where the file is missing or damaged."""
     return Trial(**_read(path)["best"])
+
+
+def is_best_of(path: Path, definitions: Iterable[Definition]) -> bool:
+    """Whether a best point was found by the search of these trials: the same contestants and points."""
+    try:
+        searched = {(row["submission"], row["trial"]): row["hyperparameters"] for row in _read(path)["search"]}
+    except (InfrastructureError, KeyError, TypeError):
+        return False
+    return searched == {(of.trial.label, of.trial.trial): of.point for of in definitions}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -94,3 +94,8 @@ def load() -> Cluster:
     """The cluster that this machine belongs to. Raises UsageError where its file is missing or wrong."""
     where = f"the cluster description {path()}"
     return check_content(Cluster, read_yaml(path(), where), where)
+
+
+def asked_for(name: str) -> Accelerator | None:
+    """What a trial for the accelerator `name` must run on, None: on anything. Raises UsageError as `load` does."""
+    return None if name == LOCAL else load().accelerator(name)

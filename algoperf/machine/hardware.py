@@ -1,10 +1,12 @@
 """What this machine is: what `result.json` records, and the reproducibility data of `meta_data_<n>.json`."""
 
 import functools
+import importlib.metadata
 import os
 import platform
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from algoperf.machine.cluster import Accelerator
 _BYTES_PER_GIB = 2**30
 _SLURM = {"job": "SLURM_JOB_ID", "partition": "SLURM_JOB_PARTITION", "node": "SLURMD_NODENAME"}
 _SEVERAL = " + "  # between the names of unlike devices
+
+_VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "schedulefree", "torch")
 
 
 @functools.cache
@@ -51,13 +55,17 @@ def accelerator(kind: str, name: str, count: int) -> dict[str, Any]:
     return {"kind": kind, "name": _SEVERAL.join(sorted(names)), "count": count, "memory_gib": memory}
 
 
+def fits(found: Mapping[str, Any], wanted: Accelerator) -> bool:
+    """Whether `found` (of `accelerator`) is what `wanted` describes, as far as that says anything."""
+    names = str(found["name"]).split(_SEVERAL)
+    is_device = wanted.device is None or all(wanted.device.lower() in name.lower() for name in names)
+    return is_device and (wanted.count is None or found["count"] == wanted.count * wanted.nodes)
+
+
 def check(found: dict[str, Any], name: str, wanted: Accelerator) -> None:
     """Raises InfrastructureError, which names both, where `found` (of `accelerator`) is not what `name` stands for."""
-    wrong = wanted.device is not None and any(
-        wanted.device.lower() not in part.lower() for part in found["name"].split(_SEVERAL)
-    )
-    count = found["count"] if wanted.count is None else wanted.count * wanted.nodes
-    if wrong or count != found["count"]:
+    if not fits(found, wanted):
+        count = found["count"] if wanted.count is None else wanted.count * wanted.nodes
         raise InfrastructureError(
             f"this trial is for {name}, {count} x {wanted.device or 'any device'}, but {socket.gethostname()} gives it "
             f"{found['count']} x {found['name']}."
@@ -114,3 +122,14 @@ def git_commit(folder: Path) -> str | None:
         return git("rev-parse", "HEAD").strip() + ("+changes" if git("status", "--porcelain").strip() else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that a trial is computed by, as far as they are installed."""
+    found = {}
+    for package in _VERSIONED:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

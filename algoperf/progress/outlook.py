@@ -9,8 +9,8 @@ from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import Trial
 from algoperf.experiment import plan, target_records
 from algoperf.experiment.config import Config
-from algoperf.machine.cluster import Accelerator
-from algoperf.progress import disk_space, estimate, forecast, status
+from algoperf.machine.cluster import LOCAL, Accelerator
+from algoperf.progress import disk_space, estimate, forecast, status, status_view
 from algoperf.progress.costs import Took
 from algoperf.progress.disk_space import Disk, Store
 from algoperf.progress.estimate import Cost, Estimate, Kind
@@ -31,8 +31,8 @@ class WallClock:
 @dataclasses.dataclass(frozen=True)
 class Outlook:
     """nodes: how many there are. accelerators: of those that one trial holds; None where cluster.yaml does not say.
-
-    checkpoints: bytes, at most, of all trials that run at once. estimates and disks: of the same kinds.
+    again: which trials are run again, and why. checkpoints: bytes, at most, of all trials that run at once. estimates
+    and disks: of the same kinds.
     """
 
     config: Config
@@ -44,6 +44,7 @@ class Outlook:
     stores: list[Store]
     checkpoints: int
     wall_clock: WallClock
+    again: list[str]
 
     def hours(self, seconds: float) -> float:
         """Accelerator-hours of trials that hold their nodes for so long; hours of trials where none are named."""
@@ -62,7 +63,8 @@ def look(config: Config, accelerator: Accelerator, nodes: int) -> Outlook:
             f"{accelerator.nodes} or more."
         )
     trials = _trials(config)
-    found = status.statuses(trials, config.results_dir)
+    asked_for = None if config.accelerator == LOCAL else accelerator
+    found = status.statuses(trials, config.results_dir, plan.definitions(config, trials, asked_for))
     finished = forecast.finished_trials(found)
     disks = disk_space.of_trials(trials)
     return Outlook(
@@ -75,6 +77,7 @@ def look(config: Config, accelerator: Accelerator, nodes: int) -> Outlook:
         stores=disk_space.stores(disks, config.data_dir),
         checkpoints=disk_space.checkpoints(disks, at_once, trials),
         wall_clock=_wall_clock(found, at_once, finished),
+        again=list(status_view.again(found)),
     )
 
 
@@ -128,6 +131,7 @@ def as_dict(outlook: Outlook) -> dict[str, Any]:
             "checkpoints": outlook.checkpoints,
             "results": sum(of_disk.results for of_disk in outlook.disks),
         },
+        "again": outlook.again,
         "stores": [dataclasses.asdict(store) for store in outlook.stores],
         "workloads": rows,
     }

@@ -32,6 +32,8 @@ def print_outlook(outlook: Outlook, where: str, console: Console) -> None:
     console.print(_disk(outlook))
     console.print()
     console.print(_wall_clock(outlook), markup=False)
+    for line in outlook.again:
+        console.print(line, markup=False, soft_wrap=True)
     console.print()
     notes = Table.grid("", "", padding=(0, 2, 0, 0))
     for word, meaning in _notes(outlook):

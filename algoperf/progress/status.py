@@ -1,16 +1,14 @@
 """Every trial of a results folder: done (how), running (where), failed (why, which log), stopped or waiting."""
 
-import contextlib
 import dataclasses
 import functools
 import json
 import math
-import os
-import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from algoperf.benchmark.facts import InfrastructureError, Target
@@ -18,20 +16,23 @@ from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.machine import leftovers, lock, slurm
+from algoperf.progress import trial_files
 from algoperf.progress.curve import Curve, read_curve
+from algoperf.progress.trial_files import Signature
 from algoperf.records import official_files
+from algoperf.trial import superseded
+from algoperf.trial.definition import Definition
 
 Stage = Literal["done", "running", "failed", "stopped", "waiting"]
 
 _BEFORE_THE_START = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD")  # states of a Slurm job
-_LOG_TAIL = 65_536  # bytes of an error log that are searched for its last error
-_EXCEPTION = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*", re.MULTILINE)
+
 
 # Seconds for which the answer of Slurm's controller, which serves a whole cluster, is good enough.
 _SLURM_PERIOD = 30.0
 
-# What tells that a file has changed: the time of its last change, its size and its number on the disk.
-_Signature = tuple[int, int, int]
+_NOTHING: Mapping[Trial, Definition] = MappingProxyType({})
+
 _Value = TypeVar("_Value")
 
 
@@ -43,7 +44,8 @@ class TrialStatus:
     charged, free, set_up, budget: seconds; free: evaluating, logging and saving; set_up: of all sessions, before their
     first steps. evaluations: how many; best, first: of the target's metric on the validation split. None before the
     first evaluation. since: when the last evaluation was written, or before it the last session began, in seconds since
-    the epoch.
+    the epoch. again: in which way what lies there is of another trial by now, so that it is run again; empty where it
+    is not. refused, flags: what the referee says of a finished trial. content: of the submission, its hash.
     """
 
     trial: Trial
@@ -60,6 +62,10 @@ class TrialStatus:
     best: float | None
     target: Target
     since: float | None
+    again: str = ""
+    refused: str | None = None
+    flags: tuple[dict[str, Any], ...] = ()
+    content: str | None = None
 
     @property
     def share_of_way(self) -> float | None:
@@ -76,9 +82,11 @@ class _Queue:
     is_known: bool
 
 
-def statuses(trials: Iterable[Trial], results: Path) -> list[TrialStatus]:
-    """In the order of the trials. Slurm is asked once, and only where a trial is not done."""
-    return Reader(trials, results).read()
+def statuses(
+    trials: Iterable[Trial], results: Path, definitions: Mapping[Trial, Definition] = _NOTHING
+) -> list[TrialStatus]:
+    """In the order of the trials. Slurm is asked once, and only where a trial is not done. definitions: as `Reader`."""
+    return Reader(trials, results, definitions).read()
 
 
 def failures(found: Iterable[TrialStatus]) -> list[TrialStatus]:
@@ -94,20 +102,30 @@ def as_dict(status: TrialStatus) -> dict[str, Any]:
 class Reader:
     """Reads the trials of an experiment again and again; a file that has not changed since is not read again."""
 
-    def __init__(self, trials: Iterable[Trial], results: Path):
-        self._results = results
+    def __init__(self, trials: Iterable[Trial], results: Path, definitions: Mapping[Trial, Definition] = _NOTHING):
+        """definitions: what the trials compute now; without one, what lies there is taken to be of its trial."""
+        self._results, self._definitions = results, definitions
         folders = ((trial, results / trial.folder) for trial in trials)
         self._places = [(trial, folder, folder / official_files.RESULT) for trial, folder in folders]
-        self._done: dict[Path, tuple[_Signature, TrialStatus]] = {}
-        self._contents: dict[Path, tuple[_Signature, Any]] = {}
+        self._done: dict[Path, tuple[Signature, TrialStatus]] = {}
+        self._contents: dict[Path, tuple[Signature, Any]] = {}
         self._queue: tuple[float, _Queue] | None = None
 
     def read(self) -> list[TrialStatus]:
         """In the order of the trials."""
         return [self._status(*place) for place in self._places]
 
+    def _another(self, trial: Trial, folder: Path) -> str:
+        """See `TrialStatus.again`."""
+        if trial not in self._definitions:
+            return ""
+        try:
+            return superseded.standing(self._definitions[trial], folder)
+        except InfrastructureError:  # a damaged result is said to be one
+            return ""
+
     def _status(self, trial: Trial, folder: Path, result: Path) -> TrialStatus:
-        signature = _signature(result)
+        signature = trial_files.signature(result)
         if signature is None:
             return self._unfinished(trial, folder)
         known = self._done.get(folder)
@@ -123,26 +141,54 @@ class Reader:
             outcome, step, charged = str(result["status"]), int(result["global_step"]), float(result["charged_time"])
             if not math.isfinite(charged):
                 raise ValueError
+            if again := self._another(trial, folder):
+                outcome = f"its result is of {again}; it is set aside, and the trial run again"
+                return _described(trial, folder, "waiting", outcome, Curve(), target, budget, again=again)
+            said = {name: result.get(name) for name in ("refused", "flags", "submission_sha256")}
             progress, curve = "done", dataclasses.replace(curve, global_step=step, charged=charged)
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
-            progress, outcome = "failed", f"a damaged result; remove it and the trial goes on ({path})"
-        return _described(trial, folder, progress, outcome, curve, target, budget, set_up=_set_up(folder))
+            progress, outcome, said = "failed", f"a damaged result; remove it and the trial goes on ({path})", {}
+        flags = said.get("flags")
+        return _described(
+            trial,
+            folder,
+            progress,
+            outcome,
+            curve,
+            target,
+            budget,
+            set_up=trial_files.set_up(folder),
+            refused=said.get("refused"),
+            flags=tuple(flags) if isinstance(flags, list) else (),
+            content=said.get("submission_sha256"),
+        )
 
     def _unfinished(self, trial: Trial, folder: Path) -> TrialStatus:
         target, budget = _facts(trial.protocol, trial.ruleset, trial.workload)
-        files = _files(folder)
+        files = trial_files.files(folder)
         progress, outcome = self._where(files, trial, folder)
+        again = self._again(files, trial, folder)
+        if again:
+            goes_on = "it goes on as it began" if progress == "running" else "the trial begins anew"
+            outcome = f"{outcome}; what there is, is of {again}: {goes_on}".removeprefix("; ")
         curve, since = Curve(), None
         if official_files.EVALUATIONS in files:
             evaluations = folder / official_files.EVALUATIONS
             curve = self._once(evaluations, files[official_files.EVALUATIONS], lambda: read_curve(evaluations, target))
             since = files[official_files.EVALUATIONS][0] / 1e9 if curve.evaluations else None
         if files and since is None:
-            began = _session_began(files)
+            began = trial_files.session_began(files)
             since = began if math.isfinite(began) else None
-        return _described(trial, folder, progress, outcome, curve, target, budget, since=since)
+        return _described(trial, folder, progress, outcome, curve, target, budget, since=since, again=again)
 
-    def _where(self, files: Mapping[str, _Signature], trial: Trial, folder: Path) -> tuple[Stage, str]:
+    def _again(self, files: Mapping[str, Signature], trial: Trial, folder: Path) -> str:
+        sessions = [name for name in files if name.startswith("meta_data_")]
+        if not sessions:
+            return ""
+        last = max(sessions, key=lambda name: files[name])
+        return self._once(folder / last, files[last], lambda: self._another(trial, folder))
+
+    def _where(self, files: Mapping[str, Signature], trial: Trial, folder: Path) -> tuple[Stage, str]:
         holder = lock.read(folder) if lock.LOCK in files else None
         if holder is not None and (runner := self._runner(holder)):
             return "running", runner
@@ -153,8 +199,8 @@ class Reader:
         if not files:
             return "waiting", ""
         error_log = folder / official_files.ERRORS
-        if official_files.ERRORS in files and files[official_files.ERRORS][0] / 1e9 >= _session_began(files):
-            error = self._once(error_log, files[official_files.ERRORS], lambda: _last_error(error_log))
+        if official_files.ERRORS in files and files[official_files.ERRORS][0] / 1e9 >= trial_files.session_began(files):
+            error = self._once(error_log, files[official_files.ERRORS], lambda: trial_files.last_error(error_log))
             return "failed", f"{error} ({error_log})"
         ended = "" if holder is None else f"{holder} ended without a word; "
         return "stopped", f"{ended}goes on when the same command is given again"
@@ -175,7 +221,7 @@ class Reader:
             self._queue = now, _ask_slurm(self._results)
         return self._queue[1]
 
-    def _once(self, path: Path, signature: _Signature, read: Callable[[], _Value]) -> _Value:
+    def _once(self, path: Path, signature: Signature, read: Callable[[], _Value]) -> _Value:
         """What `read` gave for the file when it looked like this."""
         known = self._contents.get(path)
         if known is None or known[0] != signature:
@@ -193,6 +239,7 @@ def _described(
     budget: float,
     set_up: float | None = None,
     since: float | None = None,
+    **further: Any,
 ) -> TrialStatus:
     return TrialStatus(
         trial=trial,
@@ -204,6 +251,7 @@ def _described(
         set_up=set_up,
         since=since,
         **vars(curve),
+        **further,
     )
 
 
@@ -225,50 +273,3 @@ def _facts(protocol: str, ruleset: Ruleset, workload: str) -> tuple[Target, floa
     version = load_protocol(protocol)
     spec = load_spec(workload, version.scale)
     return spec.target, version.max_runtime(spec, ruleset)
-
-
-def _signature(path: Path) -> _Signature | None:
-    """None where there is no such file, or it cannot be looked at."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _files(folder: Path) -> dict[str, _Signature]:
-    """By name. Snakemake makes the folder before the trial begins, and leaves it empty."""
-    found = {}
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # not there, or changed in this moment
-        for entry in entries:
-            facts = entry.stat()
-            found[entry.name] = facts.st_mtime_ns, facts.st_size, facts.st_ino
-    return found
-
-
-def _session_began(files: Mapping[str, _Signature]) -> float:
-    """When the trial was last taken up: what was logged before that is of an earlier session."""
-    beginnings = (facts[0] / 1e9 for name, facts in files.items() if name == lock.LOCK or name.startswith("meta_data_"))
-    return max(beginnings, default=-math.inf)
-
-
-def _set_up(folder: Path) -> float | None:
-    """Seconds before the first steps of all sessions; None where a session does not say."""
-    try:
-        sessions = [json.loads(path.read_bytes()) for path in folder.glob("meta_data_*.json")]
-        total = sum(float(session["seconds_to_first_step"]) for session in sessions)
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return None
-    return total if sessions and math.isfinite(total) else None
-
-
-def _last_error(path: Path) -> str:
-    """The last exception's line, without the rest of its message; the last line of a log that has no exception."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_TAIL))
-            text = file.read().decode("utf-8", errors="replace").rstrip()
-    except OSError as error:
-        return f"its log cannot be read: {error.strerror}"
-    exceptions = _EXCEPTION.findall(text)
-    return exceptions[-1] if exceptions else text.rpartition("\n")[2]

@@ -40,7 +40,7 @@ def print_status(found: Sequence[TrialStatus], forecast: Forecast, console: Cons
     if listed:
         console.print(_trials(listed, forecast, console.width, overflow="fold"))
         console.print()
-    for line in _failed(listed):
+    for line in (*_failed(listed), *_judged(found), *map(Text, again(found))):
         console.print(line, soft_wrap=True)
     console.print(_in_all(found, forecast))
     if len(listed) < len(found):
@@ -218,6 +218,24 @@ def _failed(entries: Iterable[TrialStatus]) -> Iterator[Text]:
         yield Text(f"{entry.progress}: {entry.trial.folder}", "red")
         if entry.outcome:
             yield Text(f"  {entry.outcome}")
+
+
+def _judged(entries: Iterable[TrialStatus]) -> Iterator[Text]:
+    """What the referee refused, and what it left to people."""
+    for entry in entries:
+        if entry.refused:
+            yield Text(f"refused: {entry.trial.folder}", "red")
+            yield Text(f"  {entry.refused}")
+        if entry.flags:
+            rules = dict.fromkeys(str(flag.get("rule")) for flag in entry.flags if isinstance(flag, dict))
+            yield Text(f"flagged: {entry.trial.folder}: {', '.join(rules)} (result.json)")
+
+
+def again(entries: Iterable[TrialStatus]) -> Iterator[str]:
+    """Which trials are run again, and why: a line for each submission and reason."""
+    counts = Counter((entry.trial.label, entry.again) for entry in entries if entry.again)
+    for (label, why), count in counts.items():
+        yield f"again: {count:,} of {label}: what there is, is of {why}"
 
 
 def print_failures(found: Sequence[TrialStatus]) -> None:

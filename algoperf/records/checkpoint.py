@@ -8,7 +8,7 @@ read back is checked against the archive's CRC-32. The last two are kept.
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,24 @@ def load(directory: Path, step: int, rank: int = 0) -> dict[str, Any]:
         return _load(_path(directory, step, rank))
     except Exception as error:
         raise CheckpointError(f"the checkpoint {_path(directory, step, rank)} cannot be read: {error}.") from error
+
+
+def peek(directory: Path, names: Collection[str]) -> dict[str, Any] | None:
+    """These entries of the newest checkpoint that can be read; they hold no arrays. None where there is no checkpoint.
+
+    Raises CheckpointError where there are checkpoints and none can be read.
+    """
+    paths = _checkpoints(directory)
+    for path in paths:
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                pairs = json.loads(archive[_TREE].tobytes())["dict"]
+            return {name: _decode(value, {}) for name, value in pairs if name in names}
+        except Exception:  # damaged bytes can make the reader fail in any way
+            continue
+    if paths:
+        raise CheckpointError(f"no checkpoint in {directory} can be read.")
+    return None
 
 
 def remove(directory: Path) -> None:

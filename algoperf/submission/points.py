@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.facts import SCALES, UsageError
 from algoperf.benchmark.protocol import TARGET_SETTING, Protocol, Ruleset
 from algoperf.submission import search
 
 _SEARCH_SPACES = ("search_space.json", "tuning_search_space.json")
 SELF_TUNING = "self_tuning.json"
 _POINTS_OF_WORKLOADS = "points.json"
+_SPACE_OF_SCALE = "search_space.{}.json"
+
+# All files that points may be drawn from.
+POINT_FILES = (*_SEARCH_SPACES, *map(_SPACE_OF_SCALE.format, SCALES), SELF_TUNING, _POINTS_OF_WORKLOADS)
 
 
 class MissingHyperparameterError(AttributeError):
@@ -35,7 +39,7 @@ def hyperparameter_points(
     folder = path.parent
     if (folder / _POINTS_OF_WORKLOADS).exists():
         return [_point_of(workload, folder / _POINTS_OF_WORKLOADS, ruleset)]
-    names = (f"search_space.{protocol.scale}.json", *_SEARCH_SPACES)
+    names = (_SPACE_OF_SCALE.format(protocol.scale), *_SEARCH_SPACES)
     space = next((folder / name for name in names if (folder / name).exists()), None)
     if ruleset == "self":
         if (folder / SELF_TUNING).exists():

@@ -3,6 +3,7 @@
 Only the first of a trial's processes has one, and only while it holds the lock of the trial's folder.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -88,12 +89,24 @@ def read_result(out: Path) -> dict[str, Any] | None:
 
     Raises InfrastructureError for a result that is damaged or cannot be read.
     """
-    if (result := _read(out / official_files.RESULT)) is not None:
-        return result
-    result = _read(out / FINISHED)
-    if result is not None:
+    result = find_result(out)
+    if result is not None and not (out / official_files.RESULT).exists():
         write_json(out / official_files.RESULT, result)
     return result
+
+
+def find_result(out: Path) -> dict[str, Any] | None:
+    """As `read_result`, but nothing is written."""
+    result = _read(out / official_files.RESULT)
+    return _read(out / FINISHED) if result is None else result
+
+
+def keep_result(out: Path) -> None:
+    """The result once more where only `result.json` has it: Snakemake deletes outputs before it makes them anew."""
+    with contextlib.suppress(InfrastructureError, OSError):  # a damaged one is no loss
+        if not (out / FINISHED).exists() and (result := _read(out / official_files.RESULT)) is not None:
+            (out / CHECKPOINTS).mkdir(exist_ok=True)
+            write_json(out / FINISHED, result)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -8,13 +8,11 @@ In a job the trial is a step of its own: only a step's own tasks get Slurm's sig
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 from algoperf.benchmark.facts import Framework
 from algoperf.machine import nvml
 from algoperf.machine.cluster import Environment
-from algoperf.trial import journal
 
 # Says to the processes of a trial that they are, so that they do not start themselves again.
 STARTED = "ALGOPERF_STARTED"
@@ -60,10 +58,10 @@ def _in(environment: Environment) -> list[str]:
     return ["bash", "-c", f'trap "" USR2\n{environment.setup}\nexec {environment.command} "$@"', "algoperf"]
 
 
-def run(starter: Sequence[str], arguments: Sequence[str], out: Path) -> int:
-    """Runs the trial's processes and gives their exit code: 0 only where they left a result, whoever of them failed.
+def run(starter: Sequence[str], arguments: Sequence[str], is_finished: Callable[[], bool]) -> int:
+    """Runs the trial's processes and gives their exit code: 0 only where they left its result, whoever of them failed.
 
     A submission may end its process with any code.
     """
     code = subprocess.run([*starter, *arguments], env={**os.environ, STARTED: "1"}, check=False).returncode
-    return 0 if journal.read_result(out) is not None else code or 1
+    return 0 if is_finished() else code or 1

@@ -6,7 +6,6 @@ from its last checkpoint when the same command is given again.
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import time
 import traceback
 from collections.abc import Callable
@@ -20,17 +19,15 @@ from algoperf.machine.lock import FolderLock
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.records.official_files import MetricsLogger
 from algoperf.submission.points import as_hyperparameters
-from algoperf.trial import journal, resumption, shared_state
+from algoperf.trial import journal, resumption, shared_state, superseded
 from algoperf.trial.clock import Clock
 from algoperf.trial.evaluate import Evaluator
 from algoperf.trial.input_queue import InputQueue
 from algoperf.trial.journal import Journal
-from algoperf.trial.referee import RuleError
-from algoperf.trial.setup import Setup
+from algoperf.trial.referee import Flag, RuleError
+from algoperf.trial.setup import Setup, note_changed_files
 from algoperf.trial.train import Run, State, Status, run_trial, submission_code, time_to_target, tree_of
 from workloads.datasets.prepare import open_source
-
-_VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "schedulefree", "torch")
 
 # Seconds that a process which is not the first gives the first one to record how a submission failed.
 _FIRST_RECORDS = 15.0
@@ -46,10 +43,12 @@ def execute(
     Raises InfrastructureError where the machine or the data fails, and InterruptionError where `watch` says to stop.
     """
     is_first = setup.backend.shard[0] == 0
+    if is_first:
+        superseded.arrange(setup.definition, setup.out)
     with FolderLock(setup.out) if is_first else contextlib.nullcontext() as lock:
         try:
             setup.backend.from_first((0.0,))  # the others wait until the first one has the lock
-            if (result := journal.read_result(setup.out)) is not None:
+            if (result := superseded.finished_result(setup.definition, setup.out)) is not None:
                 return result
             return _run(setup, lock, report, now, watch or Watch(now))
         except (UsageError, InterruptionError):
@@ -72,20 +71,21 @@ def _run(
     setup: Setup, lock: FolderLock | None, report: Report, now: Callable[[], float], watch: Watch
 ) -> dict[str, Any]:
     saved = shared_state.read(setup.out, setup.backend)
-    if saved is not None and saved["identity"] != setup.identity:
-        different = next(name for name, value in setup.identity.items() if saved["identity"].get(name) != value)
+    if saved is not None and (had := saved["hardware"]["count"]) != setup.backend.num_devices:
         raise UsageError(
-            f"{setup.out} holds the checkpoint of another trial (its {different} differs); give another folder, or "
-            "remove this one."
+            f"{setup.out} holds a trial that is half done on {had} devices, and here are {setup.backend.num_devices}; "
+            "go on with as many, or remove the folder."
         )
     session = _Session(setup, lock, saved, now)
+    refused = None
     try:
         status = session.train(report, watch)
     except (UsageError, InfrastructureError):
         raise
     except Exception as error:
         is_submissions = isinstance(error, SubmissionError)
-        is_sentence = is_submissions and (isinstance(error, RuleError) or error.__cause__ is None)
+        refused = str(error) if isinstance(error, RuleError) else None
+        is_sentence = is_submissions and (refused is not None or error.__cause__ is None)
         raised = error.__cause__ if is_submissions and not is_sentence else error
         is_out_of_memory = setup.backend.is_out_of_memory(raised)  # wherever that shows: in an evaluation, say
         if not (is_out_of_memory or is_submissions):
@@ -93,16 +93,16 @@ def _run(
         journal.log_error(setup.out, str(error) if is_sentence else "".join(traceback.format_exception(raised)))
         status = "out_of_memory" if is_out_of_memory else "submission_error"
         if session.journal is None:
-            return _recorded_by_the_first(setup.out) or session.write_result(status)
+            return _recorded_by_the_first(setup) or session.write_result(status, refused)
     finally:
         session.close()
-    return session.write_result(status)
+    return session.write_result(status, refused)
 
 
-def _recorded_by_the_first(out: Path) -> dict[str, Any] | None:
+def _recorded_by_the_first(setup: Setup) -> dict[str, Any] | None:
     """The result, once the first process has written it; None where it does not: only another one has failed."""
     deadline = time.monotonic() + _FIRST_RECORDS
-    while (result := journal.read_result(out)) is None and time.monotonic() < deadline:
+    while (result := superseded.finished_result(setup.definition, setup.out)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     return result
 
@@ -154,6 +154,8 @@ class _Session:
         return InputQueue(source, setup.batch_size, setup.seed, backend.place_batch, position, backend.shard)
 
     def train(self, report: Report, watch: Watch) -> Status:
+        if self._saved is not None and self._saved["status"] is not None:
+            return self._ended_before()
         run, self.state = begin(self._setup) if self._saved is None else self._resumed()
         self.state.preemptions = self.preemptions
         self._write_metadata()
@@ -173,6 +175,15 @@ class _Session:
     def close(self) -> None:
         self.queue.close()
 
+    def _ended_before(self) -> Status:
+        """How a trial has ended whose process ended between its last checkpoint and its result."""
+        saved = self._saved
+        self.state = State(
+            None, None, None, saved["global_step"], saved["evaluations"], charged=saved["clock"]["charged"]
+        )
+        self._setup.referee.flags = [Flag(**flag) for flag in saved["flags"]]
+        return saved["status"]
+
     def _write_metadata(self) -> None:
         if self.journal is None:
             return
@@ -183,8 +194,9 @@ class _Session:
             "hardware_evidence": self._evidence,
             "git_commit_hash": hardware.git_commit(Path(__file__).parent),
             "rng_seed": setup.seed,
-            "versions": _versions(),
+            "versions": hardware.versions(),
             "trial": dataclasses.asdict(setup.trial),
+            "identity": {**setup.definition.record, "hardware": setup.hardware},
             "seconds_to_first_step": round(time.time() - setup.begun, 2),
         }
         self.journal.write_metadata(self.preemptions, setup.point, metadata)
@@ -200,7 +212,9 @@ class _Session:
         shared_state.write_shares(self._setup.out, self._setup.backend, state.global_step, own, self.journal)
         if self.journal is not None:
             content = {
-                "identity": self._setup.identity,
+                "identity": self._setup.definition.record,
+                "hardware": self._setup.hardware,
+                "status": state.status,
                 "global_step": state.global_step,
                 "evaluations": state.evaluations,
                 "evaluations_not_finite": state.evaluations_not_finite,
@@ -258,23 +272,25 @@ class _Session:
             self._metrics_logger.muted = self.journal is None
         return run, state
 
-    def write_result(self, status: Status) -> dict[str, Any]:
+    def write_result(self, status: Status, refused: str | None = None) -> dict[str, Any]:
+        """refused: the rule that the submission broke, in a sentence; then nothing that it reached counts."""
         setup = self._setup
+        note_changed_files(setup)
         state = self.state or State(None, None, None)
         self._write_metrics()
         result = {
             **dataclasses.asdict(setup.trial),
             "status": status,
-            "time_to_target": time_to_target(setup.workload, state),
+            "refused": refused,
+            "time_to_target": None if refused else time_to_target(setup.workload, state),
             "global_step": state.global_step,
             "charged_time": state.charged,
-            "seed": setup.seed,
-            "hyperparameters": setup.point,
+            **setup.definition.record,
             "accelerator": setup.accelerator,
             "hardware": setup.hardware,
             "hardware_evidence": {"begin": self._evidence, "end": hardware.evidence()},
             "preemptions": self.preemptions,
-            "versions": _versions(),
+            "versions": hardware.versions(),
             "flags": [dataclasses.asdict(flag) for flag in setup.referee.flags],
         }
         if self.journal is not None:
@@ -282,13 +298,3 @@ class _Session:
         elif status in ("out_of_memory", "submission_error"):
             journal.write_result(setup.out, result)  # only this process has failed, and it ends all others
         return result
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _VERSIONED:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -1,22 +1,19 @@
-"""What one trial needs, checked before anything is written, and whether it is finished already."""
+"""What one trial needs, checked before anything is written."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from algoperf.backends import Backend, load_backend
-from algoperf.benchmark.facts import Budget, UsageError, WorkloadSpec, replace
-from algoperf.benchmark.identity import Trial, seed
-from algoperf.benchmark.protocol import TARGET_SETTING, Protocol, Ruleset, load_protocol
-from algoperf.benchmark.registry import load_spec
+from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.workload import Workload, make_workload
 from algoperf.machine import cluster, hardware
 from algoperf.submission import loading
-from algoperf.submission.points import hyperparameter_points
-from algoperf.trial import journal
+from algoperf.submission.content import content
+from algoperf.trial.definition import Definition, define, spec_of
 from algoperf.trial.referee import Referee
 from workloads.datasets.prepare import open_source
 
@@ -25,9 +22,9 @@ from workloads.datasets.prepare import open_source
 class Setup:
     """All that a trial needs, checked before anything is written.
 
-    point: its hyperparameters. seed: see `plan.seed`. evaluated_every: steps; None: as many seconds as the workload
-    says. accelerator: the name that a config gives to the hardware; what
-    it turned out to be is `hardware`. begun: when the trial's process or job began, in seconds since the epoch.
+    definition: what the trial computes; point, seed, max_runtime, max_steps and evaluated_every follow from it.
+    accelerator: the name that a config gives to the hardware; what it turned out to be is `hardware`. begun: when the
+    trial's process or job began, in seconds since the epoch.
     """
 
     trial: Trial
@@ -36,6 +33,7 @@ class Setup:
     backend: Backend
     referee: Referee
     submission: loading.Submission
+    definition: Definition
     point: dict[str, Any]
     seed: int
     batch_size: int
@@ -46,34 +44,6 @@ class Setup:
     accelerator: str
     hardware: dict[str, Any]
     begun: float
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What a checkpoint must have in common with the trial that goes on from it."""
-        return {
-            "workload": self.trial.workload,
-            "framework": self.trial.framework,
-            "submission": self.trial.label,
-            "hyperparameters": self.point,
-            "seed": self.seed,
-            "num_devices": self.backend.num_devices,
-        }
-
-
-def spec_of(trial: Trial) -> WorkloadSpec:
-    """The spec of a trial's workload at the scale of its protocol.
-
-    One that sets the target has none that it could reach, and a step hint, which schedules go by, that is where it
-    ends.
-    """
-    protocol = load_protocol(trial.protocol)
-    spec = load_spec(trial.workload, protocol.scale)
-    if trial.ruleset != TARGET_SETTING:
-        return spec
-    budget = Budget(protocol.max_runtime(spec, trial.ruleset), protocol.target_setting_steps(spec))
-    beyond = -math.inf if spec.target.goal == "min" else math.inf
-    test = None if spec.target.test is None else beyond
-    return replace(spec, {"target": {"validation": beyond, "test": test}, "budget": {protocol.name: budget}})
 
 
 def set_up(
@@ -89,23 +59,21 @@ def set_up(
     begun: as in Setup; this process's begin where None. Raises UsageError for whatever a person got wrong, and
     InfrastructureError where the hardware is not the accelerator that was asked for.
     """
-    protocol = load_protocol(trial.protocol)
+    wanted = cluster.asked_for(accelerator)
+    definition = define(trial, max_steps, wanted)
     path = loading.find(trial.submission, trial.framework)
-    points = hyperparameter_points(path, protocol, trial.ruleset, trial.workload, trial.study)
-    if not 1 <= trial.trial <= len(points):
-        raise UsageError(f"there is no trial {trial.trial} of {trial.label}; its trials are 1 to {len(points)}.")
-    if not 0 <= trial.study < (studies := protocol.num_studies(trial.ruleset)):
-        raise UsageError(f"there is no study {trial.study} in {protocol.name}; its studies are 0 to {studies - 1}.")
-    workload = make_workload(spec_of(trial), trial.framework, data_dir, protocol.name)
+    workload = make_workload(spec_of(trial), trial.framework, data_dir, trial.protocol)
     open_source(workload.spec, "train", data_dir)
     backend = load_backend(trial.framework)
     found = backend.accelerator()
-    if accelerator != cluster.LOCAL:
-        hardware.check(found, accelerator, cluster.load().accelerator(accelerator))
+    if wanted is not None:
+        hardware.check(found, accelerator, wanted)
     referee = Referee(backend, workload)
     with referee.listening():
         loaded = loading.load(path)
-    loaded.check_point(points[trial.trial - 1])
+    if content(path) != definition.content:
+        raise UsageError(f"the submission {path} was changed while it was loaded; give the same command again.")
+    loaded.check_point(definition.point)
     return Setup(
         trial=trial,
         out=out,
@@ -113,30 +81,18 @@ def set_up(
         backend=backend,
         referee=referee,
         submission=loaded,
-        point=points[trial.trial - 1],
-        seed=seed(protocol.name, trial.label, trial.workload, trial.study, trial.trial),
+        definition=definition,
+        point=definition.point,
+        seed=definition.seed,
         batch_size=_divisible("batch size", loaded.batch_size(workload.spec), backend),
         eval_batch_size=_divisible("evaluation batch size", loaded.eval_batch_size(workload.spec), backend),
-        **_end(protocol, workload, trial.ruleset, max_steps),
+        max_runtime=definition.max_runtime,
+        max_steps=definition.max_steps,
+        evaluated_every=definition.evaluated_every,
         accelerator=accelerator,
         hardware=found,
         begun=psutil.Process().create_time() if begun is None else begun,
     )
-
-
-def _end(protocol: Protocol, workload: Workload, ruleset: Ruleset, max_steps: int | None) -> dict[str, Any]:
-    """When a trial ends and is evaluated: by charged time, but by steps where it sets the target.
-
-    So a busy machine, or a slow one, makes the same targets.
-    """
-    if ruleset != TARGET_SETTING:
-        max_runtime = protocol.max_runtime(workload.spec, ruleset)
-        return {"max_runtime": max_runtime, "max_steps": max_steps, "evaluated_every": None}
-    return {
-        "max_runtime": math.inf,
-        "max_steps": min(workload.step_hint, max_steps or workload.step_hint),
-        "evaluated_every": math.ceil(workload.step_hint / protocol.target_setting.evaluations),
-    }
 
 
 def _divisible(what: str, size: int, backend: Backend) -> int:
@@ -148,12 +104,11 @@ def _divisible(what: str, size: int, backend: Backend) -> int:
     return size
 
 
-def finished_result(trial: Trial, out: Path) -> dict[str, Any] | None:
-    """The result of a trial that has ended, None for one that has not. Raises UsageError for another trial's result."""
-    result = journal.read_result(out)
-    if result is None:
-        return None
-    mine = {**dataclasses.asdict(trial), "submission": result["submission"]}  # a name and a path may be the same
-    if different := [name for name, value in mine.items() if result[name] != value]:
-        raise UsageError(f"{out} holds the result of another trial (its {different[0]} differs); give another folder.")
-    return result
+def note_changed_files(setup: Setup) -> None:
+    """A begun session goes on with the code that it loaded; but what a submission imports late, it reads late."""
+    try:
+        is_changed = content(setup.submission.path) != setup.definition.content
+    except UsageError:  # gone, or not to be read any more
+        is_changed = True
+    if is_changed:
+        setup.referee.flag("content", "the submission's files were changed while the trial ran.")

@@ -78,7 +78,7 @@ class _Runs:
 
     @classmethod
     def of(cls, trials: Sequence[Trial], table: Table, reading: Reading) -> "_Runs":
-        readable = [trial for trial in trials if trial.readable and trial.workload in table.workloads]
+        readable = [trial for trial in trials if trial.counts and trial.workload in table.workloads]
         names: dict[str, set[str]] = {submission: set() for submission in table.submissions}
         cells: dict[tuple[int, int, int], list[Trial]] = {}
         rows = {submission: row for row, submission in enumerate(table.submissions)}

@@ -173,14 +173,14 @@ def _mixed_hardware(trials: Iterable[Trial], protocol: Protocol) -> list[Finding
 
 
 def one_framework_each(trials: Iterable[Trial]) -> tuple[list[Trial], list[Finding]]:
-    """A submission whose readable trials cover one workload in both frameworks becomes two submissions.
+    """A submission whose trials that count cover one workload in both frameworks becomes two submissions.
 
     Pooled, it would have twice the trials of its rivals to pick the best from.
     """
     trials = list(trials)
     frameworks: dict[tuple[str, str], set[str]] = defaultdict(set)
     for trial in trials:
-        if trial.readable:
+        if trial.counts:
             frameworks[trial.submission, trial.workload].add(trial.framework)
     both = sorted(key for key, names in frameworks.items() if len(names) > 1)
     split = {submission for submission, _ in both}

@@ -81,7 +81,7 @@ def write_published(logs: Logs, protocol: Protocol, path: Path) -> None:
     writer.writerow((*_IDENTITY, "rows", *_HIT, "end_time", "point"))
     numbers: dict[str, dict[str, int]] = {}
     for trial in in_order(logs.trials):
-        if trial.readable and trial.workload in scored:
+        if trial.counts and trial.workload in scored:
             identity = (getattr(trial, name) for name in _IDENTITY)
             hit = (trial.hit_time, trial.hit_row, trial.hit_row_time, f"{trial.hit_step:.0f}")
             of_submission = numbers.setdefault(trial.submission, {})

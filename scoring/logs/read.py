@@ -17,41 +17,52 @@ from scoring.logs import info
 from scoring.logs.checks import check_table, one_framework_each
 from scoring.logs.evaluations import read_evaluations, unreadable
 from scoring.logs.files import printable, read_file
+from scoring.logs.planned import Planned, is_named, not_as_planned
 from scoring.logs.published import PUBLISHED_PREFIX, read_published
 from scoring.logs.record import read_record
 from scoring.logs.trials import Finding, Logs, Trial, in_order, natural
 
 _IGNORED = "ignored"
 _EVALUATIONS = "eval_measurements.csv"
+_NOT_PLANNED = "no part of this experiment"
+_NOT_RANKED = "not ranked"
+_NO_TRIAL = "no trial in any study"
 _TRIAL = re.compile("trial_[0-9]+")
 
 
-def read_logs(logs: Path | str, protocol: Protocol, ruleset: Ruleset) -> Logs:
+def read_logs(logs: Path | str, protocol: Protocol, ruleset: Ruleset, planned: Planned | None = None) -> Logs:
     """Every trial under the folder `logs`, or of the published leaderboard named `published:<name>`.
 
-    Raises UsageError where `logs` is missing or holds not a single trial of a known workload.
+    planned: the only trials that are read, and what they compute; what else lies there becomes a finding. Raises
+    UsageError where `logs` is missing or holds not a single trial of a known workload.
     """
     if str(logs).startswith(PUBLISHED_PREFIX):
         found = read_published(str(logs).removeprefix(PUBLISHED_PREFIX), protocol, ruleset)
     else:
-        found = _read_tree(Path(logs), protocol, ruleset)
+        found = _read_tree(Path(logs), protocol, ruleset, planned)
     trials, split = one_framework_each(found.trials)
     findings = {*found.findings, *split, *check_table(trials, protocol, ruleset)}
     return Logs(in_order(trials), tuple(sorted(findings, key=lambda f: (natural(f.path), f.what))), found.infos)
 
 
-def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset) -> Logs:
+def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset, planned: Planned | None) -> Logs:
     if not root.is_dir():
         raise UsageError(f"there is no folder of logs {str(root)!r}.")
-    reader = _TreeReader(protocol, protocol.num_trials(ruleset))
+    reader = _TreeReader(protocol, protocol.num_trials(ruleset), planned)
     for submission, path in reader.folders(str(root), ""):
+        if not is_named(planned, submission):
+            reader.report(submission, _NOT_PLANNED, _NOT_RANKED)
+            continue
         before = len(reader.trials)
         for study, study_path in reader.folders(path, submission, info.FILE):
             reader.read_study(study_path, submission, study)
         if os.path.exists(f"{path}/{info.FILE}"):
             reader.read_info(path, submission, reader.trials[before:], ruleset)
         if len(reader.trials) == before:
-            reader.report(submission, "no trial in any study", "not ranked")
+            reader.report(submission, _NO_TRIAL, _NOT_RANKED)
+    left_out = [finding for finding in reader.findings if finding.done == _NOT_RANKED]
+    if not reader.trials and left_out and left_out[0].what != _NO_TRIAL:
+        raise UsageError(f"no trial under {str(root)!r} can be ranked: {left_out[0].path}: {left_out[0].what}.")
     if not reader.trials:
         raise UsageError(
             f"there is no trial of any {protocol.scale} workload under {str(root)!r}: the layout is "
@@ -66,6 +77,7 @@ class _TreeReader:
 
     protocol: Protocol
     num_trials: int
+    planned: Planned | None
     trials: list[Trial] = dataclasses.field(default_factory=list)
     findings: list[Finding] = dataclasses.field(default_factory=list)
     infos: dict[str, info.Info] = dataclasses.field(default_factory=dict)
@@ -133,27 +145,37 @@ class _TreeReader:
             self.report(shown, f"not part of protocol {self.protocol.name}", "read, not scored")
         trials = []
         for name, inside in self.folders(path, shown):
-            if _TRIAL.fullmatch(name):
-                trials.append(self.read_trial(inside, f"{shown}/{name}", (*cell, name)))
+            if not is_named(self.planned, f"{shown}/{name}"):
+                self.report(f"{shown}/{name}", _NOT_PLANNED, _NOT_RANKED)
+            elif _TRIAL.fullmatch(name):
+                trials += self.read_trial(inside, f"{shown}/{name}", (*cell, name))
             else:
                 self.report(f"{shown}/{name}", "not the folder of a trial: those are called trial_<k>", _IGNORED)
-        readable = sum(trial.readable for trial in trials)
-        if readable == 0:
+        counting = sum(trial.counts for trial in trials)
+        if counting == 0:
             self.report(shown, "no readable trial", "this study is left out of the workload's median")
-        elif readable < self.num_trials:
-            self.report(shown, f"{readable} of {self.num_trials} trials readable", "the study's value is their best")
-        elif readable > self.num_trials:
-            self.report(shown, f"{readable} trials where the protocol has {self.num_trials}", "all of them count")
+        elif counting < self.num_trials:
+            self.report(shown, f"{counting} of {self.num_trials} trials readable", "the study's value is their best")
+        elif counting > self.num_trials:
+            self.report(shown, f"{counting} trials where the protocol has {self.num_trials}", "all of them count")
         self.trials += trials
 
-    def read_trial(self, path: str, shown: str, identity: tuple[str, str, str, str, str]) -> Trial:
-        """identity: submission, study, workload, framework, trial."""
+    def read_trial(self, path: str, shown: str, identity: tuple[str, str, str, str, str]) -> list[Trial]:
+        """identity: submission, study, workload, framework, trial. Empty where it is no trial of an experiment."""
         try:
             names = frozenset(os.listdir(path))
         except OSError as error:
             self.report(shown, f"cannot be listed: {error.strerror}", "the trial is left out")
-            return Trial(*identity, path=shown)
+            return [Trial(*identity, path=shown)]
         record = read_record(path, shown, names, self.report)
+        if record.max_steps is not None:
+            self.report(shown, f"ended by --max-steps {record.max_steps}: no trial of an experiment", _NOT_RANKED)
+            return []
+        if differing := not_as_planned(self.planned, shown, record.result):
+            self.report(shown, f"made of something else than was planned ({differing}): run it again", _NOT_RANKED)
+            return []
+        if record.status is not None and self.planned is not None and record.content is None:
+            self.report(shown, "it does not say which content of the submission it is of", "taken as it is")
         try:
             if _EVALUATIONS not in names:
                 raise FileNotFoundError
@@ -163,18 +185,20 @@ class _TreeReader:
             found = unreadable(f"no {_EVALUATIONS}{status}")
         except OSError as error:
             found = unreadable(f"{_EVALUATIONS} cannot be read: {error.strerror}")
+        is_miss = record.has_missed and not found.rows
         for what, done in found.damage:
-            self.report(shown, printable(what), done)
-        return Trial(
+            self.report(shown, printable(what), "the trial counts as a miss" if is_miss else done)
+        trial = Trial(
             *identity,
             path=shown,
             rows=found.rows,
-            hit_time=found.hit_time,
-            hit_row=found.hit_row,
-            hit_row_time=found.hit_row_time,
-            hit_step=found.hit_step,
             end_time=found.end_time,
             point=record.hyperparameters,
             curve=found.curve,
             record=record,
         )
+        if record.refused is not None:
+            self.report(shown, f"refused: {record.refused}", "the trial counts as a miss")
+            return [trial]
+        hits = {name: getattr(found, name) for name in ("hit_time", "hit_row", "hit_row_time", "hit_step")}
+        return [dataclasses.replace(trial, **hits)]

@@ -17,6 +17,8 @@ from scoring.logs.terms import Terms, terms_of_metadata
 
 _IGNORED = "ignored"
 _METADATA = re.compile("meta_data_([0-9]+)[.]json")
+# How a trial ends that has not reached its target, or not for certain: then `time_to_target` tells.
+_MISSES = ("budget_exhausted", "diverged", "out_of_memory", "submission_error", "pruned")
 _LONGEST = 4_096  # characters of hyperparameters that are shown
 
 
@@ -27,7 +29,10 @@ class Record:
     status: of `result.json`. hardware: the accelerators as words that are equal for equal machines, of `result.json` or
     of the metadata; of several sessions on unlike machines, all. machine: the same words, or the processor where no
     accelerator is named. terms: what the trial was made under, as its metadata say. software: name -> version.
-    evidence: see `_evidence`. hyperparameters: as one line of JSON.
+    evidence: see `_evidence`. hyperparameters: as one line of JSON. refused: which rule the submission broke, a
+    sentence. has_missed: whether it has ended and says itself that it did not reach its target. flags: (rule, what)
+    that a person has to judge. content: of the submission, its hash. max_steps: at which somebody let it end. result:
+    all of `result.json`.
     """
 
     status: str | None = None
@@ -41,6 +46,12 @@ class Record:
     software: Mapping[str, str] = dataclasses.field(default_factory=dict)
     evidence: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
     terms: Terms | None = None
+    refused: str | None = None
+    has_missed: bool = False
+    flags: tuple[tuple[str, str], ...] = ()
+    content: str | None = None
+    max_steps: int | None = None
+    result: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
 
 def hardware_kind(record: Any) -> str | None:
@@ -75,6 +86,12 @@ def read_record(folder: str, shown: str, names: Collection[str], report: Callabl
         status=_text(result.get("status")) if isinstance(result.get("status"), str) else None,
         hardware=accelerators,
         machine=accelerators or _processor(metadata),
+        refused=_text(result.get("refused")),
+        has_missed=result.get("status") in _MISSES and result.get("time_to_target") is None,
+        flags=_flags(result),
+        result=result,
+        content=_text(result.get("submission_sha256")),
+        max_steps=result["max_steps"] if isinstance(result.get("max_steps"), int) else None,
         host=_text(begin.get("host")),
         seed=_text(result.get("seed", metadata.get("rng_seed"))),
         commit=_text(metadata.get("git_commit_hash")),
@@ -108,6 +125,12 @@ def _content(
     if content is None:
         report(f"{shown}/{name}", "not a JSON object", _IGNORED)
     return content or {}
+
+
+def _flags(result: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    found = result.get("flags")
+    flags = (_mapping(flag) for flag in found) if isinstance(found, list) else ()
+    return tuple((_text(flag.get("rule")) or "", _text(flag.get("what")) or "") for flag in flags)
 
 
 def _text(value: Any) -> str | None:

@@ -14,11 +14,11 @@ from scoring.logs.record import Record
 class Trial:
     """One trial. Times are charged seconds, inf where the trial never hit.
 
-    path: from the root of the logs. rows: evaluations that could be read; a trial with none is not readable, and takes
-    no part in the scores. hit_time: the earliest hit. hit_row, hit_row_time, hit_step: the first row that hits, its
-    time and its global step (NaN where no step is logged). curve: its evaluations. record: what the other files of its
-    folder say. end_time: of its last evaluation, NaN where nothing is known. point: words that are equal for equal
-    hyperparameters, None where nothing is known.
+    path: from the root of the logs. rows: evaluations that could be read. A trial counts where it has some, or says
+    that it has ended without having reached its target; another takes no part in the scores. hit_time: the earliest
+    hit. hit_row, hit_row_time, hit_step: the first row that hits, its time and its global step (NaN where no step is
+    logged). curve: its evaluations. record: what the other files of its folder say. end_time: of its last evaluation,
+    NaN where nothing is known. point: words that are equal for equal hyperparameters, None where nothing is known.
     """
 
     submission: str
@@ -42,8 +42,13 @@ class Trial:
         return self.rows > 0
 
     @property
+    def counts(self) -> bool:
+        return self.readable or self.record.has_missed
+
+    @property
     def status(self) -> str | None:
-        return self.record.status
+        """How it ended, a refusal told from other ends."""
+        return self.record.status if self.record.refused is None else "refused"
 
     @property
     def hardware(self) -> str | None:

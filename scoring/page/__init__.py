@@ -29,6 +29,7 @@ _SECTIONS = {
     "budget": ("Budget", times.budget_section),
     "studies": ("Studies", spread.section),
     "curves": ("Curves", curves.section),
+    "flags": ("Flags", origins.judged_section),
     "hardware": ("Hardware", origins.hardware_section),
     "software": ("Software", origins.software_section),
     "quality": ("Data quality", origins.quality_section),

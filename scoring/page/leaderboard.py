@@ -51,7 +51,7 @@ def _cells(context: Context, place: int, standing: Standing, spread: Spread | No
         f'<td class="bar-cell">{_bar(place, standing.score, spread)}</td>',
         *((cell(f"{100 * spread.p_rank[0]:.0f} %", "number"),) if spread else ()),
         cell(f"{len(names) - len(lost)} of {len(names)}", "number"),
-        f'<td class="lost-list">{_lost(standing.cells, lost)}</td>',
+        f'<td class="lost-list">{_lost(standing.cells, lost)}{_thin(context, standing)}</td>',
     ]
 
 
@@ -62,6 +62,14 @@ def _bar(place: int, score: float, spread: Spread | None) -> str:
         whisker = f'<div class="interval" style="left:{left:.2f}%;width:{width:.2f}%"></div>'
     fill = f'<div class="fill {style_of(place)}" style="width:{100 * score:.2f}%"></div>'
     return f'<div class="track">{fill}{whisker}</div>'
+
+
+def _thin(context: Context, standing: Standing) -> str:
+    protocol = context.result.scores.protocol
+    return "".join(
+        f' <span class="chip">{text(", ".join(names))} <i>by {studies} of {protocol.studies} studies</i></span>'
+        for studies, names in standing.with_fewer_studies(protocol).items()
+    )
 
 
 def _lost(cells: Mapping[str, Cell], names: Iterable[str]) -> str:

@@ -70,6 +70,21 @@ def software_section(context: Context) -> str:
     )
 
 
+def judged_section(context: Context) -> str:
+    """Nothing where the referee had nothing to say."""
+    made = context.tables["flags"]
+    if not made.rows:
+        return ""
+    body = _folded(table(made.header, [row(map(cell, words)) for words in made.rows]), len(made.rows), "notes")
+    return as_section(
+        "flags",
+        "Refused and flagged",
+        "A refused trial broke a rule of the benchmark and counts as a miss. A flag is what a person has to judge.",
+        body,
+        [made],
+    )
+
+
 def quality_section(context: Context) -> str:
     made = context.tables["data_quality"]
     kinds = Counter((_NUMBER.sub("…", finding.what), finding.done) for finding in context.result.logs.findings)

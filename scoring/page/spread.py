@@ -21,7 +21,7 @@ def section(context: Context) -> str:
         "Studies, and the trials that won them",
         "A dot is the time of one study, a bar their median, the right edge the budget. Numbers at the right: the "
         "trial that set each study's time, in the order of the studies; - where none reached the target, · where none "
-        "is readable.",
+        "counts.",
         f'<div class="panels">{panels}</div>',
         [context.tables["studies"]],
     )
@@ -60,7 +60,7 @@ def _row(place: int, submission: str, studies: Sequence[Study], budget: float) -
         f"{attribute(study.study)}: {duration(study.time)}, by {attribute(study.best.trial)}</title></circle>"
         for study in reached
     )
-    middle = float(median([study.time for study in studies if study.readable]))
+    middle = float(median([study.time for study in studies if study.counted]))
     bar = (
         f'<line class="median" x1="{x(middle):.1f}" x2="{x(middle):.1f}" y1="{y - 6:.1f}" y2="{y + 6:.1f}"/>'
         if math.isfinite(middle)
@@ -77,5 +77,5 @@ def _row(place: int, submission: str, studies: Sequence[Study], budget: float) -
 def _winners(studies: Sequence[Study]) -> str:
     """The number of the trial that won each study."""
     return " ".join(
-        study.best.trial.removeprefix("trial_") if study.best else "-" if study.readable else "·" for study in studies
+        study.best.trial.removeprefix("trial_") if study.best else "-" if study.counted else "·" for study in studies
     )

@@ -34,7 +34,7 @@ class Cell:
     time: median seconds over the studies, before any rule takes the workload away; inf not reached, NaN no data.
     steps: median over the studies of the global step of the hit; inf not reached, NaN no data or not logged. ratio: of
     the time over the fastest submission's, inf where the workload is lost. lost, why: the reason and its particulars,
-    empty where the workload counts.
+    empty where the workload counts. studies: over how many the medians are.
     """
 
     time: float
@@ -42,6 +42,7 @@ class Cell:
     ratio: float
     lost: Loss | None = None
     why: str = ""
+    studies: int = 0
 
     @property
     def reason(self) -> str:
@@ -56,6 +57,14 @@ class Standing:
     submission: str
     score: float
     cells: Mapping[str, Cell]
+
+    def with_fewer_studies(self, protocol: Protocol) -> dict[int, list[str]]:
+        """How many studies -> the workloads whose median is over so many, where the protocol has more."""
+        found: dict[int, list[str]] = {}
+        for name, cell in self.cells.items():
+            if 0 < cell.studies < protocol.studies:
+                found.setdefault(cell.studies, []).append(name)
+        return dict(sorted(found.items()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +97,9 @@ class Settled:
 class Table:
     """What the studies gave, before the rules that look across studies and submissions.
 
-    workloads: the protocol's, then its held-out workloads. studies: of each submission, those with a readable trial.
+    workloads: the protocol's, then its held-out workloads. studies: of each submission, those with a trial that counts.
     times, steps: (submissions, studies, workloads), charged seconds and global step of the hit that counts; inf where
-    there is none, NaN where the study has no readable trial (or its steps are not logged). Submissions with fewer
+    there is none, NaN where the study has no trial that counts (or its steps are not logged). Submissions with fewer
     studies than the others are padded with NaN. statuses: of all trials of a (submission, workload), by study.
     """
 
@@ -115,12 +124,12 @@ def counted_time(trial: Trial, reading: Reading) -> float:
 
 
 def winner(trials: Iterable[Trial], reading: Reading) -> Trial:
-    """Rule 2: the trial that a study counts by, of its readable trials in directory order; the first of equals."""
+    """Rule 2: the trial that a study counts by, of its trials that count in directory order; the first of equals."""
     return min(trials, key=lambda trial: preference(trial, reading))
 
 
 def study_time(trials: Iterable[Trial], reading: Reading) -> float:
-    """Rule 2: seconds of one study on one workload, from its readable trials in directory order; inf: no hit."""
+    """Rule 2: seconds of one study on one workload, from its trials that count in directory order; inf: no hit."""
     return counted_time(winner(trials, reading), reading)
 
 
@@ -196,7 +205,7 @@ def tabulate(trials: Iterable[Trial], protocol: Protocol, reading: Reading) -> T
     studies: dict[str, dict[str, int]] = defaultdict(dict)
     for trial in in_order(trial for trial in trials if trial.workload in workloads):
         cells[trial.submission, trial.study, trial.workload].append(trial)
-        if trial.readable:
+        if trial.counts:
             studies[trial.submission].setdefault(trial.study, len(studies[trial.submission]))
     submissions = sorted({submission for submission, _, _ in cells})
     depth = max(map(len, studies.values()), default=0)
@@ -205,9 +214,9 @@ def tabulate(trials: Iterable[Trial], protocol: Protocol, reading: Reading) -> T
     statuses: dict[tuple[str, str], dict[str, tuple[str | None, ...]]] = defaultdict(dict)
     for (submission, study, workload), members in cells.items():
         statuses[submission, workload][study] = tuple(trial.status for trial in members)
-        if readable := [trial for trial in members if trial.readable]:
+        if counting := [trial for trial in members if trial.counts]:
             place = submissions.index(submission), studies[submission][study], workloads.index(workload)
-            best = winner(readable, reading)
+            best = winner(counting, reading)
             times[place], steps[place] = counted_time(best, reading), best.hit_step
     return Table(
         submissions=tuple(submissions),
@@ -222,6 +231,7 @@ def tabulate(trials: Iterable[Trial], protocol: Protocol, reading: Reading) -> T
 def score_table(table: Table, protocol: Protocol, reading: Reading) -> Scores:
     """Rules 3 to 9. The table's workloads are those of the protocol."""
     times, steps = median(table.times, axis=1), median(table.steps, axis=1)
+    studies = np.count_nonzero(~np.isnan(table.times), axis=1)
     settled = settle(times, protocol)
     scores = integrate(settled.ratios, reading).tolist()
     standings = []
@@ -232,7 +242,9 @@ def score_table(table: Table, protocol: Protocol, reading: Reading) -> Scores:
                 rank=1 + sum(other > scores[row] for other in scores),
                 submission=table.submissions[row],
                 score=scores[row],
-                cells=_explain(protocol, times[row], steps[row], settled.against[row], settled.ratios[row], facts),
+                cells=_explain(
+                    protocol, times[row], steps[row], settled.against[row], settled.ratios[row], facts, studies[row]
+                ),
             )
         )
     return Scores(protocol, reading, tuple(standings))
@@ -257,12 +269,13 @@ def _explain(
     against: np.ndarray,
     ratios: np.ndarray,
     facts: Mapping[str, str],
+    studies: np.ndarray,
 ) -> dict[str, Cell]:
     """One submission's cells, from its rows of the arrays: the rules of `settle` once more, as words."""
     cells = {}
     for column, (name, fact) in enumerate(facts.items()):
         time, ratio = float(times[column]), float(against[column])
-        own = dict(time=time, steps=float(steps[column]), ratio=math.inf)
+        own = dict(time=time, steps=float(steps[column]), ratio=math.inf, studies=int(studies[column]))
         if math.isnan(time):
             cells[name] = Cell(**own, lost="no data", why=fact)
         elif math.isinf(time):

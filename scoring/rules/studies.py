@@ -14,8 +14,8 @@ from scoring.rules.score import Cell, Reading, median, study_time, winner
 class Study:
     """One submission's study of one workload.
 
-    trials: all that it has, in directory order. time: charged seconds, inf where no trial hit, NaN where none is
-    readable. best: the trial that the study counts by, None where none hit.
+    trials: all that it has, in directory order. time: charged seconds, inf where no trial hit, NaN where none
+    counts. best: the trial that the study counts by, None where none hit.
     """
 
     study: str
@@ -24,8 +24,8 @@ class Study:
     best: Trial | None
 
     @property
-    def readable(self) -> int:
-        return sum(trial.readable for trial in self.trials)
+    def counted(self) -> int:
+        return sum(trial.counts for trial in self.trials)
 
 
 def studies(trials: Sequence[Trial], reading: Reading) -> dict[tuple[str, str], tuple[Study, ...]]:
@@ -40,11 +40,11 @@ def studies(trials: Sequence[Trial], reading: Reading) -> dict[tuple[str, str], 
 
 
 def _study(name: str, trials: Sequence[Trial], reading: Reading) -> Study:
-    readable = [trial for trial in trials if trial.readable]
-    if not readable:
+    counting = [trial for trial in trials if trial.counts]
+    if not counting:
         return Study(name, tuple(trials), math.nan, None)
-    time = study_time(readable, reading)
-    return Study(name, tuple(trials), time, winner(readable, reading) if math.isfinite(time) else None)
+    time = study_time(counting, reading)
+    return Study(name, tuple(trials), time, winner(counting, reading) if math.isfinite(time) else None)
 
 
 def deciding_trial(of_cell: Sequence[Study], target: Target) -> Trial | None:
@@ -54,7 +54,7 @@ def deciding_trial(of_cell: Sequence[Study], target: Target) -> Trial | None:
     """
     reached = [study for study in of_cell if study.best is not None]
     if reached:
-        times = [study.time for study in of_cell if study.readable]
+        times = [study.time for study in of_cell if study.counted]
         middle = min(median(times), max(study.time for study in reached))
         return max((study for study in reached if study.time <= middle), key=lambda study: study.time).best
     readable = [trial for study in of_cell for trial in study.trials if trial.readable]

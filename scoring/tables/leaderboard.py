@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from scoring.logs.info import Info
 from scoring.result import Result
+from scoring.rules.score import Standing
 
 _WIDTH = 100  # columns of a plain-text leaderboard
 _LONGEST_NAME = 22  # columns in which a name is not folded, so that the table fits on 80
@@ -44,7 +46,7 @@ def leaderboard(result: Result) -> Table:
             Text.assemble(standing.submission, (f"\n{_said(result.infos.get(standing.submission))}", "dim")),
             f"{standing.score:.4f}\n{interval}" if sure else f"{standing.score:.4f}",
             f"{len(names) - sum(map(len, lost.values()))} of {len(names)}",
-            Text("; ".join(f"{reason}: {', '.join(of)}" for reason, of in lost.items())),
+            Text("; ".join((*(f"{reason}: {', '.join(of)}" for reason, of in lost.items()), *_thin(result, standing)))),
             style="bold" if standing.rank == 1 else "",
         )
     return table
@@ -53,6 +55,23 @@ def leaderboard(result: Result) -> Table:
 def _said(info: Info | None) -> str:
     """Framework and authors in one line."""
     return "" if info is None else ", ".join(part for part in (info.framework, info.authors) if part)
+
+
+def _thin(result: Result, standing: Standing) -> Iterator[str]:
+    """Workloads that fewer studies than the protocol's speak for."""
+    protocol = result.scores.protocol
+    for studies, names in standing.with_fewer_studies(protocol).items():
+        yield f"by {studies} of {protocol.studies} studies: {', '.join(names)}"
+
+
+def refused(result: Result) -> Iterator[Text]:
+    """A line for each trial that broke a rule, one for all flags."""
+    for trial in result.logs.trials:
+        if trial.record.refused is not None:
+            yield Text(f"refused: {trial.path}: {trial.record.refused}", "red")
+    if flagged := sum(bool(trial.record.flags) for trial in result.logs.trials):
+        have = "trial has" if flagged == 1 else "trials have"
+        yield Text(f"{flagged:,} {have} flags to be judged: flags.csv")
 
 
 def versus_published(result: Result) -> Table:
@@ -77,9 +96,9 @@ def versus_published(result: Result) -> Table:
     return table
 
 
-def shown(result: Result) -> list[Table]:
+def shown(result: Result) -> list[Table | Text]:
     """What a terminal shows of a result."""
-    return [leaderboard(result), *([versus_published(result)] if result.published else [])]
+    return [leaderboard(result), *([versus_published(result)] if result.published else []), *refused(result)]
 
 
 def leaderboard_text(result: Result) -> str:

@@ -1,13 +1,14 @@
 """The scoring as tables: the files that lie beside the report, and what the report shows.
 
 scores.csv: rank, submission, score. time_to_target.csv: charged seconds of each submission (rows) on each scored
-workload (columns), inf where the workload is lost, empty where there is no data. reasons.csv: the same in full, one
-row per cell, held-out workloads included: the seconds before any rule took them, the ratio to the fastest, and why the
+workload (columns), inf where the workload is lost, empty where there is no data. reasons.csv: the same in full, one row
+per cell, held-out workloads included: the seconds before any rule took them, the ratio to the fastest, and why the
 workload is lost. profile.csv: tau, and the height of each submission's profile from this tau to the next. budget.csv:
 the fraction of its budget that each cell's own time is. studies.csv: one row per study of each cell, with the trial
-that set its time. trials.csv: one row per trial, with what the files of its folder say. hardware.csv: machines, and how
-they were doing. software.csv: what the trials ran with. submissions.csv: what each submission's `submission_info.yml`
-says of it; its framework, where that does not say it, is that of its trials. data_quality.csv: path, what, done.
+that set its time. trials.csv: one row per trial, with what the files of its folder say. flags.csv: what the referee
+refused, or left to people to judge. hardware.csv: machines, and how they were doing. software.csv: what the trials ran
+with. submissions.csv: what each submission's `submission_info.yml` says of it; its framework, where that does not say
+it, is that of its trials. data_quality.csv: path, what, done.
 """
 
 import csv
@@ -54,7 +55,7 @@ def tables(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]]) -
         CsvTable(
             "reasons.csv",
             "scoring.rules.score.score_trials",
-            ("submission", "workload", "seconds", "ratio", "lost", "why"),
+            ("submission", "workload", "seconds", "ratio", "lost", "why", "studies"),
             [*_reasons(scores)],
         ),
         CsvTable(
@@ -85,6 +86,7 @@ def tables(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]]) -
             ],
         ),
         _trials(scored),
+        _judged(scored),
         _hardware(scored),
         _software(scored),
         CsvTable(
@@ -115,7 +117,15 @@ def _times(scores: Scores) -> Iterable[tuple]:
 def _reasons(scores: Scores) -> Iterable[tuple]:
     for standing in scores.standings:
         for name, cell in standing.cells.items():
-            yield standing.submission, name, seconds(cell.time), f"{cell.ratio:.6f}", cell.lost or "", cell.why
+            yield (
+                standing.submission,
+                name,
+                seconds(cell.time),
+                f"{cell.ratio:.6f}",
+                cell.lost or "",
+                cell.why,
+                cell.studies,
+            )
 
 
 def _profile(scores: Scores) -> Iterable[tuple]:
@@ -138,7 +148,7 @@ def _studies(scores: Scores, studies: Mapping[tuple[str, str], Sequence[Study]])
         for name in standing.cells:
             for study in studies.get((standing.submission, name), ()):
                 best = study.best.trial if study.best else ""
-                counts = (study.readable, len(study.trials))
+                counts = (study.counted, len(study.trials))
                 yield standing.submission, name, study.study, seconds(study.time), best, *counts
 
 
@@ -146,6 +156,7 @@ def _trials(trials: Sequence[Trial]) -> CsvTable:
     evidence = sorted({name for trial in trials for name in trial.record.evidence})
     header = ("submission", "study", "workload", "framework", "trial", "path", "status", "evaluations", "hit_seconds")
     header += ("hit_step", "machine", "host", "seed", "commit", "preemptions", *evidence, "hyperparameters")
+    header += ("refused", "flags", "content")
     rows = []
     for trial in trials:
         record, curve = trial.record, trial.curve
@@ -154,9 +165,20 @@ def _trials(trials: Sequence[Trial]) -> CsvTable:
         step = "" if trial.hit_row is None or not curve.steps else f"{curve.steps[trial.hit_row]:.0f}"
         kept = (record.machine, record.host, record.seed, record.commit, record.preemptions)
         seen = (record.evidence.get(name, "") for name in evidence)
-        told = (*kept, *seen, record.hyperparameters)
+        flags = ", ".join(sorted({rule for rule, _ in record.flags}))
+        told = (*kept, *seen, record.hyperparameters, record.refused, flags, record.content)
         rows.append((*identity, record.status, trial.rows, hit, step, *("" if word is None else word for word in told)))
     return CsvTable("trials.csv", "scoring.logs.read.read_logs", header, rows)
+
+
+def _judged(trials: Iterable[Trial]) -> CsvTable:
+    """What the referee refused, and what it left to people."""
+    rows = []
+    for trial in trials:
+        if trial.record.refused is not None:
+            rows.append((trial.path, "refused", "", trial.record.refused))
+        rows += [(trial.path, "flagged", rule, what) for rule, what in trial.record.flags]
+    return CsvTable("flags.csv", "scoring.logs.record.read_record", ("path", "verdict", "rule", "what"), rows)
 
 
 def _hardware(trials: Iterable[Trial]) -> CsvTable:

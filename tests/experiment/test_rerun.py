@@ -12,6 +12,7 @@ from algoperf.machine import lock
 from algoperf.progress import status
 from algoperf.records import official_files
 from algoperf.records.atomic import write_json
+from algoperf.trial import superseded
 
 NADAMW = "v0.6/external/nadamw_jax/study_0"
 NESTEROV = "v0.6/external/nesterov_pytorch/study_0"
@@ -46,7 +47,7 @@ def results(experiment: Config, tmp_path: Path) -> Path:
 
 def moved(results: Path, places: list[Path]) -> list[str]:
     """The trials that lie in `places` now, and that do not where they were."""
-    names = sorted(str(place).partition(f"/{rerun.SUPERSEDED}/")[2].partition("/")[2] for place in places)
+    names = sorted(str(place).partition(f"/{superseded.FOLDER}/")[2].partition("/")[2] for place in places)
     for name, place in zip(names, sorted(places), strict=True):
         assert not (results / name).exists()
         assert {path.name for path in place.iterdir()} == {"checkpoints", official_files.RESULT}
@@ -153,7 +154,7 @@ def test_what_chooses_nothing_is_one_sentence_and_moves_nothing(
 ):
     with pytest.raises(UsageError, match=sentence):
         rerun.rerun(experiment, results, statuses, names)
-    assert not (results / rerun.SUPERSEDED).exists()
+    assert not (results / superseded.FOLDER).exists()
 
 
 def test_an_experiment_without_results_says_so(experiment: Config, tmp_path: Path):
@@ -167,11 +168,11 @@ def test_a_trial_that_is_in_somebodys_hands_is_refused_and_nothing_moves(experim
         pytest.raises(UsageError, match="criteo1tb_jax/trial_2 is in the hands of process"),
     ):
         rerun.rerun(experiment, results, None, ["nadamw"])
-    assert not (results / rerun.SUPERSEDED).exists()
+    assert not (results / superseded.FOLDER).exists()
 
 
 def test_a_folder_that_cannot_be_moved_is_named_and_stays(experiment: Config, results: Path):
-    (results / rerun.SUPERSEDED).write_text("a file where the folder must be")
+    (results / superseded.FOLDER).write_text("a file where the folder must be")
     with pytest.raises(InfrastructureError, match=r"criteo1tb_jax/trial_1 cannot be moved to .*: Not a directory"):
         rerun.rerun(experiment, results, {"out_of_memory"}, [])
     assert (results / NADAMW / "criteo1tb_jax" / "trial_1" / official_files.RESULT).exists()

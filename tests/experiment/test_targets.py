@@ -30,7 +30,7 @@ from algoperf.records import official_files
 from algoperf.records.atomic import write_json
 from algoperf.submission import loading
 from algoperf.submission.points import as_hyperparameters, hyperparameter_points
-from algoperf.trial import session, setup
+from algoperf.trial import definition, session, setup
 from tests.conftest import REPOSITORY
 from tests.test_workflow import STOPS_AFTER_TWO_STEPS, counts, snakemake
 
@@ -209,9 +209,9 @@ def test_a_trial_goes_by_steps_and_has_no_target_to_stop_at(tmp_path, data_dir):
     assert not ready.workload.has_reached_validation_target({"validation/loss": -1e300})
     assert not ready.workload.has_reached_test_target({"test/loss": -1e300})
     assert set_up(tmp_path, data_dir, max_steps=5).max_steps == 5
-    maximised = setup.spec_of(dataclasses.replace(TRIAL, workload="ogbg"))
+    maximised = definition.spec_of(dataclasses.replace(TRIAL, workload="ogbg"))
     assert not maximised.target.reached(1e300, "validation")
-    assert setup.spec_of(dataclasses.replace(TRIAL, workload="finewebedu_lm")).target.test is None
+    assert definition.spec_of(dataclasses.replace(TRIAL, workload="finewebedu_lm")).target.test is None
 
 
 def test_a_killed_trial_goes_on_to_the_same_values_at_any_speed(tmp_path, data_dir):
@@ -330,6 +330,11 @@ def searched(tmp_path):
     results_of(tmp_path, [(0.1, 0.1)], trial=4)
     results_of(tmp_path, [(0.01, 0.1)], label="other_pytorch")
     return tmp_path
+
+
+def test_a_refused_trial_has_no_value(tmp_path):
+    path = results_of(tmp_path, [(0.1, 0.1)], status="submission_error", refused="the submission changed the model.")
+    assert target_records.read_run(path).evaluations == ()
 
 
 def test_the_best_point_is_of_the_contestants_and_points_that_are_asked_for(searched):

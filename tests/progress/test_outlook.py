@@ -39,6 +39,19 @@ def test_too_few_nodes_for_a_trial(tmp_path):
         outlook.look(make(tmp_path), Accelerator(nodes=2), 1)
 
 
+def test_what_is_run_again_is_not_done_and_why_is_said(tmp_path):
+    experiment = make(tmp_path)
+    trial = plan.trials(experiment)[0]
+    (tmp_path / trial.folder).mkdir(parents=True)
+    result = {"status": "reached", "global_step": 9, "charged_time": 500.0, "seed": 1}
+    write_json(tmp_path / trial.folder / official_files.RESULT, result)
+    found = outlook.look(experiment, Accelerator(count=8), 1)
+    assert [row.done for row in found.estimates] == [0]
+    assert len(found.again) == 1
+    assert found.again[0].startswith(f"again: 1 of {trial.label}: what there is, is of another seed (1, now ")
+    assert outlook.as_dict(found)["again"] == found.again
+
+
 def test_finished_trials_stand_beside_what_was_expected_and_shorten_what_is_left(tmp_path):
     experiment = make(tmp_path)
     before = outlook.look(experiment, Accelerator(count=8), 1)

@@ -1,6 +1,7 @@
 """What `algoperf status` says of trials in every state, from the files that trials and their faults leave."""
 
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -16,17 +17,19 @@ from typing import get_args
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from rich.console import Console
 
 from algoperf.benchmark.facts import Target
 from algoperf.benchmark.identity import Trial, make_trial
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import config, plan
 from algoperf.machine import lock
-from algoperf.progress import forecast, status
+from algoperf.progress import forecast, status, status_view
 from algoperf.progress.curve import Curve, read_curve
 from algoperf.progress.status import TrialStatus
 from algoperf.records import official_files
 from algoperf.records.atomic import write_json
+from algoperf.trial.definition import Definition, define
 from tests.conftest import REPOSITORY
 from tests.support.slurm_cluster import Cluster, wait_until
 
@@ -267,6 +270,52 @@ def test_what_was_free_and_the_set_up_of_all_sessions_belong_to_a_finished_trial
     for session in (0, 1):
         write_json(folder / f"meta_data_{session}.json", {"seconds_to_first_step": 3.0})
     assert status_of(tmp_path).set_up == 6.0
+
+
+@pytest.fixture(scope="module")
+def definition() -> Definition:
+    return define(TRIAL)
+
+
+def now(results: Path, definition: Definition) -> TrialStatus:
+    """By what the trial computes now."""
+    (found,) = status.statuses([TRIAL], results, {TRIAL: definition})
+    return found
+
+
+def test_a_result_of_another_is_none_and_why_is_said(tmp_path: Path, folder: Path, definition: Definition):
+    write_json(folder / official_files.RESULT, result(**definition.record))
+    found = now(tmp_path, definition)
+    assert (found.progress, found.again, found.content) == ("done", "", definition.content.sha256)
+    write_json(folder / official_files.RESULT, result(**{**definition.record, "max_steps": 3}))
+    found = now(tmp_path, definition)
+    assert (found.progress, found.again, found.global_step) == ("waiting", "a limit of 3 steps", None)
+    assert found.outcome == "its result is of a limit of 3 steps; it is set aside, and the trial run again"
+    assert status_of(tmp_path).progress == "done"
+
+
+def test_a_session_of_another_goes_on_and_what_it_left_does_not(tmp_path: Path, folder: Path, definition: Definition):
+    write_json(folder / "meta_data_0.json", {"identity": {**definition.record, "seed": 1}})
+    with lock.FolderLock(folder):
+        running = now(tmp_path, definition)
+    stopped = now(tmp_path, definition)
+    assert (running.progress, stopped.progress) == ("running", "stopped")
+    assert running.outcome.endswith(f"is of another seed (1, now {definition.seed}): it goes on as it began")
+    assert stopped.outcome.endswith(": the trial begins anew")
+    write_json(folder / "meta_data_1.json", {"identity": definition.record})
+    assert now(tmp_path, definition).again == ""
+
+
+def test_what_the_referee_said_belongs_to_a_finished_trial(tmp_path: Path, folder: Path):
+    flags = [{"rule": "threads", "what": "one was alive.", "global_step": 3}]
+    write_json(folder / official_files.RESULT, result(refused="the submission changed the model.", flags=flags))
+    found = status_of(tmp_path)
+    assert (found.refused, found.flags) == ("the submission changed the model.", tuple(flags))
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    status_view.print_status([found], forecast.forecast([found], time.time()), console)
+    shown = console.file.getvalue()
+    assert f"refused: {TRIAL.folder}\n  the submission changed the model.\n" in shown
+    assert f"flagged: {TRIAL.folder}: threads (result.json)" in shown
 
 
 _ANYTHING = st.one_of(st.none(), st.text(max_size=3), st.integers(), st.floats(), st.lists(st.integers(), max_size=2))

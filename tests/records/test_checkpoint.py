@@ -145,3 +145,16 @@ def test_what_cannot_be_held_is_named(tmp_path, state, names):
     with pytest.raises(CheckpointError, match=names):
         checkpoint.save(tmp_path, 1, state)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_is_read_without_the_rest_and_of_the_newest_that_can_be_read(tmp_path):
+    assert checkpoint.peek(tmp_path, ("identity",)) is None
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, {"identity": {"seed": step}, "state": np.ones(3), "global_step": step})
+    assert checkpoint.peek(tmp_path, ("identity", "hardware")) == {"identity": {"seed": 2}}
+    newest, oldest = sorted(tmp_path.iterdir(), reverse=True)
+    newest.write_bytes(newest.read_bytes()[:100])
+    assert checkpoint.peek(tmp_path, ("identity",)) == {"identity": {"seed": 1}}
+    oldest.write_bytes(b"")
+    with pytest.raises(checkpoint.CheckpointError, match=r"no checkpoint in .* can be read"):
+        checkpoint.peek(tmp_path, ("identity",))

@@ -1,5 +1,6 @@
 """Own submissions among published ones, and a results folder scored as it stands: what `algoperf score` decides."""
 
+import csv
 import json
 import os
 import re
@@ -115,3 +116,30 @@ def test_the_sub_tree_is_what_is_read(tmp_path: Path):
     result = score_logs(results, "v0.5", "external", "as-documented", tmp_path / "out")
     assert result.source == str(results / "v0.5" / "external")
     assert result.logs.trials == read_logs(results / "v0.5" / "external", V05, "external").trials
+
+
+def test_what_was_refused_or_flagged_is_in_table_page_and_csv(tmp_path: Path):
+    results = results_folder(tmp_path / "results", V100)
+    trials = results / "v0.5" / "external" / "mine_jax" / STUDY
+    said = "the submission changed the model."
+    flag = {"rule": "threads", "what": "a thread was alive.", "global_step": 3}
+    record = {"status": "submission_error", "hardware": V100, "refused": said, "flags": [flag]}
+    (trials / "trial_2" / "result.json").write_text(json.dumps(record))
+    score_logs(results, None, None, "as-documented", out := tmp_path / "out")
+    shown = " ".join((out / "leaderboard.txt").read_text().split())
+    assert f"refused: mine_jax/{STUDY}/trial_2: {said}" in shown
+    assert "1 trial has flags to be judged: flags.csv" in shown
+    page = (out / "report.html").read_text()
+    assert said in page
+    assert "Refused and flagged" in page
+    assert "by 1 of 5 studies" in page
+    with (out / "flags.csv").open(newline="") as file:
+        found = [(row["verdict"], row["rule"], row["what"]) for row in csv.DictReader(file)]
+    assert found == [("refused", "", said), ("flagged", "threads", "a thread was alive.")]
+    with (out / "trials.csv").open(newline="") as file:
+        rows = {row["trial"]: row for row in csv.DictReader(file)}
+    names = ("status", "refused", "flags", "hit_seconds")
+    assert [rows["trial_2"][name] for name in names] == ["submission_error", said, "threads", ""]
+    with (out / "studies.csv").open(newline="") as file:
+        (study,) = (row for row in csv.DictReader(file) if row["workload"] == "fastmri")
+    assert study["trial"] != "trial_2"  # which had been the fastest

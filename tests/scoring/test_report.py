@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -61,6 +62,7 @@ TABLES = {
     "leave_one_out.csv",
     "time_ratios.csv",
     "steps_to_target.csv",
+    "flags.csv",
 }
 ONE_STUDY = "one study where the protocol has 5: baseline"
 FILES = TABLES | {"leaderboard.txt", "caveats.txt", "profile.svg", "profile.png", "report.html"}
@@ -292,6 +294,7 @@ def test_no_name_ever_breaks_the_page(names: list[str], word: str):
     """Names as a tree of logs may have them, in every field that comes from logs."""
     protocol = load_protocol("v0.6")
     record = Record(word, word, word, word, word, word, word, word, {word: word}, {word: word})
+    record = dataclasses.replace(record, refused=word, flags=((word, word),), content=word)
     curve = Curve([1.0, math.nan, 2.0], [], [math.inf, 0.5, -1e300])
     trials = [
         Trial(name, word, "wmt", "jax", f"trial_{k}", word, 3, 10.0 * k, 2, 10.0 * k, 5.0, curve, record)

@@ -2,9 +2,11 @@
 
 import csv
 import dataclasses
+import errno
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from algoperf.benchmark.facts import FRAMEWORKS, UsageError
+from algoperf.benchmark.facts import FRAMEWORKS, InfrastructureError, UsageError
 from algoperf.benchmark.identity import make_trial
 from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.records import official_files
-from algoperf.trial import session, setup
+from algoperf.trial import journal, session, setup, superseded
 from tests.conftest import REPOSITORY
 from tests.support.little_trials import little_data, made, write
 from tests.support.little_trials import run as run_little
@@ -187,8 +189,8 @@ def test_a_result_that_was_deleted_comes_back_without_training(tmp_path, data_di
     run(set_up("pytorch", out, data_dir, max_steps=2))
     result = (out / "result.json").read_text()
     (out / "result.json").unlink()
-    identity = set_up("pytorch", out, data_dir).trial
-    assert setup.finished_result(identity, out) == json.loads(result)
+    definition = set_up("pytorch", out, data_dir, max_steps=2).definition
+    assert superseded.finished_result(definition, out) == json.loads(result)
     assert (out / "result.json").read_text() == result
 
 
@@ -210,6 +212,96 @@ def test_the_checkpoint_of_another_trial_is_refused(tmp_path, data_dir):
     run(set_up("pytorch", tmp_path, data_dir), killed_after=1)
     with pytest.raises(UsageError, match="another trial"):
         run(set_up("pytorch", tmp_path, data_dir, submission="nesterov"))
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A submission of one's own, to be edited: a baseline's code under another name."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name in ("pytorch.py", "search_space.json"):
+        shutil.copy(REPOSITORY / "submissions" / "nesterov" / name, folder)
+    return folder
+
+
+def edit(folder, code):
+    with (folder / "pytorch.py").open("a") as file:
+        file.write(code)
+
+
+@pytest.mark.parametrize("ruleset", ["external", "target_setting"])
+def test_a_trial_that_has_ended_is_not_trained_further_where_its_result_is_missing(
+    tmp_path, data_dir, monkeypatch, ruleset
+):
+    """Killed, or the disk is full, between the last checkpoint and the result."""
+    trial = make_trial("mini", ruleset, "nadamw", "pytorch", "criteo1tb", 0, 1)
+    out = tmp_path / "trial_1"
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "write_result", full_disk)
+        with pytest.raises(InfrastructureError, match="No space left"):
+            session.execute(setup.set_up(trial, out, data_dir, 3), lambda state: None)
+    before = (out / official_files.EVALUATIONS).read_text()
+    steps = []
+    again = setup.set_up(trial, out, data_dir, 3)
+    monkeypatch.setattr(session, "begin", steps.append)
+    result = session.execute(again, steps.append)
+    assert (result["status"], result["global_step"], result["preemptions"], steps) == ("budget_exhausted", 3, 1, [])
+    assert result["charged_time"] > 0
+    assert (out / official_files.EVALUATIONS).read_text() == before
+
+
+def full_disk(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def stopped(setup, steps):
+    with pytest.raises(InterruptionError):
+        session.execute(setup, lambda state: None, watch=StopsAfter(steps))
+
+
+def test_a_trial_half_done_under_edited_code_says_so_and_begins_anew_and_an_edit_taken_back_goes_on(
+    tmp_path, data_dir, own, capsys
+):
+    out = tmp_path / "trial_1"
+
+    def trial():
+        return set_up("pytorch", out, data_dir, submission=str(own), max_steps=5)
+
+    code = (own / "pytorch.py").read_text()
+    stopped(trial(), 3)
+    stopped(trial(), 1)
+    assert capsys.readouterr().err == ""
+    edit(own, "NEW = 1\n")
+    stopped(trial(), 2)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "another content of the submission (pytorch.py): it is in superseded/ now, and the trial begins" in said[0]
+    assert newest_checkpoint(out) == "checkpoint_000000000002.npz"
+    (own / "pytorch.py").write_text(code + "# a comment\n")
+    result = session.execute(trial(), lambda state: None)
+    assert "goes on with what was set aside before" in capsys.readouterr().err
+    assert (result["global_step"], result["preemptions"]) == (5, 2)
+    assert result["flags"] == []
+    edit(own, "NEW = 1\n")
+    result = session.execute(trial(), lambda state: None)
+    assert (result["global_step"], result["preemptions"]) == (5, 1)
+    assert trial().definition.difference(result, is_finished=True) == ""
+
+
+def test_a_begun_session_goes_on_with_what_it_loaded_and_says_that_the_files_changed(tmp_path, data_dir, own):
+    trial = set_up("pytorch", tmp_path / "trial_1", data_dir, submission=str(own), max_steps=2)
+    edit(own, "raise RuntimeError\n")
+    result = session.execute(trial, lambda state: None)
+    assert [flag["rule"] for flag in result["flags"]] == ["content"]
+    assert result["submission_sha256"] == trial.definition.content.sha256
+
+
+def test_what_is_half_done_on_another_number_of_devices_is_refused(tmp_path, data_dir, monkeypatch):
+    stopped(set_up("pytorch", tmp_path, data_dir), 1)
+    trial = set_up("pytorch", tmp_path, data_dir)
+    monkeypatch.setattr(type(trial.backend), "num_devices", 2)
+    with pytest.raises(UsageError, match="half done on 1 devices, and here are 2"):
+        session.execute(trial, lambda state: None)
 
 
 def cli(framework, out, data_dir, submission="nadamw", workload="criteo1tb"):

@@ -414,3 +414,49 @@ def test_the_language_models_metric_has_a_name_and_a_former_one():
         assert (found.rows, found.hit_time) == (2, 10.0)
     both = read_evaluations(b"score,validation/perplexity,validation/ppl\n9.0,1,30\n10.0,30,20\n", target)
     assert both.hit_time == 10.0  # today's name counts
+
+
+# How a trial ended counts: what our own `result.json` says of it.
+
+
+def ended(tree: Path, number: int, **result) -> str:
+    """Writes how a trial ended; its path."""
+    (tree / CELL / f"trial_{number}" / "result.json").write_text(json.dumps(result))
+    return f"{CELL}/trial_{number}"
+
+
+def lose_rows(tree: Path, number: int) -> None:
+    (tree / CELL / f"trial_{number}" / "eval_measurements.csv").write_text("")
+
+
+@pytest.mark.parametrize("status", ["out_of_memory", "submission_error", "budget_exhausted", "diverged"])
+def test_an_ended_trial_without_an_evaluation_is_a_miss(tree: Path, status: str):
+    path = ended(tree, 1, status=status, time_to_target=None)
+    lose_rows(tree, 1)
+    trial = trial_at(read(tree), path)
+    assert (trial.counts, trial.readable, trial.hit_time) == (True, False, math.inf)
+    assert [f.done for f in read(tree).findings if f.path == path] == ["the trial counts as a miss"]
+
+
+@pytest.mark.parametrize(
+    "result", [{}, {"status": "reached", "time_to_target": 3.0}, {"status": "out_of_memory", "time_to_target": 3.0}]
+)
+def test_lost_evaluations_of_a_trial_that_may_have_reached_its_target_are_no_miss(tree: Path, result: dict):
+    path = ended(tree, 1, **result)
+    lose_rows(tree, 1)
+    assert not trial_at(read(tree), path).counts
+
+
+def test_a_refused_trial_is_a_miss_whatever_it_reached(tree: Path):
+    flags = [{"rule": "threads", "what": "a thread was alive.", "global_step": 3}]
+    path = ended(tree, 1, status="submission_error", refused="the submission changed the model.", flags=flags)
+    trial = trial_at(read(tree), path)
+    assert (trial.hit_time, trial.hit_row, trial.status, trial.counts) == (math.inf, None, "refused", True)
+    assert trial.record.flags == (("threads", "a thread was alive."),)
+    assert "refused: the submission changed the model." in findings_at(read(tree), path)
+
+
+def test_a_trial_that_was_given_a_limit_of_steps_is_no_trial_of_an_experiment(tree: Path):
+    path = ended(tree, 1, status="reached", max_steps=50)
+    assert path not in [trial.path for trial in read(tree).trials]
+    assert findings_at(read(tree), path) == ["ended by --max-steps 50: no trial of an experiment"]

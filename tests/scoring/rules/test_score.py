@@ -32,6 +32,26 @@ def cells(scores: Scores, submission: str) -> dict:
     return standing.cells
 
 
+def test_crashing_early_is_no_better_than_crashing_late():
+    """Two of three studies end out of memory: before their first evaluation, or after it."""
+    crashed = Record(status="out_of_memory", has_missed=True)
+    for rows in (0, 1):
+        trials = [
+            Trial("a", f"study_{study}", "wmt", "jax", "trial_1", "", rows=rows, record=crashed) for study in (1, 2)
+        ]
+        hits = [Trial("a", "study_0", "wmt", "jax", "trial_1", "", 9, 50.0, 3, 50.0, 9.0)]
+        found = cells(score_trials([*hits, *trials], V06, "as-documented"), "a")["wmt"]
+        assert (found.time, found.lost, found.studies) == (INF, "not reached", 3)
+        assert found.why == "reached in 1 of 3 studies; out_of_memory 2 of 3 trials"
+
+
+def test_a_median_over_fewer_studies_than_the_protocol_has_says_so():
+    trials = [Trial("a", "study_0", "wmt", "jax", "trial_1", "", 9, 50.0, 3, 50.0, 9.0)]
+    trials += [Trial("a", f"study_{study}", "ogbg", "jax", "trial_1", "", 9, 5.0, 3, 5.0, 9.0) for study in range(3)]
+    (standing,) = score_trials(trials, V06, "as-documented").standings
+    assert standing.with_fewer_studies(V06) == {1: ["wmt"]}
+
+
 # The published leaderboard
 
 

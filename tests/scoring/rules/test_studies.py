@@ -23,7 +23,7 @@ def test_a_study_counts_by_the_reading_and_names_its_trial():
         (found,) = studies(members, reading)["a", "wmt"]
         assert found.best is members[number - 1]
         assert found.time == study_time(members[:3], reading)
-        assert (found.readable, len(found.trials)) == (3, 4)
+        assert (found.counted, len(found.trials)) == (3, 4)
 
 
 def test_studies_without_a_hit_or_without_a_readable_trial():

@@ -1,0 +1,233 @@
+"""What a submission is made of: the files that decide what it computes, and one hash over them.
+
+Counted are
+- its file, and what that imports from beside it, from `submissions/` and from the kit, and so on from there;
+- where the file is its folder's own (`jax.py`, `pytorch.py`, `submission.py`): all code in the folder and below it, but
+  the other framework's file;
+- data that lie with it and that its code names in a string: `np.load(here / "table.npz")`, or by their ending:
+  `glob("*.npz")`.
+
+Not counted are comments, docstrings and blank lines of Python code; bytecode, hidden files, editors' copies; folders of
+results, of prepared data and of environments; and what a trial's point is drawn from, as the point itself is compared.
+Symbolic links are followed: what they lead to counts, under their own name.
+"""
+
+import ast
+import dataclasses
+import fnmatch
+import hashlib
+import io
+import os
+import tokenize
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from algoperf.benchmark.facts import FRAMEWORKS, UsageError
+from algoperf.benchmark.protocol import PROTOCOLS
+from algoperf.submission import requirements
+from algoperf.submission.loading import KIT, SUBMISSIONS
+from algoperf.submission.points import POINT_FILES
+
+_OF_A_FOLDER = (*(f"{framework}.py" for framework in FRAMEWORKS), "submission.py")
+_CODE = {".py", ".pyx", ".pxd", ".so", ".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".cu", ".cuh"}
+_PASSED_OVER = (".*", "__pycache__", "*.py[co]", "*~", "#*#", "*.sw[a-z]", "*.bak", "*.orig", "*.rej", "*.tmp")
+# They count where the code itself names one of them.
+_NOT_READ = {*POINT_FILES, requirements.FILE}
+# Packages whose modules belong to the submissions that import them, and where they lie.
+_SHARED = {"submissions": SUBMISSIONS, "algoperf.kit": KIT}
+_WRITTEN_DIGITS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """sha256: over all files. files: name, from the submission's folder or from the repository -> hash of its own."""
+
+    sha256: str
+    files: Mapping[str, str]
+
+
+def content(path: Path) -> Content:
+    """The content of the submission in the file `path`. Raises UsageError for a file that cannot be read."""
+    found = _Search(path).files
+    hashes = {name: hashlib.sha256(_meaning(file)).hexdigest() for name, file in sorted(found.items())}
+    whole = hashlib.sha256("".join(f"{digest} {name}\n" for name, digest in hashes.items()).encode())
+    return Content(whole.hexdigest(), {name: digest[:_WRITTEN_DIGITS] for name, digest in hashes.items()})
+
+
+class _Search:
+    """files: what counts of a submission, by name."""
+
+    def __init__(self, path: Path):
+        self._folder = path.parent
+        self.files: dict[str, Path] = {}
+        self._strings: set[str] = set()
+        self._add(path.name, path)
+        if path.name not in _OF_A_FOLDER:
+            self._add_named(self._named_files())
+            return
+        beside = dict(_below(self._folder))
+        for name, file in beside.items():
+            if file.suffix in _CODE and name not in _OF_A_FOLDER:
+                self._add(name, file)
+        self._add_named(beside)
+
+    def _add(self, name: str, file: Path) -> None:
+        if name in self.files:
+            return
+        self.files[name] = file
+        if file.suffix != ".py" or (tree := _parsed(file)) is None:
+            return
+        self._strings |= _strings(tree)
+        for module in _imports(tree, _package_of(name)):
+            for imported, its_file in self._modules(module):
+                self._add(imported, its_file)
+
+    def _modules(self, module: str) -> Iterator[tuple[str, Path]]:
+        """The files that the import of a module runs, where they are the submission's own or shared: name, file."""
+        for package, folder in _SHARED.items():
+            if module.startswith(f"{package}."):
+                shown, rest = package.replace(".", "/"), module.removeprefix(f"{package}.")
+                yield from ((f"{shown}/{name}", file) for name, file in _files_of(rest, folder))
+        yield from _files_of(module, self._folder)
+
+    def _named_files(self) -> dict[str, Path]:
+        """Those that a string of the code leads to from the submission's folder."""
+        names = (string.strip("/") for string in self._strings)
+        found = {name: self._folder / name for name in names if 0 < len(name) < 256 and "\0" not in name}
+        return {name: file for name, file in found.items() if file.is_file() and not _is_passed_over(file.name)}
+
+    def _add_named(self, candidates: Mapping[str, Path]) -> None:
+        for name, file in candidates.items():
+            endings = {file.name} if file.name in _NOT_READ else {file.name, file.suffix or file.name}
+            if any(ending in string for ending in endings for string in self._strings):
+                self.files.setdefault(name, file)
+
+
+def _below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file in a folder and below it that is not passed over, by its path from there."""
+    pending, seen = [(folder, "")], set()
+    while pending:
+        inside, shown = pending.pop()
+        if (real := os.path.realpath(inside)) in seen:  # a link that leads back
+            continue
+        seen.add(real)
+        try:
+            entries = sorted(os.scandir(inside), key=lambda entry: entry.name)
+        except OSError as error:
+            raise UsageError(f"the submission's folder {inside} cannot be listed: {error.strerror}.") from None
+        for entry in entries:
+            if _is_passed_over(entry.name):
+                continue
+            if entry.is_file():
+                yield shown + entry.name, Path(entry.path)
+            elif entry.is_dir() and _holds_a_submissions_files(entry):
+                pending.append((Path(entry.path), f"{shown}{entry.name}/"))
+
+
+def _is_passed_over(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _PASSED_OVER)
+
+
+def _holds_a_submissions_files(folder: os.DirEntry) -> bool:
+    """Not results, prepared data or an environment. Of links only those to code: others may lead to anything."""
+    path = Path(folder.path)
+    try:
+        names = os.listdir(path)
+    except OSError as error:
+        raise UsageError(f"the submission's folder {path} cannot be listed: {error.strerror}.") from None
+    if folder.is_symlink():
+        return any(name.endswith(".py") for name in names)
+    is_environment = "pyvenv.cfg" in names
+    is_of_the_benchmark = any(name in PROTOCOLS or (path / name / "manifest.json").exists() for name in names)
+    return not is_environment and not is_of_the_benchmark
+
+
+def _files_of(module: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    """The module's own file in `folder`, and its packages': `a.b` is `a/__init__.py` and `a/b.py`."""
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        inside = "/".join(parts[:end])
+        for name in (f"{inside}/__init__.py", f"{inside}.py"):
+            if (folder / name).is_file():
+                yield name, folder / name
+
+
+def _package_of(name: str) -> str:
+    """Of a file's name the package, with dots; empty beside the submission's file."""
+    return ".".join(name.split("/")[:-1])
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """The full names of all that a module in `package` may import; whether one is a module shows on the disk."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=module, names=names, level=level):
+                above = package.split(".")[: len(package.split(".")) - level + 1] if level else []
+                base = ".".join(part for part in (*above, module or "") if part)
+                yield from (f"{base}.{alias.name}" if base else alias.name for alias in names)
+
+
+def _strings(tree: ast.AST) -> set[str]:
+    """The strings of the code, docstrings aside."""
+    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in bare)
+    return {node.value for node in nodes if isinstance(node.value, str)}
+
+
+def _parsed(file: Path) -> ast.AST | None:
+    try:
+        return ast.parse(_read(file))
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}, a part of the submission, cannot be read: {error.strerror}.") from None
+
+
+def _meaning(file: Path) -> bytes:
+    """What of a file counts: all of it, or of Python code what is no comment, docstring or blank line."""
+    data = _read(file)
+    if file.suffix != ".py":
+        return data
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return _code_of(data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")).encode()
+    except (SyntaxError, ValueError, tokenize.TokenError):  # no Python of this version: nothing can be told apart
+        return data
+
+
+def _code_of(text: str) -> str:
+    """The same text for every version of Python: tokens tell only what is left out."""
+    lines = text.split("\n")
+    inside: set[int] = set()  # rows that end inside of a string, where every blank counts
+    cuts: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    tokens = [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type != tokenize.NL]
+    before = tokenize.NEWLINE
+    formatted: list[int] = []  # rows in which the f-strings began that are open
+    for place, token in enumerate(tokens):
+        if token.type == tokenize.COMMENT:
+            cuts.append((token.start, token.end))
+            continue
+        if token.type == tokenize.STRING:
+            after = next(other.type for other in tokens[place + 1 :] if other.type != tokenize.COMMENT)
+            begins = before in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+            if begins and after == tokenize.NEWLINE and "f" not in token.string.partition(token.string[-1])[0].lower():
+                cuts.append((token.start, token.end))
+            else:
+                inside.update(range(token.start[0], token.end[0]))
+        elif tokenize.tok_name[token.type] == "FSTRING_START":
+            formatted.append(token.start[0])
+        elif tokenize.tok_name[token.type] == "FSTRING_END":
+            inside.update(range(formatted.pop(), token.end[0]))
+        before = token.type
+    for (row, column), (end_row, end_column) in reversed(cuts):
+        head, tail = lines[row - 1][:column], lines[end_row - 1][end_column:]
+        lines[row - 1 : end_row] = [head + tail, *[""] * (end_row - row)]
+    stripped = ((row, line if row in inside else line.rstrip()) for row, line in enumerate(lines, 1))
+    return "\n".join(line for row, line in stripped if line or row in inside)

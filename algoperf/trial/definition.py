@@ -1,0 +1,180 @@
+"""What a trial computes, and whether what lies on the disk is of that.
+
+Two trials are the same where these are: workload and its values, point, seed, ruleset, budget, limits, and the content
+of the submission. Where a submission lies, where data and results do, the versions of libraries and this program's own
+code are no part of it: they are recorded, and for people to judge. What ran on other hardware than the accelerator
+stands for is not the trial's either; two machines that the accelerator's description fits are alike.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from algoperf.benchmark.facts import Budget, UsageError, WorkloadSpec, replace
+from algoperf.benchmark.identity import Trial, differing, seed
+from algoperf.benchmark.protocol import TARGET_SETTING, load_protocol
+from algoperf.benchmark.registry import load_spec
+from algoperf.machine import hardware
+from algoperf.machine.cluster import Accelerator
+from algoperf.submission import loading
+from algoperf.submission.content import Content, content
+from algoperf.submission.points import hyperparameter_points
+from algoperf.submission.search import Point
+
+# Values of a spec that change nothing that a trial computes: what its job asks for, and names.
+_NOT_COMPUTED = {"needs", "reference_names", "metrics", "output_layer", "eval_batch_size"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Definition:
+    """max_runtime: charged seconds, infinite where a trial sets the target. max_steps: None without a limit.
+
+    evaluated_every: steps; None: as many seconds as the workload says. accelerator: what it must run on; None: any.
+    """
+
+    trial: Trial
+    point: Point
+    content: Content
+    max_runtime: float
+    max_steps: int | None
+    evaluated_every: int | None
+    accelerator: Accelerator | None = None
+
+    @property
+    def seed(self) -> int:
+        trial = self.trial
+        return seed(trial.protocol, trial.label, trial.workload, trial.study, trial.trial)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a result and a checkpoint must have in common with the trial, as JSON has it."""
+        trial = dataclasses.asdict(self.trial)
+        del trial["submission"]  # a name and several paths may lead to the same content
+        return {
+            **trial,
+            "hyperparameters": self.point,
+            "seed": self.seed,
+            "max_runtime": self.max_runtime if math.isfinite(self.max_runtime) else None,
+            "max_steps": self.max_steps,
+            "evaluated_every": self.evaluated_every,
+            "workload_sha256": _workload_sha256(self.trial),
+            "submission_sha256": self.content.sha256,
+        }
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a trial leaves of it in its files: the identity, and by which files the content can be told apart."""
+        return {**self.identity, "submission_files": dict(self.content.files)}
+
+    def difference(self, recorded: Mapping[str, Any], is_finished: bool) -> str:
+        """In which way what `recorded` says is of another trial, in words; empty where it is of this one.
+
+        A result that an earlier version made says less than it would today; it is judged by what it says. What is half
+        done must agree in all: nobody knows which code its first half was of.
+        """
+        identity = self.identity
+        if not is_finished and not set(identity) <= set(recorded):
+            return "a version of this program that did not record what its trials compute"
+        found = [self._in_words(name, recorded, identity[name]) for name in differing(recorded, identity)]
+        ran_on = recorded.get("hardware")
+        is_known = isinstance(ran_on, Mapping) and {"name", "count"} <= set(ran_on)
+        if is_known and self.accelerator is not None and not hardware.fits(ran_on, self.accelerator):
+            found.append(f"other hardware ({ran_on['count']} x {ran_on['name']})")
+        return " and ".join(found)
+
+    def _in_words(self, name: str, recorded: Mapping[str, Any], value: Any) -> str:
+        was = recorded[name]
+        match name:
+            case "hyperparameters":
+                words = f"other hyperparameters ({_changes(was, value)})"
+            case "submission_sha256":
+                words = f"another content of the submission ({_changed_files(recorded, self.content.files)})"
+            case "workload_sha256":
+                words = "other values of the workload"
+            case "max_steps":
+                words = "no limit of steps" if was is None else f"a limit of {was} steps"
+            case "max_runtime":
+                words = f"another budget ({was} s, now {value} s)"
+            case _:
+                words = f"another {name} ({was}, now {value})"
+        return words
+
+
+def define(trial: Trial, max_steps: int | None = None, accelerator: Accelerator | None = None) -> Definition:
+    """A trial as its submission and its protocol are now. Raises UsageError for whatever a person got wrong."""
+    protocol = load_protocol(trial.protocol)
+    path = loading.find(trial.submission, trial.framework)
+    points = hyperparameter_points(path, protocol, trial.ruleset, trial.workload, trial.study)
+    if not 1 <= trial.trial <= len(points):
+        raise UsageError(f"there is no trial {trial.trial} of {trial.label}; its trials are 1 to {len(points)}.")
+    if not 0 <= trial.study < (studies := protocol.num_studies(trial.ruleset)):
+        raise UsageError(f"there is no study {trial.study} in {protocol.name}; its studies are 0 to {studies - 1}.")
+    return defined(trial, points[trial.trial - 1], content(path), max_steps, accelerator)
+
+
+def defined(
+    trial: Trial,
+    point: Point,
+    of: Content,
+    max_steps: int | None = None,
+    accelerator: Accelerator | None = None,
+) -> Definition:
+    """The trial of a known point and content.
+
+    It ends, and is evaluated, by charged time, but by steps where it sets the target: so a busy machine, or a slow one,
+    makes the same targets.
+    """
+    protocol, spec = load_protocol(trial.protocol), spec_of(trial)
+    if trial.ruleset != TARGET_SETTING:
+        return Definition(trial, point, of, protocol.max_runtime(spec, trial.ruleset), max_steps, None, accelerator)
+    steps = spec.budget[protocol.name].step_hint
+    every = math.ceil(steps / protocol.target_setting.evaluations)
+    return Definition(trial, point, of, math.inf, min(steps, max_steps or steps), every, accelerator)
+
+
+def spec_of(trial: Trial) -> WorkloadSpec:
+    """The spec of a trial's workload at the scale of its protocol.
+
+    One that sets the target has none that it could reach, and a step hint, which schedules go by, that is where it
+    ends.
+    """
+    protocol = load_protocol(trial.protocol)
+    spec = load_spec(trial.workload, protocol.scale)
+    if trial.ruleset != TARGET_SETTING:
+        return spec
+    budget = Budget(protocol.max_runtime(spec, trial.ruleset), protocol.target_setting_steps(spec))
+    beyond = -math.inf if spec.target.goal == "min" else math.inf
+    test = None if spec.target.test is None else beyond
+    return replace(spec, {"target": {"validation": beyond, "test": test}, "budget": {protocol.name: budget}})
+
+
+def _workload_sha256(trial: Trial) -> str:
+    """Over the values that a trial of the workload is computed with: target, model, data, periods, step hint."""
+    spec = spec_of(trial)
+    values = {
+        field.name: getattr(spec, field.name) for field in dataclasses.fields(spec) if field.name not in _NOT_COMPUTED
+    }
+    values["budget"] = dataclasses.asdict(spec.budget[trial.protocol])
+    del values["budget"]["max_runtime"]  # a value of its own, longer under self-tuning
+    values["target"] = dataclasses.asdict(spec.target)
+    values["loss"] = spec.loss_name
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _changes(was: Any, now: Mapping[str, Any]) -> str:
+    """`learning_rate 0.005, now 0.0123`: the first that differs, and how many more do."""
+    was = was if isinstance(was, Mapping) else {}
+    names = [name for name in {**was, **now} if differing({name: was.get(name)}, {name: now.get(name)})]
+    first = names[0] if names else "a null"
+    more = f", and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{first} {was.get(first, 'not there')}, now {now.get(first, 'not there')}{more}"
+
+
+def _changed_files(recorded: Mapping[str, Any], now: Mapping[str, str]) -> str:
+    was = recorded.get("submission_files")
+    if not isinstance(was, Mapping):
+        return "its files are not recorded"
+    return ", ".join(name for name in sorted({**was, **now}) if was.get(name) != now.get(name))
