@@ -25,7 +25,7 @@ from algoperf.trial.clock import Clock
 from algoperf.trial.evaluate import Evaluator
 from algoperf.trial.input_queue import InputQueue
 from algoperf.trial.journal import Journal
-from algoperf.trial.referee import RuleError
+from algoperf.trial.referee import Flag, RuleError
 from algoperf.trial.setup import Setup
 from algoperf.trial.train import Run, State, Status, run_trial, submission_code, time_to_target, tree_of
 from workloads.datasets.prepare import open_source
@@ -154,6 +154,8 @@ class _Session:
         return InputQueue(source, setup.batch_size, setup.seed, backend.place_batch, position, backend.shard)
 
     def train(self, report: Report, watch: Watch) -> Status:
+        if self._saved is not None and self._saved["status"] is not None:
+            return self._ended_before()
         run, self.state = begin(self._setup) if self._saved is None else self._resumed()
         self.state.preemptions = self.preemptions
         self._write_metadata()
@@ -169,6 +171,15 @@ class _Session:
             return self._saved_at
 
         return run_trial(run, self.state, self.clock, self.queue, save, watch)
+
+    def _ended_before(self) -> Status:
+        """How a trial has ended whose process ended between its last checkpoint and its result."""
+        saved = self._saved
+        self.state = State(
+            None, None, None, saved["global_step"], saved["evaluations"], charged=saved["clock"]["charged"]
+        )
+        self._setup.referee.flags = [Flag(**flag) for flag in saved["flags"]]
+        return saved["status"]
 
     def close(self) -> None:
         self.queue.close()
@@ -201,6 +212,7 @@ class _Session:
         if self.journal is not None:
             content = {
                 "identity": self._setup.identity,
+                "status": state.status,
                 "global_step": state.global_step,
                 "evaluations": state.evaluations,
                 "evaluations_not_finite": state.evaluations_not_finite,
