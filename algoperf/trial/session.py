@@ -142,6 +142,7 @@ class _Session:
         self.journal = None if lock is None else Journal(setup.out, lock, saved, snapshot)
         self._metrics_logger = MetricsLogger(None, snapshot) if self.journal is None else self.journal.metrics_logger
         self._saved_at = None if saved is None else saved["global_step"]
+        self._not_saved: object = None
         setup.workload.metrics_logger = self._metrics_logger
         self.queue = self._queue_from(0 if saved is None else saved["position"])
         self.state: State | None = None
@@ -170,10 +171,12 @@ class _Session:
                 report(self.state)
             return self._saved_at
 
-        return run_trial(run, self.state, self.clock, self.queue, save, watch)
-
-    def close(self) -> None:
-        self.queue.close()
+        try:
+            return run_trial(run, self.state, self.clock, self.queue, save, watch)
+        except InterruptionError:
+            if self.journal is not None and self._not_saved is not None:
+                journal.log_error(self._setup.out, f"the state cannot be saved: {self._not_saved}")
+            raise
 
     def _ended_before(self) -> Status:
         """How a trial has ended whose process ended between its last checkpoint and its result."""
@@ -183,6 +186,9 @@ class _Session:
         )
         self._setup.referee.flags = [Flag(**flag) for flag in saved["flags"]]
         return saved["status"]
+
+    def close(self) -> None:
+        self.queue.close()
 
     def _write_metadata(self) -> None:
         if self.journal is None:
@@ -230,7 +236,7 @@ class _Session:
             except CheckpointError as refused:
                 self._write_without_checkpoint(refused)
                 return
-        self._saved_at = state.global_step
+        self._saved_at, self._not_saved = state.global_step, None
 
     def _own_state(self) -> tuple[dict[str, Any] | None, BaseException | None]:
         """This process's state as plain data; or whatever a submission's own `state_dict` may raise."""
@@ -246,8 +252,8 @@ class _Session:
         """The trial is not at fault for a state that cannot be saved; it only cannot go on from it."""
         again = "begins anew" if self._saved_at is None else f"goes on from step {self._saved_at:,}"
         self._setup.referee.flag("checkpoint", f"the state cannot be saved, so an interrupted trial {again}: {error}")
+        self._not_saved = error
         if self.journal is not None:
-            journal.log_error(self._setup.out, f"the state at step {self.state.global_step:,} cannot be saved: {error}")
             self.journal.write(self.state, None)
 
     def _write_metrics(self) -> None:
