@@ -1,11 +1,13 @@
 """The hyperparameter points of a submission: what its files give for each workload, and how its code reads them."""
 
 import collections
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.identity import folders
 from algoperf.benchmark.protocol import TARGET_SETTING, Protocol, Ruleset
 from algoperf.submission import search
 
@@ -18,9 +20,12 @@ class MissingHyperparameterError(AttributeError):
     """A submission reads a hyperparameter that its point lacks; `name` is which."""
 
 
-def hyperparameter_points(path: Path, protocol: Protocol, ruleset: Ruleset, workload: str) -> list[search.Point]:
-    """The points of a submission's tuning trials on a workload, in order; what they are drawn from stands beside the
-    submission's file.
+def hyperparameter_points(
+    path: Path, protocol: Protocol, ruleset: Ruleset, workload: str, search_space: Path | None = None
+) -> list[search.Point]:
+    """The points of a submission's tuning trials on a workload, in order.
+
+    search_space: what they are drawn from, but under self-tuning; None: what stands beside the submission's file.
 
     `search_space.json` is the same for all workloads. At the mini scale `search_space.mini.json` is preferred where
     there is one: full-scale ranges need not suit small models. `points.json` has one point for each workload that it
@@ -28,19 +33,27 @@ def hyperparameter_points(path: Path, protocol: Protocol, ruleset: Ruleset, work
     search space, because the submission has its own. Raises UsageError where there is nothing to draw from.
     """
     folder = path.parent
-    if (folder / _POINTS_OF_WORKLOADS).exists():
-        return [_point_of(workload, folder / _POINTS_OF_WORKLOADS, ruleset)]
-    names = (f"search_space.{protocol.scale}.json", *_SEARCH_SPACES)
-    space = next((folder / name for name in names if (folder / name).exists()), None)
+    if search_space is None or ruleset == "self":
+        if (folder / _POINTS_OF_WORKLOADS).exists():
+            return [_point_of(workload, folder / _POINTS_OF_WORKLOADS, ruleset)]
+        search_space = _beside(folder, f"search_space.{protocol.scale}.json", *_SEARCH_SPACES)
     if ruleset == "self":
-        if (folder / SELF_TUNING).exists():
-            return [search.load_point(folder / SELF_TUNING)]
-        if space is not None:
+        if (point := _beside(folder, SELF_TUNING)) is not None:
+            return [search.load_point(point)]
+        if search_space is not None:
             raise UsageError(f"{folder} has a search space but no {SELF_TUNING}: run it under external tuning only.")
         return [{}]
-    if space is None:
-        raise UsageError(f"{folder} has no {_SEARCH_SPACES[0]}, which external tuning draws its points from.")
-    return search.points(search.load_search_space(space), protocol.num_trials(ruleset))
+    if search_space is None:
+        raise UsageError(
+            f"{folder} has no {_SEARCH_SPACES[0]}, which external tuning draws its points from: name a file by "
+            "--search-space, or by search_space in a config, or run it under self-tuning where it brings its own."
+        )
+    return search.points(search.load_search_space(search_space), protocol.num_trials(ruleset))
+
+
+def _beside(folder: Path, *names: str) -> Path | None:
+    """The first of these files that there is."""
+    return next((file for place in folders(folder) for name in names if (file := place / name).exists()), None)
 
 
 def _point_of(workload: str, path: Path, ruleset: Ruleset) -> search.Point:
@@ -67,3 +80,10 @@ def as_hyperparameters(point: Mapping[str, Any]) -> Any:
 
 def _missing(hyperparameters: Any, name: str) -> Any:
     raise MissingHyperparameterError(f"the point has no hyperparameter {name!r}", name=name, obj=hyperparameters)
+
+
+def read_of_none(error: AttributeError) -> str | None:
+    """The hyperparameter that a submission has read where it has none at all; None where it was another mistake."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    has_none = frame.f_locals.get("hyperparameters", ...) is None
+    return error.name if has_none and error.obj is None else None
