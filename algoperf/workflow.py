@@ -103,9 +103,10 @@ class Experiment:
         name = f"{ruleset}_partial" if self.config.partial else ruleset
         return str(self.config.results_dir / self.config.protocol / "scores" / name)
 
-    def submission(self, label: str) -> str:
-        """What a contestant is loaded by."""
-        return self.names[label]
+    def submission(self, label: str, ruleset: Ruleset) -> str | list[str]:
+        """What a contestant is loaded by, with the file that its points are drawn from where one is named."""
+        space = None if ruleset == "self" else self.config.space_of(label)
+        return self.names[label] if space is None else [self.names[label], "--search-space", str(space)]
 
     def point(self, label: str, ruleset: Ruleset, workload: str, trial: int) -> Point:
         """The hyperparameters of a trial."""

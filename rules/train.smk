@@ -23,7 +23,7 @@ for workload in EXPERIMENT.workloads:
         params:
             workload=workload,
             protocol=EXPERIMENT.config.protocol,
-            submission=lambda wildcards: EXPERIMENT.submission(wildcards.label),
+            submission=lambda wildcards: EXPERIMENT.submission(wildcards.label, wildcards.ruleset),
             point=lambda wildcards, workload=workload: EXPERIMENT.point(
                 wildcards.label, wildcards.ruleset, workload, int(wildcards.trial)
             ),

@@ -21,7 +21,7 @@ def trials(config: Config) -> list[Trial]:
         Trial(config.protocol, ruleset, entry.name, entry.label, entry.framework, workload, study, trial)
         for workload in workloads(config)
         for ruleset in config.rulesets
-        for entry in config.submissions
+        for entry in config.entries(ruleset)
         for study in range(protocol.studies)
         for trial in range(1, len(known[entry.label, ruleset, workload]) + 1)
     ]
@@ -57,13 +57,12 @@ def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Rules
     As many as the protocol has trials, or the config asks for; fewer where a submission lists fewer.
     """
     protocol = load_protocol(config.protocol)
-    paths = {entry.label: loading.find(entry.name, entry.framework) for entry in config.submissions}
     return {
-        (label, ruleset, workload): hyperparameter_points(path, protocol, ruleset, workload)[
-            : _num_trials(config, ruleset)
-        ]
-        for label, path in paths.items()
+        (entry.label, ruleset, workload): hyperparameter_points(
+            loading.find(entry.name, entry.framework), protocol, ruleset, workload, config.space_of(entry.label)
+        )[: _num_trials(config, ruleset)]
         for ruleset in rulesets
+        for entry in config.entries(ruleset)
         for workload in workloads(config)
     }
 

@@ -83,15 +83,20 @@ def set_up(
     max_steps: int | None = None,
     accelerator: str = cluster.LOCAL,
     begun: float | None = None,
+    search_space: Path | None = None,
+    strict_requirements: bool = False,
 ) -> Setup:
     """Checks and loads a trial's parts; writes nothing.
 
-    begun: as in Setup; this process's begin where None. Raises UsageError for whatever a person got wrong, and
-    InfrastructureError where the hardware is not the accelerator that was asked for.
+    begun: as in Setup; this process's begin where None. search_space: a file, None for the one beside the submission.
+    strict_requirements: whether other versions than the submission requires are refused.
+
+    Raises UsageError for whatever a person got wrong, and InfrastructureError where the hardware is not the accelerator
+    that was asked for.
     """
     protocol = load_protocol(trial.protocol)
     path = loading.find(trial.submission, trial.framework)
-    points = hyperparameter_points(path, protocol, trial.ruleset, trial.workload)
+    points = hyperparameter_points(path, protocol, trial.ruleset, trial.workload, search_space)
     if not 1 <= trial.trial <= len(points):
         raise UsageError(f"there is no trial {trial.trial} of {trial.label}; its trials are 1 to {len(points)}.")
     if not 0 <= trial.study < (studies := protocol.num_studies(trial.ruleset)):
@@ -104,7 +109,9 @@ def set_up(
         hardware.check(found, accelerator, cluster.load().accelerator(accelerator))
     referee = Referee(backend, workload)
     with referee.listening():
-        loaded = loading.load(path)
+        loaded = loading.load(path, strict_requirements)
+    for sentence in loaded.unmet:
+        referee.flag("requirements", sentence)
     loaded.check_point(points[trial.trial - 1])
     return Setup(
         trial=trial,
