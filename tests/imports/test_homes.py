@@ -216,7 +216,7 @@ def work(value):
 """
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_processes_that_it_starts_find_its_modules(load, method):
     module = load(WORKER, **{"utils.py": "from parts.rule import double", "parts/rule.py": "double = (2).__mul__"})
     with multiprocessing.get_context(method).Pool(1) as pool:

@@ -6,7 +6,10 @@ import subprocess
 import zipfile
 
 import pytest
+import yaml
 
+from algoperf.machine import cluster
+from algoperf.trial import launch
 from tests.submission.conftest import FUNCTIONS
 
 
@@ -80,3 +83,15 @@ def test_what_asks_for_nothing_gets_none(arguments, says, algoperf, tmp_path, mo
     assert (code, error.count("\n")) == (2, 1)
     assert says in error
     assert os.listdir(tmp_path) == []
+
+
+def test_a_trial_enters_the_environment_that_the_cluster_has_for_it(mine, tmp_path, algoperf, monkeypatch, data_dir):
+    site = {
+        "environments": {"mine_pytorch": {"setup": f"echo ${launch.ENTERED} > {tmp_path}/entered", "command": "true"}}
+    }
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(site))
+    monkeypatch.setenv(cluster.FILE_VARIABLE, str(tmp_path / "site.yaml"))
+    words = ["--workload", "criteo1tb", "--protocol", "mini", "--study", 0, "--trial", 1, "--data-dir", data_dir]
+    assert algoperf("trial", "--submission", mine, *words, "--out", tmp_path / "out")[0] == 0
+    assert (tmp_path / "entered").read_text() == "1\n"
+    assert not (tmp_path / "out").exists()
