@@ -13,7 +13,7 @@ from typing import Any
 
 from algoperf.benchmark.facts import InfrastructureError, Scale, UsageError
 from algoperf.benchmark.identity import Trial
-from algoperf.benchmark.protocol import TARGET_SETTING, TargetSetting, load_protocol
+from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import config, plan, target_records
 from algoperf.machine import cluster, interruption, leftovers, lock, resources
@@ -109,9 +109,10 @@ class Experiment:
         name = f"{ruleset}_partial" if self.config.partial else ruleset
         return str(self.config.results_dir / self.config.protocol / "scores" / name)
 
-    def submission(self, label: str) -> str:
-        """What a contestant is loaded by."""
-        return self.names[label]
+    def submission(self, label: str, ruleset: Ruleset) -> str | list[str]:
+        """What a contestant is loaded by, with the file that its points are drawn from where one is named."""
+        space = None if ruleset == "self" else self.config.space_of(label)
+        return self.names[label] if space is None else [self.names[label], "--search-space", str(space)]
 
     def identity(self, workload: str, wildcards: Any) -> dict[str, Any]:
         """What a trial computes: what changes it makes it another trial."""

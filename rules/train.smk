@@ -26,7 +26,7 @@ for workload in EXPERIMENT.workloads:
             protocol=EXPERIMENT.config.protocol,
             # As these ask for the output, Snakemake does not compare them with what it ran before: what lies on the
             # disk says itself what it is of (`remade_trial`), in every folder and wherever a submission lies.
-            submission=lambda wildcards, output: EXPERIMENT.submission(wildcards.label),
+            submission=lambda wildcards, output: EXPERIMENT.submission(wildcards.label, wildcards.ruleset),
             identity=lambda wildcards, output, workload=workload: EXPERIMENT.identity(workload, wildcards),
         shell:
             "algoperf trial --workload {params.workload} --framework {wildcards.framework}"

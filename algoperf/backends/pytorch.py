@@ -29,8 +29,8 @@ class PytorchBackend:
     def __init__(self):
         self._ranks = ranks.join()
         use_ddp, _, self.device, _ = pytorch_setup()
-        if use_ddp and not distributed.is_initialized():
-            _join(self.device)
+        if not distributed.is_initialized():
+            _join(self.device, use_ddp)
 
     num_devices = property(lambda self: self._ranks.world_size)
     shard = property(lambda self: (self._ranks.rank, self._ranks.world_size))
@@ -60,14 +60,14 @@ class PytorchBackend:
 
     # The processes hear each other through tensors on the CPU, so neither of these waits for a device.
     def from_first(self, values: tuple[float, ...]) -> tuple[float, ...]:
-        if not distributed.is_initialized():
+        if self.num_devices == 1:
             return values
         said = torch.tensor(values, dtype=torch.float64)
         distributed.broadcast(said, src=0)
         return tuple(said.tolist())
 
     def gather(self, rows: np.ndarray) -> np.ndarray:
-        return gather_rows(rows, _from_all) if distributed.is_initialized() else rows
+        return gather_rows(rows, _from_all) if self.num_devices > 1 else rows
 
     def place_batch(self, batch: Any) -> Any:
         match batch:
@@ -92,7 +92,7 @@ class PytorchBackend:
         del trees
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        if distributed.is_initialized():
+        if self.num_devices > 1:
             distributed.all_reduce(torch.zeros(1))  # ends when all processes have begun it
 
     @torch.no_grad()
@@ -181,8 +181,11 @@ class PytorchBackend:
 BACKEND = PytorchBackend
 
 
-def _join(device: torch.device) -> None:
-    """Joins this process to the others of its trial: tensors on GPUs go through NCCL, those on the CPU through gloo."""
+def _join(device: torch.device, use_ddp: bool) -> None:
+    """Joins this process to the others of its trial: tensors on GPUs go through NCCL, those on the CPU through gloo.
+
+    One that is alone is a group of one: published submissions call `torch.distributed` without asking.
+    """
     if device.type == "cuda":
         if device.index >= torch.cuda.device_count():
             raise UsageError(
@@ -191,7 +194,8 @@ def _join(device: torch.device) -> None:
             )
         torch.cuda.set_device(device)
     try:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        alone = {} if use_ddp else {"store": distributed.HashStore(), "rank": 0, "world_size": 1}
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", **alone)
     except RuntimeError as error:
         raise InfrastructureError(f"the processes of the trial did not find each other: {error}") from error
     # Its threads must end before the interpreter does.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import distributed, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from algoperf.backends.pytorch import PytorchBackend
@@ -17,6 +17,7 @@ from algoperf.backends.pytorch_state import bare
 from algoperf.benchmark.facts import ForwardPassMode, Framework, ParameterType, ShapeTuple, WorkloadSpec
 from algoperf.benchmark.workload import Workload
 from algoperf.losses.pytorch import ACTIVATIONS, LOSSES, PREDICTIONS
+from algoperf.pytorch_utils import num_processes
 from workloads.layers import pytorch as layers
 from workloads.layers.context import ForwardContext
 
@@ -122,7 +123,7 @@ def _shared(model: nn.Module, device: torch.device) -> nn.Module:
 
     Buffers are not broadcast: the running statistics are those of the global batch, hence the same in all processes.
     """
-    if not distributed.is_initialized():
+    if num_processes() == 1:
         return model
     return DistributedDataParallel(
         model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False

@@ -48,9 +48,22 @@ class Trial:
 
 
 def short_name(name_or_path: str) -> str:
-    """What a submission is called in results: its name, or the name of its folder or file."""
+    """What a submission is called in results: its name, or the name of its folder or file.
+
+    A folder that is called after a framework, as in `adafactor/jax/submission.py`, is not meant.
+    """
     path = Path(name_or_path)
-    return path.parent.name if path.name in ("submission.py", *(f"{f}.py" for f in FRAMEWORKS)) else path.stem
+    folder = path.parent if path.name in ("submission.py", *(f"{name}.py" for name in FRAMEWORKS)) else path
+    if folder.name in FRAMEWORKS and folder.parent.name:
+        return folder.parent.name
+    return path.stem if folder is path else folder.name
+
+
+def folders(folder: Path) -> tuple[Path, ...]:
+    """Where what belongs to a submission lies: its folder; and the one above, where it is called after its framework,
+    as in `adafactor/jax/submission.py`.
+    """
+    return (folder, folder.parent) if folder.name in FRAMEWORKS else (folder,)
 
 
 def make_trial(

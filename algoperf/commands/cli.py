@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from algoperf.benchmark.facts import InfrastructureError, UsageError
-from algoperf.commands import targets, trial
+from algoperf.commands import submission, targets, trial
 from algoperf.machine import installation
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 data = typer.Typer(no_args_is_help=True, help="Raw files into the prepared store.")
 app.add_typer(data, name="data")
+app.add_typer(submission.app, name="submission")
 app.add_typer(targets.app, name="targets")
 app.command()(trial.trial)
 

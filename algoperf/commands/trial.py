@@ -12,23 +12,31 @@ from algoperf.benchmark.facts import InfrastructureError, UsageError
 
 
 def trial(
-    framework: Annotated[str, typer.Option(help="jax or pytorch.")],
     submission: Annotated[str, typer.Option(help="A name in submissions/, or the path of a file or folder.")],
+    framework: Annotated[
+        str | None, typer.Option(help="jax or pytorch; may be left out where submission_info.yml says it.")
+    ] = None,
     workload: Annotated[
         list[str] | None,
         typer.Option(help="A workload or variant; `algoperf workloads` lists them. Several in a dry run; there all."),
     ] = None,
     protocol: Annotated[str | None, typer.Option(help="mini, v0.5 or v0.6.")] = None,
-    ruleset: Annotated[str | None, typer.Option(help="external or self.")] = None,
+    ruleset: Annotated[str | None, typer.Option(help="external or self; left out like the framework.")] = None,
     study: Annotated[int | None, typer.Option(help="Which repetition, from 0.")] = None,
     trial: Annotated[int | None, typer.Option(help="Which hyperparameter point, from 1.")] = None,
     out: Annotated[Path | None, typer.Option(help="The trial's folder: results and checkpoints.")] = None,
+    search_space: Annotated[
+        Path | None, typer.Option(help="What external tuning draws points from; a file beside the submission if not.")
+    ] = None,
+    strict_requirements: Annotated[
+        bool, typer.Option("--strict-requirements", help="Refuse other versions than its requirements.txt asks for.")
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
             help="Check the submission on a few tiny steps of every workload at the mini scale instead, and write "
-            "nothing. It needs only --framework and --submission. Exit code 1 where something is wrong.",
+            "nothing. It needs only --submission and --framework. Exit code 1 where something is wrong.",
         ),
     ] = False,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
@@ -44,16 +52,24 @@ def trial(
     """
     from rich.console import Console
 
+    from algoperf.benchmark.facts import FRAMEWORKS
     from algoperf.benchmark.identity import make_trial
     from algoperf.machine import cluster
+    from algoperf.submission import loading
     from algoperf.trial import progress_lines, superseded
     from algoperf.trial.definition import define
 
+    said = loading.describe(submission)
+    framework, ruleset = framework or said.framework, ruleset or said.ruleset
     if dry_run:
         from algoperf.dry_run import table
 
-        sys.exit(table.show(submission, framework, workload or [], data_dir, Console(highlight=False)))
+        if framework is None:
+            raise UsageError(f"a dry run needs --framework, {' or '.join(FRAMEWORKS)}: no submission_info.yml says it.")
+        asked = (submission, framework, workload or [], data_dir, Console(highlight=False))
+        sys.exit(table.show(*asked, search_space, strict_requirements))
     needed = {
+        "framework": framework,
         "workload": workload,
         "protocol": protocol,
         "ruleset": ruleset,
@@ -63,18 +79,21 @@ def trial(
     }
     if missing := [f"--{name}" for name, value in needed.items() if value is None]:
         raise UsageError(f"a trial needs {', '.join(missing)}; only a dry run (--dry-run) does without.")
+    if ruleset == "self" and search_space is not None:
+        raise UsageError("--search-space is for external tuning: under self-tuning a submission has one point.")
     if len(workload) > 1:
         raise UsageError(f"a trial has one --workload, not {len(workload)}.")
     identity = make_trial(protocol, ruleset, submission, framework, workload[0], study, trial)
-    definition = define(identity, max_steps, cluster.asked_for(accelerator))
+    definition = define(identity, max_steps, cluster.asked_for(accelerator), search_space)
     superseded.arrange(definition, out, only_finished=True)
     result = superseded.finished_result(definition, out)
     if result is None:
-        result = _run_trial(definition, out, data_dir, max_steps, accelerator)
+        options = {"search_space": search_space, "strict_requirements": strict_requirements}
+        result = _run_trial(definition, out, data_dir, max_steps, accelerator, options)
     progress_lines.print_result(result, out, Console(highlight=False))
 
 
-def _run_trial(definition, out: Path, data_dir: Path, max_steps: int | None, accelerator: str) -> dict:
+def _run_trial(definition, out: Path, data_dir: Path, max_steps: int | None, accelerator: str, options: dict) -> dict:
     """In this process where it is one of the trial's; else in processes that it starts."""
     from rich.console import Console
 
@@ -85,13 +104,20 @@ def _run_trial(definition, out: Path, data_dir: Path, max_steps: int | None, acc
 
     identity = definition.trial
     site = cluster.load() if job.current() or accelerator != cluster.LOCAL else cluster.Cluster()
-    if starter := launch.command(identity.framework, site.environment(identity.framework), os.environ):
-        sys.exit(launch.run(starter, sys.argv[1:], lambda: superseded.finished_result(definition, out) is not None))
+
+    def is_finished() -> bool:
+        return superseded.finished_result(definition, out) is not None
+
+    if inside := launch.into_environment(cluster.load().environments.get(identity.label), os.environ):
+        sys.exit(launch.run(inside, sys.argv[1:], is_finished, launch.ENTERED))
+    environment = site.environment(identity.framework, identity.label)
+    if starter := launch.command(identity.framework, environment, os.environ):
+        sys.exit(launch.run(starter, sys.argv[1:], is_finished))
     begun, end = job.begun_and_end()
     is_first = ranks.join().rank == 0
     data_dir = staging.stage(spec_of(identity).dataset, data_dir, site.scratch_folder())
     try:
-        setup = set_up(identity, out, data_dir, max_steps, accelerator, begun)
+        setup = set_up(identity, out, data_dir, max_steps, accelerator, begun, **options)
     except InfrastructureError as error:
         with contextlib.suppress(OSError):  # the error is told in any case
             journal.log_error(out, str(error))

@@ -52,6 +52,9 @@ def checks(config_file: Path) -> Iterator[Check]:
     yield _scratch(site)
     for framework in sorted(frameworks):
         yield _environment(framework, site.environment(framework))
+    for entry in experiment.submissions:
+        if entry.label in site.environments:
+            yield _environment(entry.label, site.environments[entry.label])
     yield from survey.checks(experiment, site)
 
 
@@ -99,9 +102,12 @@ def _scratch(site: cluster.Cluster) -> Check:
     return ok("scratch", str(folder))
 
 
-def _environment(framework: Framework, environment: cluster.Environment) -> Check:
-    """Whether a job's lines of shell end with the command there, tried on this machine as a job would."""
-    name = f"{framework} in jobs"
+def _environment(whose: str, environment: cluster.Environment) -> Check:
+    """Whether a job's lines of shell end with the command there, tried on this machine as a job would.
+
+    whose: a framework, or a submission that has its own.
+    """
+    name = f"{whose} in jobs"
     program = shlex.split(environment.command)[0]
     script = f"{environment.setup}\ncommand -v {shlex.quote(program)}"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

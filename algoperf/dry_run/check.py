@@ -28,9 +28,9 @@ from algoperf.benchmark.protocol import Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.records import checkpoint
 from algoperf.records.official_files import MetricsLogger
-from algoperf.submission import loading
+from algoperf.submission import info, loading
 from algoperf.submission.loading import SizeError
-from algoperf.submission.points import hyperparameter_points
+from algoperf.submission.points import hyperparameter_points, read_of_none
 from algoperf.trial import session
 from algoperf.trial.clock import Clock
 from algoperf.trial.referee import RuleError
@@ -64,39 +64,55 @@ class Row:
     memory_of: Literal["device", "process"] = "process"
 
 
-def check(name: str, framework: Framework, workloads: list[str], data_dir: Path, say: Say) -> Iterator[Row]:
-    """A row for each workload, as they come. say: told what is being done.
+def check(
+    name: str,
+    framework: Framework,
+    workloads: list[str],
+    data_dir: Path,
+    say: Say,
+    search_space: Path | None = None,
+    strict_requirements: bool = False,
+) -> Iterator[Row]:
+    """A row for each workload, as they come.
+
+    say: told what is being done. search_space, strict_requirements: as in `set_up`.
 
     Raises UsageError for an unknown submission, framework or workload, and for a submission that cannot be loaded.
     """
     path = loading.find(name, framework)
     specs = [load_spec(workload, "mini") for workload in workloads or load_protocol(_PROTOCOL).workloads]
     for spec in specs:
-        ruleset = _ruleset(path, spec.name)
+        ruleset = _ruleset(path, spec.name, search_space)
         try:
             open_source(spec, "train", data_dir)
         except UsageError as error:
             yield Row(spec.name, "missing", (str(error),))
             continue
-        yield _in_a_process((name, framework, spec.name, ruleset, data_dir), say)
+        yield _in_a_process((name, framework, spec.name, ruleset, data_dir), (search_space, strict_requirements), say)
 
 
-def _ruleset(path: Path, workload: str) -> Ruleset:
-    """External tuning where the submission has a point for it, else self-tuning."""
+def _ruleset(path: Path, workload: str, search_space: Path | None) -> Ruleset:
+    """What its `submission_info.yml` says; else external tuning where the submission has a point for it, or is to have
+    one, else self-tuning.
+    """
+    if (said := info.read(path).ruleset) is not None:
+        return said
     try:
-        hyperparameter_points(path, load_protocol(_PROTOCOL), "external", workload)
+        hyperparameter_points(path, load_protocol(_PROTOCOL), "external", workload, search_space=search_space)
     except UsageError:
+        if search_space is not None:
+            raise
         hyperparameter_points(path, load_protocol(_PROTOCOL), "self", workload)
         return "self"
     return "external"
 
 
-def _in_a_process(arguments: tuple[Any, ...], say: Say) -> Row:
+def _in_a_process(arguments: tuple[Any, ...], further: tuple[Any, ...], say: Say) -> Row:
     workload = arguments[2]
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     with tempfile.NamedTemporaryFile("r", prefix="algoperf_dry_run_", errors="replace") as output:
-        process = context.Process(target=_process, args=(arguments, sender, output.name), daemon=False)
+        process = context.Process(target=_process, args=(arguments, further, sender, output.name), daemon=False)
         process.start()
         sender.close()
         row = None
@@ -118,24 +134,37 @@ def _in_a_process(arguments: tuple[Any, ...], say: Say) -> Row:
         return Row(workload, "wrong", (f"its process ended with exit code {process.exitcode}{last}",))
 
 
-def _process(arguments: tuple[Any, ...], sender: Connection, output: str) -> None:
+def _process(arguments: tuple[Any, ...], further: tuple[Any, ...], sender: Connection, output: str) -> None:
     """The process of one workload; what the submission prints goes to `output`."""
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     try:
-        sender.send(check_one(*arguments, say=sender.send))
+        sender.send(check_one(*arguments, sender.send, *further))
     except UsageError as error:
         sender.send(error)
 
 
-def check_one(name: str, framework: Framework, workload: str, ruleset: Ruleset, data_dir: Path, say: Say) -> Row:
+def check_one(
+    name: str,
+    framework: Framework,
+    workload: str,
+    ruleset: Ruleset,
+    data_dir: Path,
+    say: Say,
+    search_space: Path | None = None,
+    strict_requirements: bool = False,
+) -> Row:
     """Checks one workload in this process. Raises UsageError where the submission cannot be loaded."""
     say("loading")
     identity = make_trial(_PROTOCOL, ruleset, name, framework, workload, 0, 1)
     row = Row(workload, "ok")
     try:
-        setup = set_up(identity, Path(os.devnull), data_dir)
+        setup = set_up(
+            *(identity, Path(os.devnull), data_dir),
+            search_space=search_space,
+            strict_requirements=strict_requirements,
+        )
         setup = dataclasses.replace(setup, batch_size=_EXAMPLES_PER_DEVICE * setup.backend.num_devices)
         before = psutil.Process().memory_info().rss
         first, second, sentences = _steps(setup, say)
@@ -149,6 +178,8 @@ def check_one(name: str, framework: Framework, workload: str, ruleset: Ruleset, 
         return Row(workload, "wrong", (str(error),))
     except Exception as error:
         raised = error.__cause__ if isinstance(error, SubmissionError) and error.__cause__ else error
+        if isinstance(raised, AttributeError) and (hyperparameter := read_of_none(raised)) is not None:
+            raise UsageError(loading.without_hyperparameters(loading.find(name, framework), hyperparameter)) from error
         return Row(workload, "wrong", (_in_one_line(raised),))
     peak = setup.backend.peak_memory()
     if peak is not None:

@@ -52,19 +52,29 @@ class _Display:
         return Group(table, *said)
 
 
-def show(submission: str, framework: Framework, workloads: list[str], data_dir: Path, console: Console) -> int:
+def show(
+    submission: str,
+    framework: Framework,
+    workloads: list[str],
+    data_dir: Path,
+    console: Console,
+    search_space: Path | None = None,
+    strict_requirements: bool = False,
+) -> int:
     """Runs `dry_run.check` and shows what comes: on a terminal in one place, else a line for each step and the table.
 
     Returns the exit code: 1 where something is wrong. Data that are missing are not the submission's fault.
     """
     display = _Display(f"{submission} in {framework}, mini scale")
+    asked = (submission, framework, workloads, data_dir)
+    further = (search_space, strict_requirements)
     if console.is_terminal:
         with Live(display, console=console):
-            for row in check(submission, framework, workloads, data_dir, display.progress):
+            for row in check(*asked, display.progress, *further):
                 display.rows.append(row)
             display.progress("")
     else:
-        for row in check(submission, framework, workloads, data_dir, lambda doing: console.print(doing, markup=False)):
+        for row in check(*asked, lambda doing: console.print(doing, markup=False), *further):
             display.rows.append(row)
         console.print(display.table(), soft_wrap=True)
     return int(any(row.outcome == "wrong" for row in display.rows))

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from algoperf.benchmark.facts import Framework
+from algoperf.benchmark.facts import FRAMEWORKS, Framework
 from algoperf.benchmark.identity import short_name
-from algoperf.benchmark.protocol import PROTOCOLS, RULESETS
+from algoperf.benchmark.protocol import PROTOCOLS, RULESETS, Ruleset
 from algoperf.records.strict import Strict, check_content, read_yaml
+from algoperf.submission import loading
 
 
 class SubmissionEntry(Strict):
@@ -18,7 +19,29 @@ class SubmissionEntry(Strict):
     name: Annotated[
         str, pydantic.Field(min_length=1, description="a name in submissions/, or the path of a file or folder")
     ]
-    framework: Framework
+    framework: Framework = pydantic.Field(
+        None, description="may be left out where the submission's submission_info.yml says it"
+    )
+    search_space: Path | None = pydantic.Field(
+        None, description="a file that its points are drawn from; one beside the submission where left out"
+    )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _framework_is_said(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or "framework" in content or not isinstance(content.get("name"), str):
+            return content
+        framework = loading.describe(content["name"]).framework
+        if framework is None:
+            raise ValueError(
+                f"{content['name']!r} needs a framework, {' or '.join(FRAMEWORKS)}: no submission_info.yml says it"
+            )
+        return {**content, "framework": framework}
+
+    @property
+    def ruleset(self) -> Ruleset | None:
+        """The only one that it takes part in, by its `submission_info.yml`; None: in all."""
+        return loading.describe(self.name).ruleset
 
     @property
     def label(self) -> str:
@@ -40,9 +63,14 @@ class Config(Strict):
 
     protocol: Literal[tuple(PROTOCOLS)] = pydantic.Field(description="the version of the benchmark")
     rulesets: list[Literal[RULESETS]] = pydantic.Field(
-        ["external"], min_length=1, description="how hyperparameters are tuned"
+        ["external"],
+        min_length=1,
+        description="how hyperparameters are tuned; where left out, as submissions' submission_info.yml say",
     )
     submissions: list[SubmissionEntry] = pydantic.Field(min_length=1, description="who is compared")
+    search_space: Path | None = pydantic.Field(
+        None, description="a file that the points of submissions are drawn from that do not name one"
+    )
     workloads: list[str] | Literal["all"] = pydantic.Field("all", description="names, or all of the protocol's")
     variants: list[str] | Literal["all", "none"] = pydantic.Field(
         "none", description="variants beyond the protocol's held-outs: full names, all or none"
@@ -70,6 +98,25 @@ class Config(Strict):
             raise ValueError(f"two submissions are both called {twice[0]!r}; rename one of their folders")
         return self
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _rulesets_are_said(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or "rulesets" in content or not isinstance(content.get("submissions"), list):
+            return content
+        names = [entry["name"] for entry in content["submissions"] if isinstance(entry, dict) and "name" in entry]
+        said = {loading.describe(name).ruleset for name in names if isinstance(name, str)} - {None}
+        return {**content, "rulesets": [ruleset for ruleset in RULESETS if ruleset in said]} if said else content
+
+    @pydantic.model_validator(mode="after")
+    def _every_submission_takes_part(self) -> "Config":
+        said = {entry.label: entry.ruleset for entry in self.submissions}
+        if without := [label for label, ruleset in said.items() if ruleset not in (None, *self.rulesets)]:
+            raise ValueError(
+                f"{without[0]} is for the ruleset {said[without[0]]}, as its submission_info.yml says, and not for "
+                f"{', '.join(self.rulesets)}"
+            )
+        return self
+
     @pydantic.model_validator(mode="after")
     def _targets_are_set_by_the_protocol(self) -> "Config":
         of_protocol = PROTOCOLS[self.protocol].target_setting
@@ -77,6 +124,15 @@ class Config(Strict):
             if asked > (most := getattr(of_protocol, key)):
                 raise ValueError(f"target_setting.{key} is {asked}, but protocol {self.protocol} has {most}")
         return self
+
+    def entries(self, ruleset: Ruleset) -> list[SubmissionEntry]:
+        """The submissions that take part in a ruleset."""
+        return [entry for entry in self.submissions if entry.ruleset in (None, ruleset) or ruleset not in RULESETS]
+
+    def space_of(self, label: str) -> Path | None:
+        """The file that the points of a submission are drawn from, None for the one beside it."""
+        own = next(entry.search_space for entry in self.submissions if entry.label == label)
+        return self.search_space if own is None else own
 
 
 def schema() -> str:

@@ -24,7 +24,7 @@ def trials(config: Config) -> list[Trial]:
         Trial(config.protocol, ruleset, entry.name, entry.label, entry.framework, workload, study, trial)
         for workload in workloads(config)
         for ruleset in config.rulesets
-        for entry in config.submissions
+        for entry in config.entries(ruleset)
         for study in range(protocol.studies)
         for trial in range(1, len(known[entry.label, ruleset, workload, study]) + 1)
     ]
@@ -61,17 +61,17 @@ def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Rules
     there is study 0, the search.
     """
     protocol = load_protocol(config.protocol)
-    paths = {entry.label: loading.find(entry.name, entry.framework) for entry in config.submissions}
     found = {}
-    for label, path in paths.items():
-        for ruleset in rulesets:
-            num_trials = _num_trials(config, ruleset)
+    for ruleset in rulesets:
+        num_trials = _num_trials(config, ruleset)
+        for entry in config.entries(ruleset):
+            path, space = loading.find(entry.name, entry.framework), config.space_of(entry.label)
             for workload in workloads(config):
                 for study in range(1 if ruleset == TARGET_SETTING else protocol.studies):
-                    same = found.get((label, ruleset, workload, study - 1))
+                    same = found.get((entry.label, ruleset, workload, study - 1))
                     if same is None or protocol.is_dealt(ruleset):
-                        same = hyperparameter_points(path, protocol, ruleset, workload, study)[:num_trials]
-                    found[label, ruleset, workload, study] = same
+                        same = hyperparameter_points(path, protocol, ruleset, workload, study, space)[:num_trials]
+                    found[entry.label, ruleset, workload, study] = same
     return found
 
 

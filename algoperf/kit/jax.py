@@ -130,7 +130,7 @@ def _train_step(
 ) -> Callable:
     """The compiled step: gradient of the mean loss over the valid examples, clipping, update."""
     optional = hyperparameters._asdict()
-    label_smoothing = optional.get("label_smoothing", 0.0)
+    label_smoothing = optional.get("label_smoothing") or 0.0
     dropout_rate = optional.get("dropout_rate")
     grad_clip = optional.get("grad_clip")
 

@@ -143,7 +143,7 @@ def _backward(
         dropout_rate=optional.get("dropout_rate"),
         use_running_average_bn=False,
     )
-    loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"), optional.get("label_smoothing", 0.0))
+    loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"), optional.get("label_smoothing") or 0.0)
     # Each process has this mean over all of them, so the sums' gradients add up to that many times the mean's;
     # DistributedDataParallel then averages over the processes.
     mean_loss = sum_over_processes(loss["summed"]) / sum_over_processes(loss["n_valid_examples"])

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import pydantic
 
-from algoperf.benchmark.facts import Framework, UsageError
+from algoperf.benchmark.facts import FRAMEWORKS, Framework, UsageError
 from algoperf.machine import installation
 from algoperf.records.strict import Strict, check_content, read_yaml
 
@@ -54,11 +54,21 @@ class Environment(Strict):
     command: Annotated[str, pydantic.Field(min_length=1)] = "algoperf"
 
 
+def _known(name: str) -> str:
+    if name.rpartition("_")[2] not in FRAMEWORKS:
+        raise ValueError("it must be 'jax' or 'pytorch', or a submission's name in results, such as nadamw_jax")
+    return name
+
+
 class Cluster(Strict):
-    """A cluster. scratch: a folder on each node's own disk to copy data to; shell variables in it are filled in."""
+    """A cluster.
+
+    environments: of a framework; of a submission by its name in results, where it has one of its own. scratch: a folder
+    on each node's own disk to copy data to; shell variables in it are filled in.
+    """
 
     accelerators: dict[str, Accelerator] = pydantic.Field({})
-    environments: dict[Framework, Environment] = pydantic.Field({})
+    environments: dict[Annotated[str, pydantic.AfterValidator(_known)], Environment] = pydantic.Field({})
     scratch: str | None = None
 
     def accelerator(self, name: str) -> Accelerator:
@@ -71,8 +81,9 @@ class Cluster(Strict):
             )
         return self.accelerators.get(name, Accelerator())
 
-    def environment(self, framework: Framework) -> Environment:
-        return self.environments.get(framework, Environment())
+    def environment(self, framework: Framework, label: str = "") -> Environment:
+        """What trials in a framework run in; those of the submission `label`, where it has its own."""
+        return self.environments.get(label) or self.environments.get(framework, Environment())
 
     def scratch_folder(self) -> Path | None:
         """Raises UsageError where a variable in it is not set."""

@@ -1,4 +1,4 @@
 """A submission before it runs: found, loaded, checked, with its hyperparameter points; and one to begin with.
 
-It imports `benchmark/` and `records/`.
+It imports `imports/`, `benchmark/` and `records/`.
 """

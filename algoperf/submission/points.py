@@ -2,11 +2,13 @@
 
 import collections
 import copy
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from algoperf.benchmark.facts import SCALES, UsageError
+from algoperf.benchmark.identity import folders
 from algoperf.benchmark.protocol import TARGET_SETTING, Protocol, Ruleset
 from algoperf.submission import search
 
@@ -24,10 +26,16 @@ class MissingHyperparameterError(AttributeError):
 
 
 def hyperparameter_points(
-    path: Path, protocol: Protocol, ruleset: Ruleset, workload: str, study: int = 0
+    path: Path,
+    protocol: Protocol,
+    ruleset: Ruleset,
+    workload: str,
+    study: int = 0,
+    search_space: Path | None = None,
 ) -> list[search.Point]:
-    """The points of a submission's tuning trials on a workload in a study, in order; what they are drawn from stands
-    beside the submission's file.
+    """The points of a submission's tuning trials on a workload in a study, in order.
+
+    search_space: what they are drawn from, but under self-tuning; None: what stands beside the submission's file.
 
     `search_space.json` is the same for all workloads. At the mini scale `search_space.mini.json` is preferred where
     there is one: full-scale ranges need not suit small models. `points.json` has one point for each workload that it
@@ -37,21 +45,29 @@ def hyperparameter_points(
     nothing to draw from.
     """
     folder = path.parent
-    if (folder / _POINTS_OF_WORKLOADS).exists():
-        return [_point_of(workload, folder / _POINTS_OF_WORKLOADS, ruleset)]
-    names = (_SPACE_OF_SCALE.format(protocol.scale), *_SEARCH_SPACES)
-    space = next((folder / name for name in names if (folder / name).exists()), None)
+    if search_space is None or ruleset == "self":
+        if (folder / _POINTS_OF_WORKLOADS).exists():
+            return [_point_of(workload, folder / _POINTS_OF_WORKLOADS, ruleset)]
+        search_space = _beside(folder, _SPACE_OF_SCALE.format(protocol.scale), *_SEARCH_SPACES)
     if ruleset == "self":
-        if (folder / SELF_TUNING).exists():
-            return [search.load_point(folder / SELF_TUNING)]
-        if space is not None:
+        if (point := _beside(folder, SELF_TUNING)) is not None:
+            return [search.load_point(point)]
+        if search_space is not None:
             raise UsageError(f"{folder} has a search space but no {SELF_TUNING}: run it under external tuning only.")
         return [{}]
-    if space is None:
-        raise UsageError(f"{folder} has no {_SEARCH_SPACES[0]}, which external tuning draws its points from.")
+    if search_space is None:
+        raise UsageError(
+            f"{folder} has no {_SEARCH_SPACES[0]}, which external tuning draws its points from: name a file by "
+            "--search-space, or by search_space in a config, or run it under self-tuning where it brings its own."
+        )
     num_trials = protocol.num_trials(ruleset)
     first = study * num_trials if protocol.is_dealt(ruleset) else 0
-    return search.points(search.load_search_space(space), num_trials, first)
+    return search.points(search.load_search_space(search_space), num_trials, first)
+
+
+def _beside(folder: Path, *names: str) -> Path | None:
+    """The first of these files that there is."""
+    return next((file for place in folders(folder) for name in names if (file := place / name).exists()), None)
 
 
 def _point_of(workload: str, path: Path, ruleset: Ruleset) -> search.Point:
@@ -79,3 +95,10 @@ def as_hyperparameters(point: Mapping[str, Any]) -> Any:
 
 def _missing(hyperparameters: Any, name: str) -> Any:
     raise MissingHyperparameterError(f"the point has no hyperparameter {name!r}", name=name, obj=hyperparameters)
+
+
+def read_of_none(error: AttributeError) -> str | None:
+    """The hyperparameter that a submission has read where it has none at all; None where it was another mistake."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    has_none = frame.f_locals.get("hyperparameters", ...) is None
+    return error.name if has_none and error.obj is None else None

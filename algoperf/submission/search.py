@@ -24,8 +24,13 @@ Point = dict[str, Any]
 
 
 def load_search_space(path: Path) -> dict[str, dict[str, Any]] | list[Point]:
-    """A search space from JSON: a dictionary to sample from, or a list of points. Raises UsageError if malformed."""
+    """A search space from JSON: a dictionary to sample from, or a list of points, which may be called `hparams`.
+
+    Raises UsageError if malformed.
+    """
     space = read_json(path, f"the search space {path}")
+    if isinstance(space, dict) and list(space) == ["hparams"] and isinstance(space["hparams"], list):
+        space = space["hparams"]
     if isinstance(space, list):
         if not space or not all(isinstance(point, dict) and point for point in space):
             raise UsageError(f"the search space {path} is a list, so each entry must be a point, like {{'lr': 0.1}}.")

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from algoperf.benchmark.facts import Budget, UsageError, WorkloadSpec, replace
@@ -103,11 +104,19 @@ class Definition:
         return words
 
 
-def define(trial: Trial, max_steps: int | None = None, accelerator: Accelerator | None = None) -> Definition:
-    """A trial as its submission and its protocol are now. Raises UsageError for whatever a person got wrong."""
+def define(
+    trial: Trial,
+    max_steps: int | None = None,
+    accelerator: Accelerator | None = None,
+    search_space: Path | None = None,
+) -> Definition:
+    """A trial as its submission and its protocol are now. Raises UsageError for whatever a person got wrong.
+
+    search_space: the file that points are drawn from; None: the one beside the submission.
+    """
     protocol = load_protocol(trial.protocol)
     path = loading.find(trial.submission, trial.framework)
-    points = hyperparameter_points(path, protocol, trial.ruleset, trial.workload, trial.study)
+    points = hyperparameter_points(path, protocol, trial.ruleset, trial.workload, trial.study, search_space)
     if not 1 <= trial.trial <= len(points):
         raise UsageError(f"there is no trial {trial.trial} of {trial.label}; its trials are 1 to {len(points)}.")
     if not 0 <= trial.study < (studies := protocol.num_studies(trial.ruleset)):

@@ -17,6 +17,9 @@ from algoperf.machine.cluster import Environment
 # Says to the processes of a trial that they are, so that they do not start themselves again.
 STARTED = "ALGOPERF_STARTED"
 
+# Says that the trial is in its submission's own environment.
+ENTERED = "ALGOPERF_ENTERED"
+
 _MODULE = ("-m", "algoperf")
 
 
@@ -24,6 +27,16 @@ def is_started(environ: Mapping[str, str]) -> bool:
     """Whether this process is one of a trial's: started by `command`, by torchrun, or by a person's own `srun`."""
     is_own_step = "SLURM_STEP_ID" in environ and environ.get("SLURM_TASK_PID") == str(os.getpid())
     return STARTED in environ or "LOCAL_RANK" in environ or is_own_step
+
+
+def into_environment(environment: Environment | None, environ: Mapping[str, str]) -> list[str] | None:
+    """The command before `trial ...` that runs it in the submission's own environment, on a machine outside of any job.
+
+    None where it has none, or where this process is in it already. In a job `command` does so.
+    """
+    if environment is None or ENTERED in environ or "SLURM_JOB_ID" in environ or is_started(environ):
+        return None
+    return _in(environment)
 
 
 def command(framework: Framework, environment: Environment, environ: Mapping[str, str]) -> list[str] | None:
@@ -58,10 +71,10 @@ def _in(environment: Environment) -> list[str]:
     return ["bash", "-c", f'trap "" USR2\n{environment.setup}\nexec {environment.command} "$@"', "algoperf"]
 
 
-def run(starter: Sequence[str], arguments: Sequence[str], is_finished: Callable[[], bool]) -> int:
+def run(starter: Sequence[str], arguments: Sequence[str], is_finished: Callable[[], bool], mark: str = STARTED) -> int:
     """Runs the trial's processes and gives their exit code: 0 only where they left its result, whoever of them failed.
 
-    A submission may end its process with any code.
+    mark: the variable that tells them so. A submission may end its process with any code.
     """
-    code = subprocess.run([*starter, *arguments], env={**os.environ, STARTED: "1"}, check=False).returncode
+    code = subprocess.run([*starter, *arguments], env={**os.environ, mark: "1"}, check=False).returncode
     return 0 if is_finished() else code or 1

@@ -201,6 +201,7 @@ class _Session:
             "git_commit_hash": hardware.git_commit(Path(__file__).parent),
             "rng_seed": setup.seed,
             "versions": hardware.versions(),
+            "stand_ins": setup.submission.home.stand_ins,
             "trial": dataclasses.asdict(setup.trial),
             "identity": {**setup.definition.record, "hardware": setup.hardware},
             "seconds_to_first_step": round(time.time() - setup.begun, 2),
@@ -297,6 +298,7 @@ class _Session:
             "hardware_evidence": {"begin": self._evidence, "end": hardware.evidence()},
             "preemptions": self.preemptions,
             "versions": hardware.versions(),
+            "stand_ins": setup.submission.home.stand_ins,
             "flags": [dataclasses.asdict(flag) for flag in setup.referee.flags],
         }
         if self.journal is not None:

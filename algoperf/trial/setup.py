@@ -53,14 +53,19 @@ def set_up(
     max_steps: int | None = None,
     accelerator: str = cluster.LOCAL,
     begun: float | None = None,
+    search_space: Path | None = None,
+    strict_requirements: bool = False,
 ) -> Setup:
     """Checks and loads a trial's parts; writes nothing.
 
-    begun: as in Setup; this process's begin where None. Raises UsageError for whatever a person got wrong, and
-    InfrastructureError where the hardware is not the accelerator that was asked for.
+    begun: as in Setup; this process's begin where None. search_space: a file, None for the one beside the submission.
+    strict_requirements: whether other versions than the submission requires are refused.
+
+    Raises UsageError for whatever a person got wrong, and InfrastructureError where the hardware is not the accelerator
+    that was asked for.
     """
     wanted = cluster.asked_for(accelerator)
-    definition = define(trial, max_steps, wanted)
+    definition = define(trial, max_steps, wanted, search_space)
     path = loading.find(trial.submission, trial.framework)
     workload = make_workload(spec_of(trial), trial.framework, data_dir, trial.protocol)
     open_source(workload.spec, "train", data_dir)
@@ -70,9 +75,11 @@ def set_up(
         hardware.check(found, accelerator, wanted)
     referee = Referee(backend, workload)
     with referee.listening():
-        loaded = loading.load(path)
+        loaded = loading.load(path, strict_requirements)
     if content(path) != definition.content:
         raise UsageError(f"the submission {path} was changed while it was loaded; give the same command again.")
+    for sentence in loaded.unmet:
+        referee.flag("requirements", sentence)
     loaded.check_point(definition.point)
     return Setup(
         trial=trial,

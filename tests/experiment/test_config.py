@@ -2,8 +2,10 @@
 
 import pytest
 
+from algoperf import workflow
 from algoperf.benchmark.facts import UsageError
-from algoperf.experiment import config
+from algoperf.experiment import config, plan
+from algoperf.machine import cluster
 from tests.conftest import REPOSITORY
 from tests.experiment.test_plan import NADAMW, make
 
@@ -31,6 +33,52 @@ def test_a_wrong_config_is_one_sentence_that_names_the_key(content, names):
     with pytest.raises(UsageError, match=names) as error:
         make(**content)
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def described(tmp_path):
+    """A self-tuning submission in JAX and an external one in PyTorch, with descriptions."""
+    for name, framework, ruleset in (("tunes_itself", "JAX", "self-tuning"), ("is_tuned", "PyTorch", "external")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "submission.py").write_text("")
+        (tmp_path / name / "submission_info.yml").write_text(f"framework: {framework}\nruleset: {ruleset}")
+    (tmp_path / "space.json").write_text('[{"lr": 1}]')
+    return tmp_path
+
+
+def test_what_a_description_says_need_not_be_said_again(described):
+    both = [{"name": str(described / name)} for name in ("tunes_itself", "is_tuned")]
+    found = make(protocol="mini", submissions=both, search_space=described / "space.json", workloads=["wmt"])
+    assert [entry.label for entry in found.submissions] == ["tunes_itself_jax", "is_tuned_pytorch"]
+    assert found.rulesets == ["external", "self"]
+    assert [(trial.label, trial.ruleset) for trial in plan.trials(found)] == [
+        ("is_tuned_pytorch", "external"),
+        ("tunes_itself_jax", "self"),
+    ]
+    assert config.parse(found.model_dump(mode="json")) == found
+    with pytest.raises(UsageError, match="tunes_itself_jax is for the ruleset self, as its submission_info"):
+        make(submissions=both, rulesets=["external"])
+    with pytest.raises(UsageError, match="'nadamw' needs a framework, jax or pytorch: no"):
+        make(submissions=[{"name": "nadamw"}])
+
+
+def test_a_search_space_of_one_contestant_or_of_those_that_name_none(described):
+    (described / "other.json").write_text('[{"learning_rate": 2}]')
+    tuned = {"name": str(described / "is_tuned")}
+    found = make(
+        protocol="mini",
+        submissions=[tuned, {**NADAMW, "search_space": described / "other.json"}],
+        search_space=described / "space.json",
+        workloads=["wmt"],
+    )
+    assert plan.points(found, ["external"]) == {
+        ("is_tuned_pytorch", "external", "wmt"): [{"lr": 1}],
+        ("nadamw_jax", "external", "wmt"): [{"learning_rate": 2}],
+    }
+    experiment = workflow.make(found, cluster.Accelerator())
+    command = [str(described / "is_tuned"), "--search-space", str(described / "space.json")]
+    assert experiment.submission("is_tuned_pytorch", "external") == command
+    assert workflow.make(make(), cluster.Accelerator()).submission("nadamw_jax", "external") == "nadamw"
 
 
 def test_the_schema_for_editors_is_that_of_the_config():

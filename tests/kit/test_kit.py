@@ -1,5 +1,6 @@
 """The kit: its schedules, the names of hyperparameters, and the step that it makes of an optimizer."""
 
+import json
 from types import SimpleNamespace
 
 import jax
@@ -11,11 +12,13 @@ import pytest
 from algoperf.backends import load_backend
 from algoperf.backends.jax_workload import JaxWorkload
 from algoperf.backends.pytorch_workload import PytorchWorkload
-from algoperf.benchmark.facts import ParameterType
+from algoperf.benchmark.facts import FRAMEWORKS, ParameterType
+from algoperf.dry_run.check import check_one
 from algoperf.kit import hyperparameters, schedules_jax, schedules_pytorch
 from algoperf.kit.jax import OptaxSubmission
 from algoperf.kit.muon_jax import hidden_matrices
 from algoperf.kit.muon_pytorch import hidden_and_other
+from algoperf.submission import loading
 from algoperf.submission.points import as_hyperparameters
 from tests.support.small_models import BASES, small_spec
 from workloads.layers.jax import canonical_names
@@ -87,3 +90,13 @@ def test_muon_is_for_the_same_hidden_matrices_in_both_frameworks(name):
         is_vector = np.prod(shape) == max(shape, default=1)
         assert is_vector or kind == ParameterType.EMBEDDING or in_pytorch.is_output_params(key), key
     assert len(hidden) >= len(hidden | rest) / 6
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_a_point_has_as_null_is_left_out(framework, tmp_path, data_dir):
+    point = json.loads((loading.SUBMISSIONS / "nadamw" / "self_tuning.json").read_text())
+    point |= dict.fromkeys(("label_smoothing", "dropout_rate", "grad_clip"))
+    (tmp_path / "space.json").write_text(json.dumps([point]))
+    asked = ("nadamw", framework, "ogbg", "external", data_dir)
+    row = check_one(*asked, lambda doing: None, tmp_path / "space.json")
+    assert (row.outcome, row.sentences) == ("ok", ())

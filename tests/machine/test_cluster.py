@@ -77,6 +77,10 @@ def test_an_empty_description_knows_whatever_machine_there_is(site, content):
     found = cluster.load()
     assert found.accelerator(cluster.LOCAL) == cluster.Accelerator()
     assert found.environment("pytorch").command == "algoperf"
+    site({"environments": {"nadamw_jax": {"command": "own"}, "jax": {"command": "jax"}}})
+    own = cluster.load()
+    assert own.environment("jax", "nadamw_jax").command == "own"
+    assert own.environment("jax", "adamw_jax").command == own.environment("jax").command == "jax"
     assert found.scratch_folder() is None
 
 

@@ -25,7 +25,8 @@ _RESULT = (*_RULES, "scoring/certainty")
 _TABLES = (*_RESULT, "scoring/result")
 MAY_IMPORT = {
     **{"algoperf/benchmark": (), "algoperf/losses": (), **dict.fromkeys(_FACES, ())},
-    **{"algoperf/spec": _FACTS, "algoperf/records": _FACTS, "algoperf/submission": _WRITTEN},
+    **{"algoperf/spec": _FACTS, "algoperf/records": _FACTS},
+    **{"algoperf/imports": _WRITTEN, "algoperf/submission": (*_WRITTEN, "algoperf/imports")},
     **{"algoperf/kit": (*_FACTS, *_FACES), "submissions": (*_FACTS, "algoperf/spec", "algoperf/kit", *_FACES)},
     **{"workloads/*/spec": _FACTS, "workloads/layers": (*_FACTS, *_FACES)},
     "workloads/*/model_*": (*_FACTS, "workloads/*/spec", "workloads/layers"),

@@ -7,11 +7,12 @@ import shutil
 import pytest
 
 from algoperf.benchmark.facts import FRAMEWORKS, UsageError
-from algoperf.benchmark.identity import short_name
+from algoperf.benchmark.identity import make_trial, short_name
 from algoperf.benchmark.protocol import load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.submission import loading, new
 from algoperf.submission.points import hyperparameter_points
+from algoperf.trial.setup import set_up
 from tests.submission.conftest import FUNCTIONS
 
 
@@ -217,3 +218,30 @@ def test_a_trial_whose_dependency_is_missing_ends_with_code_2(tmp_path, data_dir
         assert (code, error.count("\n")) == (2, 1)
         assert says in error
         assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_a_description_says_and_where_the_points_are_go_on_the_command_line(tmp_path, data_dir, algoperf):
+    mine = template(tmp_path / "mine", "jax")
+    (mine / "search_space.json").rename(tmp_path / "space.json")
+    (mine / "submission_info.yml").write_text("framework: JAX\nruleset: external")
+    (mine / "requirements.txt").write_text("numpy==0.1")
+    words = ["trial", "--workload", "criteo1tb", "--submission", mine, "--protocol", "mini", "--study", "0"]
+    words += ["--trial", "1", "--data-dir", data_dir, "--out", tmp_path / "new" / "out"]
+    code, _, error = algoperf(*words)
+    assert (code, error.count("\n")) == (2, 1)
+    assert "has no search_space.json, which external tuning draws its points from: name a file by" in error
+    words += ["--search-space", tmp_path / "space.json"]
+    code, _, error = algoperf(*words, "--strict-requirements")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "requires numpy==0.1 (" in error
+    code, _, error = algoperf(*words, "--ruleset", "self")
+    assert (code, "--search-space is for external tuning" in error) == (2, True)
+    code, _, error = algoperf("trial", "--dry-run", "--submission", "nadamw")
+    assert (code, "a dry run needs --framework, jax or pytorch" in error) == (2, True)
+    identity = make_trial("mini", "external", str(mine), "jax", "criteo1tb", 0, 1)
+    made = set_up(identity, tmp_path / "out", data_dir, search_space=tmp_path / "space.json")
+    (flag,) = made.referee.flags
+    assert flag.rule == "requirements"
+    assert flag.what.startswith("requirements.txt asks for numpy==0.1, and ")
+    assert made.point
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "space.json"]

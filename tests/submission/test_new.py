@@ -166,6 +166,11 @@ def test_what_cannot_be_written_whole_is_not_written(failing, tmp_path, monkeypa
 def test_the_template_is_installed_with_the_package():
     content = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     patterns = content["tool"]["setuptools"]["package-data"]["algoperf.submission"]
-    found = {path for pattern in patterns for path in (REPOSITORY / "algoperf").glob(pattern) if path.is_file()}
+    found = {
+        path
+        for pattern in patterns
+        for path in (REPOSITORY / "algoperf" / "submission").glob(pattern)
+        if path.is_file()
+    }
     assert found == {path for path in new.TEMPLATE.iterdir() if path.is_file()}
     assert {path.name for path in found} == {"jax.py", "pytorch.py", "search_space.json", "README.md"}

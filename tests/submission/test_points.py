@@ -6,7 +6,9 @@ import pytest
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.protocol import load_protocol
+from algoperf.submission import loading
 from algoperf.submission.points import MissingHyperparameterError, as_hyperparameters, hyperparameter_points
+from tests.submission.conftest import FUNCTIONS
 
 
 def points(folder, ruleset, protocol="mini"):
@@ -69,3 +71,43 @@ def test_what_a_submission_changes_in_its_hyperparameters_is_not_the_record():
     hyperparameters.betas.append(1.0)
     hyperparameters.schedule["warmup"] = 0.5
     assert point == {"betas": [0.9, 0.99], "schedule": {"warmup": 0.1}}
+
+
+def test_a_named_search_space_goes_before_what_is_beside_the_submission(folder, tmp_path):
+    space = tmp_path / "shared.json"
+    space.write_text(json.dumps({"hparams": [{"lr": 1}, {"lr": 2}]}))
+    (folder / "search_space.json").write_text(json.dumps([{"lr": 3}]))
+    (folder / "points.json").write_text(json.dumps({"wmt": {"lr": 4}}))
+    (folder / "self_tuning.json").write_text(json.dumps({"lr": 5}))
+
+    def named(ruleset):
+        return hyperparameter_points(
+            folder / "submission.py", load_protocol("v0.6"), ruleset, "wmt", search_space=space
+        )
+
+    assert named("external") == [{"lr": 1}, {"lr": 2}]
+    (folder / "points.json").unlink()
+    assert named("self") == [{"lr": 5}]
+    space.unlink()
+    with pytest.raises(UsageError, match=r"the search space .*shared\.json does not exist"):
+        named("external")
+
+
+def test_a_search_space_may_lie_above_the_folder_of_a_framework(folder):
+    (folder / "tuning_search_space.json").write_text(json.dumps([{"lr": 1}]))
+    (folder / "jax").mkdir()
+    assert points(folder / "jax", "external") == [{"lr": 1}]
+
+
+def test_a_submission_without_any_is_told_what_it_reads(folder):
+    def begin(init):
+        source = FUNCTIONS.replace("rng): return {}", f"rng):\n    {init}")
+        (folder / "submission.py").write_text(source)
+        return loading.load(folder / "submission.py").begin(None, None, None, {}, None)
+
+    with pytest.raises(UsageError, match=r"reads the hyperparameter 'lr', but it has neither .* by --search-space"):
+        begin("return hyperparameters.lr")
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'lr'"):  # its own mistake
+        begin("hyperparameters = 1\n    return workload.lr")
+    with pytest.raises(AttributeError, match="'dict' object has no attribute 'lr'"):
+        begin("return {}.lr")

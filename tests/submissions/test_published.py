@@ -9,52 +9,81 @@ import json
 import pytest
 
 from algoperf.benchmark.identity import make_trial
+from algoperf.dry_run.check import check_one
 from algoperf.machine.interruption import InterruptionError
-from algoperf.submission.loading import load
+from algoperf.submission.loading import find, load
 from algoperf.trial import session, setup
 from tests.conftest import REPOSITORY
 from tests.trial.test_session import StopsAfter, Ticks, run, ticking, without_times
 
 SUBMISSIONS = REPOSITORY / "tests" / "data" / "submissions"
-FRAMEWORK = {
-    "accumulating": "pytorch",
-    "baseline": "pytorch",
-    "jax_baseline": "jax",
-    "jax_offloading": "jax",
-    "objects": "pytorch",
-    "sam": "pytorch",
-    "swapped_average": "pytorch",
-}
+KINDS = (
+    ("accumulating", "pytorch"),
+    ("baseline", "pytorch"),
+    ("both_frameworks", "jax"),
+    ("both_frameworks", "pytorch"),
+    ("jax_baseline", "jax"),
+    ("jax_offloading", "jax"),
+    ("laid_out", "pytorch"),
+    ("objects", "pytorch"),
+    ("sam", "pytorch"),
+    ("swapped_average", "pytorch"),
+)
 STEPS = 8
 
 
 def test_none_is_left_out():
-    assert set(FRAMEWORK) == {path.parent.name for path in SUBMISSIONS.glob("*/submission.py")}
+    found = {find(str(SUBMISSIONS / name), framework) for name, framework in KINDS}
+    assert found == set(SUBMISSIONS.glob("**/submission.py"))
 
 
-def set_up(name, out, data_dir, max_steps=STEPS):
-    has_space = (SUBMISSIONS / name / "tuning_search_space.json").exists()
-    identity = make_trial(
-        *("mini", "external" if has_space else "self", str(SUBMISSIONS / name)), FRAMEWORK[name], "criteo1tb", 0, 1
-    )
+def ruleset(name):
+    return "external" if (SUBMISSIONS / name / "tuning_search_space.json").exists() else "self"
+
+
+def set_up(name, framework, out, data_dir, max_steps=STEPS):
+    identity = make_trial("mini", ruleset(name), str(SUBMISSIONS / name), framework, "criteo1tb", 0, 1)
     return setup.set_up(identity, out, data_dir, max_steps)
 
 
-@pytest.mark.parametrize("name", FRAMEWORK)
-def test_it_runs_and_goes_on_bit_by_bit(name, tmp_path, data_dir):
-    whole = run(set_up(name, tmp_path / "whole", data_dir))
+@pytest.mark.parametrize(("name", "framework"), KINDS)
+def test_it_runs_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir):
+    whole = run(set_up(name, framework, tmp_path / "whole", data_dir))
     assert [row["global_step"] for row in whole] == ["1", str(STEPS)]
     assert float(whole[-1]["train/loss"]) < float(whole[0]["train/loss"])
     out = tmp_path / "interrupted"
-    assert run(set_up(name, out, data_dir), killed_after=1) is None
+    assert run(set_up(name, framework, out, data_dir), killed_after=1) is None
     with pytest.raises(InterruptionError, match="step 5"):
-        session.execute(ticking(set_up(name, out, data_dir)), lambda state: None, now=Ticks(), watch=StopsAfter(4))
-    resumed = run(set_up(name, out, data_dir))
+        session.execute(
+            ticking(set_up(name, framework, out, data_dir)), lambda state: None, now=Ticks(), watch=StopsAfter(4)
+        )
+    resumed = run(set_up(name, framework, out, data_dir))
     assert without_times(resumed) == without_times(whole)
     result = json.loads((out / "result.json").read_text())
     assert (result["status"], result["preemptions"], result["flags"]) == ("budget_exhausted", 2, [])
     if (tmp_path / "whole" / "measurements.csv").exists():
         assert (out / "measurements.csv").read_text() == (tmp_path / "whole" / "measurements.csv").read_text()
+
+
+@pytest.mark.parametrize(("name", "framework"), [kind for kind in KINDS if kind[0] in ("both_frameworks", "laid_out")])
+def test_a_dry_run_finds_nothing(name, framework, data_dir):
+    row = check_one(str(SUBMISSIONS / name), framework, "criteo1tb", ruleset(name), data_dir, lambda doing: None)
+    assert (row.outcome, row.sentences) == ("ok", ())
+
+
+def test_what_stood_for_what_is_in_the_result(tmp_path, data_dir):
+    run(set_up("both_frameworks", "jax", tmp_path, data_dir, max_steps=1))
+    found = json.loads((tmp_path / "result.json").read_text())["stand_ins"]
+    assert found == {
+        "algorithmic_efficiency": "algoperf",
+        "algoperf.random_utils": "algoperf.imports.official_modules.random_utils",
+        "algoperf.sharding_utils": "algoperf.jax_sharding_utils",
+        "jax.config": "jax.config",
+        "jax.numpy.clip(a, a_min, a_max)": "jax.numpy.clip(arr, min, max)",
+        "jax.random.KeyArray": "jax.Array",
+        **{f"jax.tree_{name}": f"jax.tree_util.tree_{name}" for name in ("flatten", "leaves", "map", "unflatten")},
+    }
+    assert json.loads((tmp_path / "meta_data_0.json").read_text())["stand_ins"].items() <= found.items()
 
 
 def test_train_state_is_passed_where_the_signature_has_it():

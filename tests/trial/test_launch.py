@@ -84,6 +84,16 @@ def test_a_task_gets_the_sites_environment_its_arguments_and_no_notice_before_it
     assert json.loads(printed) == ["cuda", ["trial", "--out", "a folder"], True]
 
 
+def test_a_submission_with_an_environment_of_its_own_is_run_there_once():
+    environment = Environment(setup="export SITE=mine", command="own/bin/algoperf")
+    command = launch.into_environment(environment, {})
+    assert command[:2] == ["bash", "-c"]
+    assert "export SITE=mine\nexec own/bin/algoperf" in command[2]
+    assert launch.into_environment(None, {}) is None
+    for inside in ({launch.ENTERED: "1"}, {launch.STARTED: "1"}, ONE_NODE):  # in a job, srun's tasks enter it
+        assert launch.into_environment(environment, inside) is None
+
+
 def test_what_is_started_gets_the_arguments_and_knows_what_it_is(tmp_path):
     starter = ["sh", "-c", f'echo "${launch.STARTED} $*" > {tmp_path}/said; exit 3', "sh"]
     assert launch.run(starter, ["trial", "--study", "0"], lambda: False) == 3

@@ -183,7 +183,7 @@ FLAGGED = {
         threading.Thread(target=idle, name="waiting").start()
         """,
         "threads",
-        "thread 'waiting', started by algoperf_submission_mine_submission, was alive",
+        "mine.submission, was alive",
     ),
     "lost state": (
         "optimizer_state['rows'] = iter([1])",

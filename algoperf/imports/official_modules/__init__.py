@@ -1,0 +1,1 @@
+"""What stands for modules that only the official package has: the names in them that a submission can need."""

@@ -1,0 +1,3 @@
+"""Called like a package that is installed."""
+
+VENDORED = True
