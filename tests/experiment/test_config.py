@@ -72,8 +72,8 @@ def test_a_search_space_of_one_contestant_or_of_those_that_name_none(described):
         workloads=["wmt"],
     )
     assert plan.points(found, ["external"]) == {
-        ("is_tuned_pytorch", "external", "wmt"): [{"lr": 1}],
-        ("nadamw_jax", "external", "wmt"): [{"learning_rate": 2}],
+        ("is_tuned_pytorch", "external", "wmt", 0): [{"lr": 1}],
+        ("nadamw_jax", "external", "wmt", 0): [{"learning_rate": 2}],
     }
     experiment = workflow.make(found, cluster.Accelerator())
     command = [str(described / "is_tuned"), "--search-space", str(described / "space.json")]

@@ -1,7 +1,6 @@
 """The submission that a newcomer begins with: it is written whole, trains, goes on, and computes what it says."""
 
 import json
-import tomllib
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +14,6 @@ from algoperf.submission.points import as_hyperparameters
 from algoperf.submission.search import load_search_space, points
 from algoperf.trial import session
 from submissions.batch_sizes import BATCH_SIZES
-from tests.conftest import REPOSITORY
 from tests.trial.test_session import run, set_up, ticking, without_times
 
 STEPS = 20
@@ -161,16 +159,3 @@ def test_what_cannot_be_written_whole_is_not_written(failing, tmp_path, monkeypa
     with pytest.raises(InfrastructureError, match="No space left on device"):
         new.create("idea", "jax", tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_template_is_installed_with_the_package():
-    content = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    patterns = content["tool"]["setuptools"]["package-data"]["algoperf.submission"]
-    found = {
-        path
-        for pattern in patterns
-        for path in (REPOSITORY / "algoperf" / "submission").glob(pattern)
-        if path.is_file()
-    }
-    assert found == {path for path in new.TEMPLATE.iterdir() if path.is_file()}
-    assert {path.name for path in found} == {"jax.py", "pytorch.py", "search_space.json", "README.md"}
