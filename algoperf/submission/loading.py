@@ -23,6 +23,10 @@ KIT = Path(__file__).parents[1] / "kit"
 _REQUIRED = ("get_batch_size", "init_optimizer_state", "update_params", "data_selection")
 
 
+class BatchSizeError(UsageError):
+    """A submission does not say the size of its batches: it may not know the workload."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Submission:
     """The functions of a submission; `takes_train_state` says whose signature has the official `train_state`."""
@@ -64,11 +68,11 @@ class Submission:
         except (UsageError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            raise UsageError(
+            raise BatchSizeError(
                 f"the submission {self.path} does not say its {what} for {spec.name}: {type(error).__name__}: {error}."
             ) from error
         if size < 1:
-            raise UsageError(
+            raise BatchSizeError(
                 f"the submission {self.path} has the {what} {size} for {spec.name}; it must be at least 1."
             )
         return size

@@ -32,7 +32,7 @@ def warmed_up(
             if is_prepared:
                 prepare_for_evaluation(run, state)
         with submission_code(run):
-            run.backend.synchronize(*tree_of(state))
+            run.backend.synchronize()
     except SubmissionError as error:
         failed = f"the first steps, taken again to compile, failed: {error}"
         if run.backend.shard[1] > 1:

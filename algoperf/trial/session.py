@@ -6,7 +6,6 @@ from its last checkpoint when the same command is given again.
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import time
 import traceback
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from algoperf.benchmark.facts import InfrastructureError, SubmissionError, Usage
 from algoperf.machine import hardware
 from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.machine.lock import FolderLock
+from algoperf.machine.neighbours import Announced
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.records.official_files import MetricsLogger
 from algoperf.submission.points import as_hyperparameters
@@ -29,8 +29,6 @@ from algoperf.trial.referee import RuleError
 from algoperf.trial.setup import Setup
 from algoperf.trial.train import Run, State, Status, run_trial, submission_code, time_to_target, tree_of
 from workloads.datasets.prepare import open_source
-
-_VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "schedulefree", "torch")
 
 # Seconds that a process which is not the first gives the first one to record how a submission failed.
 _FIRST_RECORDS = 15.0
@@ -78,6 +76,8 @@ def _run(
             f"{setup.out} holds the checkpoint of another trial (its {different} differs); give another folder, or "
             "remove this one."
         )
+    setup.compile_caches.use(setup.backend)
+    setup.compile_caches.restore(setup.out / journal.COMPILED, [] if saved is None else saved["compiled"])
     session = _Session(setup, lock, saved, now)
     try:
         status = session.train(report, watch)
@@ -125,8 +125,8 @@ def begin(setup: Setup) -> tuple[Run, State]:
         evaluated_every=setup.evaluated_every,
     )
     params, model_state = backend.place(workload.init_model_fn(model_rng))
-    setup.referee.begin(params, lambda: setup.submission.eval_batch_size(workload.spec))
-    with submission_code(run):
+    setup.referee.begin(params)
+    with submission_code(run), setup.referee.initialising(params):
         optimizer_state = setup.submission.begin(workload, params, model_state, setup.point, optimizer_rng)
     return run, State(params, backend.place(optimizer_state), model_state)
 
@@ -146,12 +146,18 @@ class _Session:
         self.queue = self._queue_from(0 if saved is None else saved["position"])
         self.state: State | None = None
         self._evidence = hardware.evidence()
+        self._announced = Announced(setup.out)
+        self._neighbours = set(self._announced.others())
 
     def _queue_from(self, position: int) -> InputQueue:
         setup = self._setup
         source = open_source(setup.workload.spec, "train", setup.workload.data_dir)
         backend = setup.backend
         return InputQueue(source, setup.batch_size, setup.seed, backend.place_batch, position, backend.shard)
+
+    def close(self) -> None:
+        self.queue.close()
+        self._announced.close()
 
     def train(self, report: Report, watch: Watch) -> Status:
         run, self.state = begin(self._setup) if self._saved is None else self._resumed()
@@ -162,6 +168,7 @@ class _Session:
 
         def save() -> int | None:
             nonlocal reported
+            self._neighbours.update(self._announced.others())
             self._save()
             if self.journal is not None and len(self.state.evaluations) > reported:
                 reported = len(self.state.evaluations)
@@ -169,9 +176,6 @@ class _Session:
             return self._saved_at
 
         return run_trial(run, self.state, self.clock, self.queue, save, watch)
-
-    def close(self) -> None:
-        self.queue.close()
 
     def _write_metadata(self) -> None:
         if self.journal is None:
@@ -183,9 +187,11 @@ class _Session:
             "hardware_evidence": self._evidence,
             "git_commit_hash": hardware.git_commit(Path(__file__).parent),
             "rng_seed": setup.seed,
-            "versions": _versions(),
+            "versions": hardware.versions(),
             "trial": dataclasses.asdict(setup.trial),
             "seconds_to_first_step": round(time.time() - setup.begun, 2),
+            "free_seconds": setup.referee.free_seconds,
+            "timed_beside": sorted(self._neighbours),
         }
         self.journal.write_metadata(self.preemptions, setup.point, metadata)
 
@@ -205,7 +211,8 @@ class _Session:
                 "evaluations": state.evaluations,
                 "evaluations_not_finite": state.evaluations_not_finite,
                 "preemptions": self.preemptions,
-                "clock": {**self.clock.state, "charged": state.charged},
+                "compiled": self._setup.compile_caches.save(self._setup.out / journal.COMPILED),
+                "clock": self.clock.state,  # after the export, whose code may be the submission's
                 "position": self.queue.position,
                 "flags": [dataclasses.asdict(flag) for flag in referee.flags],
                 "processes": self._setup.backend.shard[1],
@@ -273,8 +280,11 @@ class _Session:
             "accelerator": setup.accelerator,
             "hardware": setup.hardware,
             "hardware_evidence": {"begin": self._evidence, "end": hardware.evidence()},
+            "timed_beside": sorted(self._neighbours),
             "preemptions": self.preemptions,
-            "versions": _versions(),
+            "versions": hardware.versions(),
+            "free_seconds": setup.referee.free_seconds,
+            "compile_cache": setup.compile_caches.shared or "its own",
             "flags": [dataclasses.asdict(flag) for flag in setup.referee.flags],
         }
         if self.journal is not None:
@@ -282,13 +292,3 @@ class _Session:
         elif status in ("out_of_memory", "submission_error"):
             journal.write_result(setup.out, result)  # only this process has failed, and it ends all others
         return result
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _VERSIONED:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
