@@ -160,6 +160,9 @@ class _Session:
         self._announced.close()
 
     def train(self, report: Report, watch: Watch) -> Status:
+        if self._saved is not None and self._saved["status"] is not None:
+            self.state = resumption.ended(self._setup.referee, self._saved)
+            return self.state.status
         run, self.state = begin(self._setup) if self._saved is None else self._resumed()
         self.state.preemptions = self.preemptions
         self._write_metadata()
@@ -207,6 +210,7 @@ class _Session:
         if self.journal is not None:
             content = {
                 "identity": self._setup.identity,
+                "status": state.status,
                 "global_step": state.global_step,
                 "evaluations": state.evaluations,
                 "evaluations_not_finite": state.evaluations_not_finite,

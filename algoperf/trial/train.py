@@ -58,7 +58,7 @@ class State:
     """What changes, and what a checkpoint keeps.
 
     evaluations: the rows of `eval_measurements.csv`. charged: seconds at the end of the last step, the same in all
-    processes of the trial.
+    processes of the trial. status: how the trial has ended, None while it goes on.
     """
 
     params: Any
@@ -69,6 +69,7 @@ class State:
     evaluations_not_finite: int = 0
     preemptions: int = 0
     charged: float = 0.0
+    status: Status | None = None
 
     @property
     def last_evaluation(self) -> float:
@@ -93,9 +94,9 @@ def run_trial(
     step the newest checkpoint is. Raises SubmissionError where the submission raises, and InterruptionError, saved if
     it can be, where `watch` says to stop.
     """
-    status = None
-    start(run, clock)
-    while status is None:
+    if state.status is None:  # a trial that had ended when its process did is not trained further
+        start(run, clock)
+    while state.status is None:
         is_complete = train_step(run, state, clock, queue)
         # All processes of a trial go by the first one's clock, and stop after the same step.
         state.charged, is_interrupted, is_checkpoint_due = run.backend.from_first(
@@ -117,16 +118,16 @@ def run_trial(
             is_budget_spent = state.charged >= run.max_runtime
             if is_evaluation_due and not is_budget_spent:
                 evaluate(run, state, clock)
-            status = _status(run.workload, state, is_over=is_complete or is_budget_spent)
+            state.status = _status(run.workload, state, is_over=is_complete or is_budget_spent)
             if not is_budget_spent:
                 with clock.freely("logging"):
                     saved_at = save()
                 watch.saved()
-        if status is None and is_interrupted:
+        if state.status is None and is_interrupted:
             raise watch.interruption(state.global_step, saved_at)
-        if status is None:
+        if state.status is None:
             start(run, clock)
-    return status
+    return state.status
 
 
 def start(run: Run, clock: Clock) -> None:
@@ -160,7 +161,7 @@ def train_step(run: Run, state: State, clock: Clock, input_queue: Iterator[dict[
             is_complete = True
     state.global_step += 1
     run.referee.check_parameters(state.params, state.global_step)
-    return is_complete or state.global_step == run.max_steps
+    return is_complete or (run.max_steps is not None and state.global_step >= run.max_steps)
 
 
 def prepare_for_evaluation(run: Run, state: State) -> None:
