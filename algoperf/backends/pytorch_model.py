@@ -13,6 +13,7 @@ from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 _MODULE = frozenset(vars(nn.Module()))
+_COMPILERS = ("_is_torch", "_torch", "_dynamo")  # how the names begin of what PyTorch's compiler notes on a module
 
 
 class _Same:
@@ -55,7 +56,9 @@ def foreign_attributes(model: nn.Module) -> list[str]:
         f"the attribute {attribute!r} of the module {name!r}"
         for name, module in model.named_modules()
         for attribute in vars(module)
-        if attribute not in _MODULE and attribute not in _known_names(type(module)) and not _is_pytorchs(module)
+        if attribute not in _MODULE | _known_names(type(module))
+        and not attribute.startswith(_COMPILERS)
+        and not _is_pytorchs(module)
     ]
 
 

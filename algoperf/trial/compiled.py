@@ -30,8 +30,9 @@ _FOLDERS = {
     "TRITON_CACHE_DIR": "triton",
     "XDG_CACHE_HOME": "others",
 }
-# Caches that machines share by way of a server.
+# Caches that lie elsewhere all the same: on a server, or where all trials of a user find them.
 _OFF = (
+    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS",  # of a machine's user, wherever the other caches are
     "TORCHINDUCTOR_AUTOGRAD_REMOTE_CACHE",
     "TORCHINDUCTOR_AUTOTUNE_REMOTE_CACHE",
     "TORCHINDUCTOR_FX_GRAPH_REMOTE_CACHE",

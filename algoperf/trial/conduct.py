@@ -43,12 +43,14 @@ class Heard:
     file, named second, without Python's knowledge.
 
     files: of the data, which it read. threads: those that it started and that still exist, and the module that did.
+    ended: of those of them that have, the seconds of a processor that they used.
     """
 
     def __init__(self, seeders: Sequence[tuple[Any, str]], writers: Sequence[tuple[Any, str]], places: Places):
         self.files: list[str] = []
         self._places, self._written = places, []
         self.threads: weakref.WeakKeyDictionary[threading.Thread, str] = weakref.WeakKeyDictionary()
+        self.ended: weakref.WeakKeyDictionary[threading.Thread, float] = weakref.WeakKeyDictionary()
         self.others_processes: set[int] | None = None  # those of this program; None until the submission starts one
         self._notes: list[tuple[str, str]] = []
         self._guards = [(module, name, self._guarded_seeder(module, name)) for module, name in seeders]
@@ -142,7 +144,10 @@ class Heard:
         @functools.wraps(run)
         def listened() -> None:
             _LISTENER.heard = self
-            run()
+            try:
+                run()
+            finally:
+                self.ended[threading.current_thread()] = time.thread_time()
 
         return listened
 
@@ -173,7 +178,8 @@ class Heard:
 
     def _hear_process(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.others_processes is None:
-            self.others_processes = {child.pid for child in psutil.Process().children(recursive=True)}
+            self.ended: weakref.WeakKeyDictionary[threading.Thread, float] = weakref.WeakKeyDictionary()
+        self.others_processes = {child.pid for child in psutil.Process().children(recursive=True)}
         words = list(dict.fromkeys(_words(arguments[:3])))
         command = shlex.join(words) or event
         self.note("processes", f"the submission started a process, whose files the referee does not see: {command}.")
@@ -253,7 +259,7 @@ class Activity:
     def __init__(self, heard: Heard):
         self._alive = [(thread, starter) for thread, starter in heard.threads.items() if thread.is_alive()]
         self.threads = [f"{thread.name!r}, started by {starter}," for thread, starter in self._alive]
-        self._others = heard.others_processes
+        self._others, self._ended = heard.others_processes, heard.ended
         self._begin, self._begin_of_process = time.monotonic(), time.process_time()
         self._before = self._times()
 
@@ -269,6 +275,7 @@ class Activity:
         times = {}
         if self._alive:
             used = {thread.id: thread.user_time + thread.system_time for thread in psutil.Process().threads()}
+            used |= {thread.native_id: seconds for thread, seconds in self._ended.items()}
             times = {f"its thread {thread.name!r}": used.get(thread.native_id, 0.0) for thread, _ in self._alive}
         if self._others is not None:
             for child in psutil.Process().children(recursive=True):

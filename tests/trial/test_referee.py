@@ -46,6 +46,8 @@ def data_selection(workload, input_queue, optimizer_state, current_param_contain
                    global_step, rng):
     return next(input_queue)
 """
+# Ends within the evaluation, however slow the machine is: what it has used by then counts.
+BUSY_FOR_A_WHILE = "while time.thread_time() < 0.5: sum(range(1_000))"
 BUSY = "while not (Path(__file__).parent / 'stop').exists(): sum(range(1_000))"
 
 
@@ -185,13 +187,22 @@ def test_the_sizes_of_batches_are_asked_for_once(tried):
         ),
         (
             f"""
+            import threading, time
+            def busy():
+                {BUSY_FOR_A_WHILE}
+            threading.Thread(target=busy, name="trainer", daemon=True).start()
+            """,
+            "its thread 'trainer' used",
+        ),
+        (
+            f"""
             import subprocess, sys
             subprocess.Popen([sys.executable, "-c", f"__file__ = {{__file__!r}}; from pathlib import Path\\n{BUSY}"])
             """,
             "its process",
         ),
     ],
-    ids=["thread", "process"],
+    ids=["thread", "thread that ends", "process"],
 )
 def test_who_computes_during_an_evaluation_is_refused(what, who, tried):
     result, errors = tried(what)
