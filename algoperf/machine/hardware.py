@@ -1,6 +1,7 @@
 """What this machine is: what `result.json` records, and the reproducibility data of `meta_data_<n>.json`."""
 
 import functools
+import importlib.metadata
 import os
 import platform
 import socket
@@ -16,6 +17,7 @@ from algoperf.machine.cluster import Accelerator
 
 _BYTES_PER_GIB = 2**30
 _SLURM = {"job": "SLURM_JOB_ID", "partition": "SLURM_JOB_PARTITION", "node": "SLURMD_NODENAME"}
+_VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "schedulefree", "torch")
 _SEVERAL = " + "  # between the names of unlike devices
 
 
@@ -110,3 +112,14 @@ def git_commit(folder: Path) -> str | None:
         return git("rev-parse", "HEAD").strip() + ("+changes" if git("status", "--porcelain").strip() else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that numbers depend on, those that are installed."""
+    found = {}
+    for package in _VERSIONED:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

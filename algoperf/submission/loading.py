@@ -7,6 +7,7 @@ them: `get_batch_size`, `init_optimizer_state`, `update_params`, `data_selection
 import dataclasses
 import importlib.util
 import inspect
+import operator
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,10 @@ from algoperf.submission.points import SELF_TUNING, MissingHyperparameterError, 
 SUBMISSIONS = Path(__file__).parents[2] / "submissions"
 KIT = Path(__file__).parents[1] / "kit"
 _REQUIRED = ("get_batch_size", "init_optimizer_state", "update_params", "data_selection")
+
+
+class BatchSizeError(UsageError):
+    """A submission does not say the size of its batches: it may not know the workload."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +43,39 @@ class Submission:
     def batch_size(self, spec: WorkloadSpec) -> int:
         """The global batch size; a variant that the submission does not know has its base workload's.
 
-        At the mini scale the submission's answer is divided by the workload's `batch_divisor`.
+        At the mini scale the submission's answer is divided by the workload's `batch_divisor`. Raises UsageError where
+        it is no size.
         """
+        return max(1, self._size("batch size", self._known_batch_size, spec) // spec.batch_divisor)
+
+    def eval_batch_size(self, spec: WorkloadSpec) -> int:
+        """How many examples are evaluated at once: what the submission says, where it says anything.
+
+        Raises UsageError where that is no size.
+        """
+        ask = self.get_eval_batch_size
+        return spec.eval_batch_size if ask is None else self._size("evaluation batch size", lambda s: ask(s.name), spec)
+
+    def _known_batch_size(self, spec: WorkloadSpec) -> int:
         try:
-            size = self.get_batch_size(spec.name)
+            return self.get_batch_size(spec.name)
         except (ValueError, KeyError):
-            size = self.get_batch_size(spec.base)
-        return max(1, size // spec.batch_divisor)
+            return self.get_batch_size(spec.base)
+
+    def _size(self, what: str, ask: Callable[[WorkloadSpec], int], spec: WorkloadSpec) -> int:
+        try:
+            size = operator.index(ask(spec))
+        except (UsageError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise BatchSizeError(
+                f"the submission {self.path} does not say its {what} for {spec.name}: {type(error).__name__}: {error}."
+            ) from error
+        if size < 1:
+            raise BatchSizeError(
+                f"the submission {self.path} has the {what} {size} for {spec.name}; it must be at least 1."
+            )
+        return size
 
     def check_point(self, point: search.Point) -> None:
         """Raises UsageError for a hyperparameter whose name is nowhere in the code: nothing can read it.
@@ -138,6 +169,8 @@ def _import(path: Path) -> Any:
             f"the submission {path} imports {error.name!r}, which is neither installed nor beside it; install the "
             f"package that has it, and name it in {path.parent / requirements.FILE}."
         ) from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever it is: to leave by `sys.exit` is none of an import's business
         raise UsageError(f"the submission {path} cannot be imported: {type(error).__name__}: {error}.") from error
     return module

@@ -6,7 +6,6 @@ from its last checkpoint when the same command is given again.
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import time
 import traceback
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from algoperf.benchmark.facts import InfrastructureError, SubmissionError, Usage
 from algoperf.machine import hardware
 from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.machine.lock import FolderLock
+from algoperf.machine.neighbours import Announced
 from algoperf.records import checkpoint
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.records.official_files import MetricsLogger
@@ -27,7 +27,7 @@ from algoperf.trial.evaluate import Evaluator
 from algoperf.trial.input_queue import InputQueue
 from algoperf.trial.journal import Journal
 from algoperf.trial.referee import Flag, RuleError
-from algoperf.trial.setup import Setup, eval_batch_size
+from algoperf.trial.setup import Setup
 from algoperf.trial.train import (
     Run,
     State,
@@ -39,8 +39,6 @@ from algoperf.trial.train import (
     train_step,
 )
 from workloads.datasets.prepare import open_source
-
-_VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "schedulefree", "torch")
 
 # Seconds that a process which is not the first gives the first one to record how a submission failed.
 _FIRST_RECORDS = 15.0
@@ -86,6 +84,8 @@ def _run(
             f"{setup.out} holds the checkpoint of another trial (its {different} differs); give another folder, or "
             "remove this one."
         )
+    setup.compile_caches.use(setup.backend)
+    setup.compile_caches.restore(setup.out / journal.COMPILED, [] if saved is None else saved["compiled"])
     session = _Session(setup, lock, saved, now)
     try:
         status = session.train(report, watch)
@@ -97,7 +97,7 @@ def _run(
         if session.journal is None:
             return _recorded_by_the_first(setup.out) or session.write_result(status)
     finally:
-        session.queue.close()
+        session.close()
     return session.write_result(status)
 
 
@@ -127,8 +127,8 @@ def begin(setup: Setup) -> tuple[Run, State]:
         evaluated_every=setup.evaluated_every,
     )
     params, model_state = backend.place(workload.init_model_fn(model_rng))
-    setup.referee.begin(params, lambda: eval_batch_size(setup.submission, workload.spec))
-    with submission_code(run):
+    setup.referee.begin(params)
+    with submission_code(run), setup.referee.initialising(params):
         optimizer_state = setup.submission.begin(workload, params, model_state, setup.point, optimizer_rng)
     return run, State(params, backend.place(optimizer_state), model_state)
 
@@ -146,12 +146,18 @@ class _Session:
         self.queue = self._queue_from(0 if saved is None else saved["position"])
         self.state: State | None = None
         self._evidence = hardware.evidence()
+        self._announced = Announced(setup.out)
+        self._neighbours = set(self._announced.others())
 
     def _queue_from(self, position: int) -> InputQueue:
         setup = self._setup
         source = open_source(setup.workload.spec, "train", setup.workload.data_dir)
         backend = setup.backend
         return InputQueue(source, setup.batch_size, setup.seed, backend.place_batch, position, backend.shard)
+
+    def close(self) -> None:
+        self.queue.close()
+        self._announced.close()
 
     def train(self, report: Report, watch: Watch) -> Status:
         run, self.state = begin(self._setup)
@@ -164,6 +170,7 @@ class _Session:
 
         def save() -> None:
             nonlocal reported
+            self._neighbours.update(self._announced.others())
             self._save()
             if self.journal is not None and len(self.state.evaluations) > reported:
                 reported = len(self.state.evaluations)
@@ -181,9 +188,11 @@ class _Session:
             "hardware_evidence": self._evidence,
             "git_commit_hash": hardware.git_commit(Path(__file__).parent),
             "rng_seed": setup.seed,
-            "versions": _versions(),
+            "versions": hardware.versions(),
             "trial": dataclasses.asdict(setup.trial),
             "seconds_to_first_step": round(time.time() - setup.begun, 2),
+            "free_seconds": setup.referee.free_seconds,
+            "timed_beside": sorted(self._neighbours),
         }
         self.journal.write_metadata(self.preemptions, setup.point, metadata)
 
@@ -199,12 +208,13 @@ class _Session:
             "evaluations": state.evaluations,
             "evaluations_not_finite": state.evaluations_not_finite,
             "preemptions": self.preemptions,
-            "clock": {**self.clock.state, "charged": state.charged},
             "position": self.queue.position,
             "random_state": random_state,
         }
         try:
             content["state"] = backend.export(tree_of(state))
+            content["compiled"] = self._setup.compile_caches.save(self._setup.out / journal.COMPILED)
+            content["clock"] = self.clock.state  # after the export, whose code may be the submission's
             content["flags"] = [dataclasses.asdict(flag) for flag in referee.flags]
         except InfrastructureError:
             raise
@@ -237,7 +247,7 @@ class _Session:
                 train_step(run, state, Clock(self._now), queue)
                 if is_prepared:
                     prepare_for_evaluation(run, state)
-        backend.synchronize(*tree_of(state))
+        backend.synchronize()
         self._metrics_logger.muted = self.journal is None
         state.params, state.optimizer_state, state.model_state = backend.restore(tree_of(state), saved["state"])
         state.global_step = saved["global_step"]
@@ -261,8 +271,11 @@ class _Session:
             "accelerator": setup.accelerator,
             "hardware": setup.hardware,
             "hardware_evidence": {"begin": self._evidence, "end": hardware.evidence()},
+            "timed_beside": sorted(self._neighbours),
             "preemptions": self.preemptions,
-            "versions": _versions(),
+            "versions": hardware.versions(),
+            "free_seconds": setup.referee.free_seconds,
+            "compile_cache": setup.compile_caches.shared or "its own",
             "flags": [dataclasses.asdict(flag) for flag in setup.referee.flags],
         }
         if self.journal is not None:
@@ -280,13 +293,3 @@ def tree_of(state: State) -> tuple[Any, Any, Any]:
 def _is_of_evaluation(saved: dict[str, Any]) -> bool:
     """Whether a checkpoint was written after an evaluation, and not between two."""
     return bool(saved["evaluations"]) and saved["evaluations"][-1]["global_step"] == saved["global_step"]
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _VERSIONED:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -17,6 +17,7 @@ from algoperf.machine import cluster, hardware
 from algoperf.submission import loading
 from algoperf.submission.points import hyperparameter_points
 from algoperf.trial import journal
+from algoperf.trial.compiled import CompileCaches
 from algoperf.trial.referee import Referee
 from workloads.datasets.prepare import open_source
 
@@ -34,6 +35,7 @@ class Setup:
     out: Path
     workload: Workload
     backend: Backend
+    compile_caches: CompileCaches
     referee: Referee
     submission: loading.Submission
     point: dict[str, Any]
@@ -96,27 +98,36 @@ def set_up(
         raise UsageError(f"there is no trial {trial.trial} of {trial.label}; its trials are 1 to {len(points)}.")
     if not 0 <= trial.study < (studies := protocol.num_studies(trial.ruleset)):
         raise UsageError(f"there is no study {trial.study} in {protocol.name}; its studies are 0 to {studies - 1}.")
+    compile_caches = CompileCaches()
+    compile_caches.announce()
     workload = make_workload(spec_of(trial), trial.framework, data_dir, protocol.name)
     open_source(workload.spec, "train", data_dir)
     backend = load_backend(trial.framework)
+    compile_caches.use(backend)
     found = backend.accelerator()
     if accelerator != cluster.LOCAL:
         hardware.check(found, accelerator, cluster.load().accelerator(accelerator))
-    referee = Referee(backend, workload)
-    with referee.listening():
+    referee = Referee(backend, workload, path.parent, compile_caches)
+    with referee.free("import"):
         loaded = loading.load(path)
+    referee.look_through()
+    with referee.free("get_batch_size"):
+        batch_size = loaded.batch_size(workload.spec)
+    with referee.free("get_eval_batch_size"):
+        asked = loaded.eval_batch_size(workload.spec)
     loaded.check_point(points[trial.trial - 1])
     return Setup(
         trial=trial,
         out=out,
         workload=workload,
         backend=backend,
+        compile_caches=compile_caches,
         referee=referee,
         submission=loaded,
         point=points[trial.trial - 1],
         seed=seed(protocol.name, trial.label, trial.workload, trial.study, trial.trial),
-        batch_size=_divisible("batch size", loaded.batch_size(workload.spec), backend),
-        eval_batch_size=_divisible("evaluation batch size", eval_batch_size(loaded, workload.spec), backend),
+        batch_size=_divisible("batch size", batch_size, backend),
+        eval_batch_size=_divisible("evaluation batch size", asked, backend),
         **_end(protocol, workload, trial.ruleset, max_steps),
         accelerator=accelerator,
         hardware=found,
@@ -137,11 +148,6 @@ def _end(protocol: Protocol, workload: Workload, ruleset: Ruleset, max_steps: in
         "max_steps": min(workload.step_hint, max_steps or workload.step_hint),
         "evaluated_every": math.ceil(workload.step_hint / protocol.target_setting.evaluations),
     }
-
-
-def eval_batch_size(loaded: loading.Submission, spec: WorkloadSpec) -> int:
-    """How many examples are evaluated at once: what the submission says, where it says anything."""
-    return spec.eval_batch_size if loaded.get_eval_batch_size is None else loaded.get_eval_batch_size(spec.name)
 
 
 def _divisible(what: str, size: int, backend: Backend) -> int:
