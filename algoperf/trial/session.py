@@ -61,8 +61,9 @@ def execute(
                 where = error.filename2 or error.filename or setup.out
                 raise InfrastructureError(f"{where}: {error.strerror or error}.") from error
             if setup.backend.is_out_of_memory(error) and not journal.has_begun(setup.out):
-                with contextlib.closing(_Session(setup, lock, None, now)) as session:
-                    return session.write_result("out_of_memory")
+                session = _Session(setup, lock, None, now)
+                session.queue.close()
+                return session.write_result("out_of_memory")
             if setup.backend.is_infrastructure_error(error):
                 raise InfrastructureError(f"the machine failed: {type(error).__name__}: {error}") from error
             raise
@@ -95,7 +96,7 @@ def _run(
         if session.journal is None:
             return _recorded_by_the_first(setup.out) or session.write_result(status)
     finally:
-        session.close()
+        session.queue.close()
     return session.write_result(status)
 
 
@@ -181,14 +182,10 @@ class _Session:
     def _ended_before(self) -> Status:
         """How a trial has ended whose process ended between its last checkpoint and its result."""
         saved = self._saved
-        self.state = State(
-            None, None, None, saved["global_step"], saved["evaluations"], charged=saved["clock"]["charged"]
-        )
+        step, charged = saved["global_step"], saved["clock"]["charged"]
+        self.state = State(None, None, None, step, saved["evaluations"], charged=charged)
         self._setup.referee.flags = [Flag(**flag) for flag in saved["flags"]]
         return saved["status"]
-
-    def close(self) -> None:
-        self.queue.close()
 
     def _write_metadata(self) -> None:
         if self.journal is None:
@@ -210,7 +207,7 @@ class _Session:
         """By all processes of the trial: each writes what is its own, the first one the rest, too."""
         state, referee = self.state, self._setup.referee
         self._write_metrics()
-        own, error = self._own_state()
+        own, error = shared_state.own(self._setup.backend, tree_of(state))
         if not shared_state.are_all_there(self._setup.backend, own is not None):
             self._write_without_checkpoint(error or "in another process of the trial")
             return
@@ -235,16 +232,6 @@ class _Session:
                 self._write_without_checkpoint(refused)
                 return
         self._saved_at, self._not_saved = state.global_step, None
-
-    def _own_state(self) -> tuple[dict[str, Any] | None, BaseException | None]:
-        """This process's state as plain data; or whatever a submission's own `state_dict` may raise."""
-        backend = self._setup.backend
-        try:
-            return {"random_state": backend.export_random_state(), "state": backend.export(tree_of(self.state))}, None
-        except InfrastructureError:
-            raise
-        except (Exception, SystemExit) as error:
-            return None, error
 
     def _write_without_checkpoint(self, error: object) -> None:
         """The trial is not at fault for a state that cannot be saved; it only cannot go on from it."""
