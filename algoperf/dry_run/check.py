@@ -29,7 +29,7 @@ from algoperf.benchmark.registry import load_spec
 from algoperf.records import checkpoint
 from algoperf.records.official_files import MetricsLogger
 from algoperf.submission import loading
-from algoperf.submission.loading import BatchSizeError
+from algoperf.submission.loading import SizeError
 from algoperf.submission.points import hyperparameter_points
 from algoperf.trial import session
 from algoperf.trial.clock import Clock
@@ -141,7 +141,7 @@ def check_one(name: str, framework: Framework, workload: str, ruleset: Ruleset, 
         first, second, sentences = _steps(setup, say)
         flags = tuple(flag.what for flag in setup.referee.flags)
         row = dataclasses.replace(row, first_step=first, second_step=second, sentences=(*sentences, *flags))
-    except BatchSizeError as error:
+    except SizeError as error:
         return Row(workload, "wrong", (str(error),))
     except UsageError:
         raise

@@ -23,8 +23,8 @@ KIT = Path(__file__).parents[1] / "kit"
 _REQUIRED = ("get_batch_size", "init_optimizer_state", "update_params", "data_selection")
 
 
-class BatchSizeError(UsageError):
-    """A submission does not say the size of its batches: it may not know the workload."""
+class SizeError(UsageError):
+    """A submission does not say how many examples it takes at once: it may not know the workload."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Submission:
     def batch_size(self, spec: WorkloadSpec) -> int:
         """The global batch size; a variant that the submission does not know has its base workload's.
 
-        At the mini scale the submission's answer is divided by the workload's `batch_divisor`. Raises UsageError where
+        At the mini scale the submission's answer is divided by the workload's `batch_divisor`. Raises SizeError where
         it is no size.
         """
         return max(1, self._size("batch size", self._known_batch_size, spec) // spec.batch_divisor)
@@ -51,7 +51,7 @@ class Submission:
     def eval_batch_size(self, spec: WorkloadSpec) -> int:
         """How many examples are evaluated at once: what the submission says, where it says anything.
 
-        Raises UsageError where that is no size.
+        Raises SizeError where that is no size.
         """
         ask = self.get_eval_batch_size
         return spec.eval_batch_size if ask is None else self._size("evaluation batch size", lambda s: ask(s.name), spec)
@@ -68,13 +68,10 @@ class Submission:
         except (UsageError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            raise BatchSizeError(
-                f"the submission {self.path} does not say its {what} for {spec.name}: {type(error).__name__}: {error}."
-            ) from error
+            why = f"{type(error).__name__}: {error}".rstrip(".")
+            raise SizeError(f"the submission {self.path} does not say its {what} for {spec.name}: {why}.") from error
         if size < 1:
-            raise BatchSizeError(
-                f"the submission {self.path} has the {what} {size} for {spec.name}; it must be at least 1."
-            )
+            raise SizeError(f"the submission {self.path} has the {what} {size} for {spec.name}; it must be at least 1.")
         return size
 
     def check_point(self, point: search.Point) -> None:

@@ -178,8 +178,7 @@ class Heard:
 
     def _hear_process(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.others_processes is None:
-            self.ended: weakref.WeakKeyDictionary[threading.Thread, float] = weakref.WeakKeyDictionary()
-        self.others_processes = {child.pid for child in psutil.Process().children(recursive=True)}
+            self.others_processes = {child.pid for child in psutil.Process().children(recursive=True)}
         words = list(dict.fromkeys(_words(arguments[:3])))
         command = shlex.join(words) or event
         self.note("processes", f"the submission started a process, whose files the referee does not see: {command}.")

@@ -142,6 +142,7 @@ class _Session:
         self.journal = None if lock is None else Journal(setup.out, lock, saved, snapshot)
         self._metrics_logger = MetricsLogger(None, snapshot) if self.journal is None else self.journal.metrics_logger
         self._saved_at = None if saved is None else saved["global_step"]
+        self._not_saved: object = None
         setup.workload.metrics_logger = self._metrics_logger
         self.queue = self._queue_from(0 if saved is None else saved["position"])
         self.state: State | None = None
@@ -178,7 +179,12 @@ class _Session:
                 report(self.state)
             return self._saved_at
 
-        return run_trial(run, self.state, self.clock, self.queue, save, watch)
+        try:
+            return run_trial(run, self.state, self.clock, self.queue, save, watch)
+        except InterruptionError:
+            if self.journal is not None and self._not_saved is not None:
+                journal.log_error(self._setup.out, f"the state cannot be saved: {self._not_saved}")
+            raise
 
     def _write_metadata(self) -> None:
         if self.journal is None:
@@ -202,7 +208,7 @@ class _Session:
         """By all processes of the trial: each writes what is its own, the first one the rest, too."""
         state, referee = self.state, self._setup.referee
         self._write_metrics()
-        own, error = self._own_state()
+        own, error = shared_state.own(self._setup.backend, tree_of(state))
         if not shared_state.are_all_there(self._setup.backend, own is not None):
             self._write_without_checkpoint(error or "in another process of the trial")
             return
@@ -227,24 +233,14 @@ class _Session:
             except CheckpointError as refused:
                 self._write_without_checkpoint(refused)
                 return
-        self._saved_at = state.global_step
-
-    def _own_state(self) -> tuple[dict[str, Any] | None, BaseException | None]:
-        """This process's state as plain data; or whatever a submission's own `state_dict` may raise."""
-        backend = self._setup.backend
-        try:
-            return {"random_state": backend.export_random_state(), "state": backend.export(tree_of(self.state))}, None
-        except InfrastructureError:
-            raise
-        except (Exception, SystemExit) as error:
-            return None, error
+        self._saved_at, self._not_saved = state.global_step, None
 
     def _write_without_checkpoint(self, error: object) -> None:
         """The trial is not at fault for a state that cannot be saved; it only cannot go on from it."""
         again = "begins anew" if self._saved_at is None else f"goes on from step {self._saved_at:,}"
         self._setup.referee.flag("checkpoint", f"the state cannot be saved, so an interrupted trial {again}: {error}")
+        self._not_saved = error
         if self.journal is not None:
-            journal.log_error(self._setup.out, f"the state at step {self.state.global_step:,} cannot be saved: {error}")
             self.journal.write(self.state, None)
 
     def _write_metrics(self) -> None:

@@ -144,5 +144,5 @@ def test_the_command_needs_two_options_shows_a_table_and_writes_nothing(tmp_path
     assert "criteo1tb: the first step, which compiles" in found.stdout
     cells = [[cell.strip() for cell in line.split("│")[1:3]] for line in found.stdout.splitlines() if "│" in line]
     assert cells == [["criteo1tb", "ok"], ["ogbg", "wrong"]]
-    assert "ogbg: ValueError: Unsupported workload name: ogbg." in found.stdout
+    assert "for ogbg: ValueError: Unsupported workload name: ogbg." in " ".join(found.stdout.split())
     assert set(tmp_path.rglob("*")) == before
