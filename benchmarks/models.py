@@ -235,7 +235,7 @@ def training_step(cell: Cell, framework: Framework) -> Callable[[], None]:
         state, params, model_state = functions.update_params(
             workload, params, None, model_state, hyperparameters, batch, None, state, [], 1, key
         )
-        backend.synchronize(state, params)
+        backend.synchronize()
 
     return step
 

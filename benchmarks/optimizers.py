@@ -123,7 +123,7 @@ def training_step(workload: LinearLoss, name: str) -> tuple[Callable[[Any], None
         state, params, model_state = functions.update_params(
             workload, params, types, model_state, hyperparameters, batch, workload.loss_type, state, [], 1, key
         )
-        backend.synchronize(state, params)
+        backend.synchronize()
 
     def state_bytes() -> float:
         return num_bytes(backend.export(state)) / sum(map(math.prod, shapes(workload)))

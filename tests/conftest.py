@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from algoperf.commands.cli import main
+from algoperf.trial import compiled
 from tests.support import signals
 from workloads.datasets.prepare import prepare_dataset
 
@@ -23,7 +24,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     _COMPILED = tempfile.TemporaryDirectory(prefix="algoperf_compiled_")
     os.environ |= {
         # The same small models are trained again and again; each is compiled once.
-        "JAX_COMPILATION_CACHE_DIR": _COMPILED.name,
+        "JAX_COMPILATION_CACHE_DIR": f"{_COMPILED.name}/jax",
+        compiled.SHARED: _COMPILED.name,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
         # Several processes share the cores: PyTorch's threads would burn them while they wait.
         "OMP_WAIT_POLICY": "PASSIVE",

@@ -1,7 +1,9 @@
 """What the training core asks of a framework. `jax.py` and `pytorch.py` answer; nothing else in the core knows them."""
 
+import contextlib
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,11 +53,20 @@ class Backend(Protocol):
     def place(self, tree: Any) -> Any:
         """Parameters or optimizer state where the training step leaves them, so that it is compiled only once."""
 
-    def synchronize(self, *trees: Any) -> None:
-        """Returns when the devices of all processes have finished computing `trees` and what was queued before them.
+    def wait(self) -> None:
+        """Returns when this process's devices have finished all that was queued, whoever did, and its callbacks."""
 
-        Involves all processes.
-        """
+    def synchronize(self, *trees: Any) -> None:
+        """As `wait`, for the devices of all processes, `trees` among what was queued. Involves all processes."""
+
+    def evaluating(self, params: Any) -> contextlib.AbstractContextManager[None]:
+        """Inside of it a model computes what its parameters say: hooks of the submission are set aside."""
+
+    def hooks(self, params: Any) -> list[str]:
+        """What `evaluating` would set aside, in words."""
+
+    def remember(self, params: Any) -> Callable[[], bool]:
+        """Keeps the parameters' values in mind; the function says whether they are others now."""
 
     def all_finite(self, params: Any) -> bool:
         """Whether every parameter is a finite number."""
@@ -86,6 +97,9 @@ class Backend(Protocol):
     def not_exported(self, tree: Any, name: str) -> list[str]:
         """Where in `tree`, called `name`, there is something that `export` leaves out, functions aside."""
 
+    def foreign_attributes(self, params: Any) -> list[str]:
+        """What the modules of a model have that their own code neither makes nor reads, in words."""
+
     def layout(self, params: Any) -> Any:
         """Names, shapes and types of all parameters, and the modules that hold them: equal for equal models. Fast."""
 
@@ -97,6 +111,15 @@ class Backend(Protocol):
 
     def seeding_functions(self) -> tuple[tuple[Any, str], ...]:
         """Where the framework has its functions that seed its global random state: modules, and names in them."""
+
+    def writing_functions(self) -> tuple[tuple[Any, str], ...]:
+        """Where the framework has functions that write their second argument, a path, by native code."""
+
+    def compile_into(self, folder: Path) -> None:
+        """Keeps what is compiled from here on in `folder`, and takes it from nowhere else."""
+
+    def compiles_into(self, folder: Path) -> str | None:
+        """The folder that is used instead of `folder`, None where it is that one."""
 
     def peak_memory(self) -> int | None:
         """The most bytes that the devices of this process have held at once; None where the device does not tell."""

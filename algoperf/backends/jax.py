@@ -1,15 +1,22 @@
 """JAX: the devices of all processes on one mesh, random keys of `jax.random`."""
 
+import contextlib
+import functools
 import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.experimental.compilation_cache import compilation_cache
+from jax.extend.backend import backends
 
 from algoperf import jax_sharding_utils as sharding
 from algoperf.backends import gather_rows, plain
+from algoperf.backends.jax_news import News
 from algoperf.backends.jax_state import JaxKinds
 from algoperf.backends.state import Export, Restoration
 from algoperf.machine import hardware, ranks
@@ -59,10 +66,10 @@ class JaxBackend:
     def step_keys(self, key: jax.Array, global_step: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         return _step_keys(key, global_step)
 
-    # The processes hear each other through their devices, so both of these wait until the devices have come to them.
     def from_first(self, values: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(_numbers(multihost_utils.broadcast_one_to_all(_bits(np.array(values)))).tolist())
+        return values if jax.process_count() == 1 else _NEWS.from_first(values)
 
+    # This goes through the devices, so it waits until they have come to it.
     def gather(self, rows: np.ndarray) -> np.ndarray:
         return gather_rows(rows, lambda array: _numbers(multihost_utils.process_allgather(_bits(array))))
 
@@ -86,10 +93,33 @@ class JaxBackend:
 
         return jax.tree.map(placed, tree)
 
+    def wait(self) -> None:
+        """Arrays may be anywhere, in a closure or on another platform; of work whose results were dropped, or are only
+        its effects, none is left. A device computes in the order in which it was asked, so the last computation ends
+        last.
+        """
+        for client in backends().values():
+            jax.block_until_ready([_last(_on(device)) for device in client.local_devices()])
+            jax.block_until_ready([array for array in client.live_arrays() if not array.is_deleted()])
+        jax.effects_barrier()
+
     def synchronize(self, *trees: Any) -> None:
+        self.wait()
         jax.block_until_ready(trees)
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("synchronize")
+            _NEWS.all_have_heard()
+
+    def evaluating(self, params: Any) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def hooks(self, params: Any) -> list[str]:
+        return []
+
+    def remember(self, params: Any) -> Callable[[], bool]:
+        """Arrays do not change, but the dictionaries that hold them can."""
+        before = jax.tree.leaves(params)
+        return lambda: not _are_the_same(before, jax.tree.leaves(params))
 
     def all_finite(self, params: Any) -> bool:
         return bool(_all_finite(params))
@@ -119,6 +149,9 @@ class JaxBackend:
         export.of(tree, name)
         return export.left_out
 
+    def foreign_attributes(self, params: Any) -> list[str]:
+        return []
+
     def layout(self, params: Any) -> tuple[Any, ...]:
         leaves, structure = jax.tree.flatten(params)
         return structure, [_kind(leaf) for leaf in leaves]
@@ -132,6 +165,25 @@ class JaxBackend:
 
     def seeding_functions(self) -> tuple[tuple[Any, str], ...]:
         return ()
+
+    def writing_functions(self) -> tuple[tuple[Any, str], ...]:
+        return ()
+
+    def compile_into(self, folder: Path) -> None:
+        """Programs only: a folder for measurements of their parts would be in their keys, and has another name when the
+        trial goes on.
+        """
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+        jax.config.update("jax_compilation_cache_dir", self._cache(folder))
+        compilation_cache.reset_cache()
+
+    def compiles_into(self, folder: Path) -> str | None:
+        found = jax.config.jax_compilation_cache_dir
+        return None if found == self._cache(folder) else str(found)
+
+    def _cache(self, folder: Path) -> str | None:
+        """None in trials of several processes: where only some find a program, the others would wait for them."""
+        return str(folder) if jax.process_count() == 1 else None
 
     def peak_memory(self) -> int | None:
         statistics = [device.memory_stats() or {} for device in jax.local_devices()]
@@ -147,6 +199,9 @@ class JaxBackend:
 
 
 BACKEND = JaxBackend
+
+
+_NEWS = News()
 
 
 def _join() -> None:
@@ -173,6 +228,20 @@ def _numbers(bits: np.ndarray) -> np.ndarray:
 def _step_keys(key: jax.Array, global_step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """One dispatch a step, where splitting and indexing one by one would be six."""
     return tuple(jax.random.split(jax.random.fold_in(key, global_step), 4))
+
+
+@functools.cache
+def _on(device: jax.Device) -> jax.Array:
+    return jax.device_put(np.zeros((), np.float32), device)
+
+
+@jax.jit
+def _last(number: jax.Array) -> jax.Array:
+    return number + 1
+
+
+def _are_the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
 
 
 @jax.jit

@@ -1,14 +1,16 @@
 """PyTorch: one device for each process, an emulation of split keys, state through `state_dict`."""
 
 import atexit
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import distributed
 
-from algoperf.backends import gather_rows, plain
+from algoperf.backends import gather_rows, plain, pytorch_model
 from algoperf.backends.pytorch_state import PytorchKinds, bare
 from algoperf.backends.state import Export, Restoration
 from algoperf.benchmark.facts import InfrastructureError, UsageError
@@ -88,12 +90,28 @@ class PytorchBackend:
     def place(self, tree: Any) -> Any:
         return tree
 
+    def wait(self) -> None:
+        """On all GPUs that this process has touched; on each, all streams."""
+        if torch.cuda.is_initialized():
+            for number in range(torch.cuda.device_count()):
+                if torch._C._cuda_hasPrimaryContext(number):
+                    torch.cuda.synchronize(number)
+
     def synchronize(self, *trees: Any) -> None:
-        del trees
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        del trees  # a device's queues hold all of them
+        self.wait()
         if self.num_devices > 1:
             distributed.all_reduce(torch.zeros(1))  # ends when all processes have begun it
+
+    def evaluating(self, params: torch.nn.Module) -> contextlib.AbstractContextManager[None]:
+        return pytorch_model.without_hooks(bare(params))
+
+    def hooks(self, params: torch.nn.Module) -> list[str]:
+        return pytorch_model.hooks(bare(params))
+
+    def remember(self, params: torch.nn.Module) -> Callable[[], bool]:
+        before = pytorch_model.checksums(params)
+        return lambda: pytorch_model.checksums(params) != before
 
     @torch.no_grad()
     def all_finite(self, params: torch.nn.Module) -> bool:
@@ -126,24 +144,16 @@ class PytorchBackend:
         export.of(tree, name)
         return export.left_out
 
+    def foreign_attributes(self, params: torch.nn.Module) -> list[str]:
+        return pytorch_model.foreign_attributes(bare(params))
+
     def layout(self, params: torch.nn.Module) -> tuple[Any, ...]:
-        model = bare(params)
-        modules = [(name, type(module), "forward" in vars(module)) for name, module in model.named_modules()]
-        return modules, [(name, tensor.shape, tensor.dtype) for name, tensor in _tensors(model)]
+        return pytorch_model.layout(bare(params))
 
     def describe(self, params: torch.nn.Module) -> dict[str, str]:
-        model = bare(params)
-        modules = {
-            f"the module {name!r}": f"{type(module).__name__}{' with another forward' * ('forward' in vars(module))}"
-            for name, module in model.named_modules()
-        }
-        return modules | {
-            f"{name!r}": f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
-            for name, tensor in _tensors(model)
-        }
+        return pytorch_model.describe(bare(params))
 
     def settings(self) -> dict[str, Any]:
-        hooks = torch.nn.modules.module
         return {
             "torch.default_dtype": torch.get_default_dtype(),
             "torch.default_device": torch.get_default_device(),
@@ -153,7 +163,7 @@ class PytorchBackend:
             "torch.grad_enabled": torch.is_grad_enabled(),
             "torch.autocast": [torch.is_autocast_enabled(device) for device in ("cpu", "cuda")],
             "torch.anomaly_enabled": torch.is_anomaly_enabled(),
-            "torch.global_forward_hooks": len(hooks._global_forward_hooks) + len(hooks._global_forward_pre_hooks),
+            "torch.modes": [type(mode).__name__ for mode in pytorch_model.modes()],
         }
 
     def seeding_functions(self) -> tuple[tuple[Any, str], ...]:
@@ -161,6 +171,15 @@ class PytorchBackend:
             *((torch, "manual_seed"), (torch.random, "manual_seed"), (torch, "seed"), (torch.random, "seed")),
             *((torch.cuda, "manual_seed"), (torch.cuda, "manual_seed_all")),
         )
+
+    def writing_functions(self) -> tuple[tuple[Any, str], ...]:
+        return (torch, "save"), (torch.serialization, "save")
+
+    def compile_into(self, folder: Path) -> None:
+        """The compilers go by their variables."""
+
+    def compiles_into(self, folder: Path) -> str | None:
+        """See `compile_into`."""
 
     def peak_memory(self) -> int | None:
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
@@ -200,11 +219,6 @@ def _join(device: torch.device, use_ddp: bool) -> None:
         raise InfrastructureError(f"the processes of the trial did not find each other: {error}") from error
     # Its threads must end before the interpreter does.
     atexit.register(distributed.destroy_process_group)
-
-
-def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from model.named_parameters()
-    yield from model.named_buffers()
 
 
 def _from_all(array: np.ndarray) -> np.ndarray:

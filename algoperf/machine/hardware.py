@@ -18,9 +18,8 @@ from algoperf.machine.cluster import Accelerator
 
 _BYTES_PER_GIB = 2**30
 _SLURM = {"job": "SLURM_JOB_ID", "partition": "SLURM_JOB_PARTITION", "node": "SLURMD_NODENAME"}
-_SEVERAL = " + "  # between the names of unlike devices
-
 _VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "schedulefree", "torch")
+_SEVERAL = " + "  # between the names of unlike devices
 
 
 @functools.cache

@@ -1,4 +1,7 @@
-"""The names that Python code has, without running it: attributes, and strings that are one (`getattr(x, "name")`)."""
+"""The names that Python code has, without running it: attributes, and strings that are one (`getattr(x, "name")`).
+
+And the packages that it imports.
+"""
 
 import ast
 import re
@@ -23,4 +26,21 @@ def names(files: Iterable[Path]) -> set[str]:
             match node:
                 case ast.Attribute(attr=name) | ast.Constant(value=str(name)):
                     found.add(name)
+    return found
+
+
+def imports(files: Iterable[Path]) -> set[str]:
+    """The packages that one of the files imports, in a function or at its top; none of a file that is no Python."""
+    found = set()
+    for file in files:
+        try:
+            tree = ast.parse(file.read_text(errors="replace"))
+        except (SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            match node:
+                case ast.Import(names=aliases):
+                    found.update(alias.name.partition(".")[0] for alias in aliases)
+                case ast.ImportFrom(module=str(name), level=0):
+                    found.add(name.partition(".")[0])
     return found

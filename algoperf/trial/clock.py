@@ -1,7 +1,8 @@
 """Charged and free seconds of a trial.
 
 Charged time is what a submission pays for: selecting data, compiling and running its updates, preparing for an
-evaluation. Everything else is free: setting up, evaluating, logging, saving, restoring (Dahl et al. 2023, section 4.2).
+evaluation, and its own code wherever that runs after the trial has begun. Everything else is free: setting up,
+evaluating, logging, saving, restoring (Dahl et al. 2023, section 4.2).
 """
 
 import contextlib
@@ -49,6 +50,11 @@ class Clock:
         assert self._running_since is not None, "the clock is not charging"
         self._charged += self._now() - self._running_since
         self._running_since = None
+
+    def charge(self, seconds: float) -> None:
+        """Adds what the submission spent while the clock stood."""
+        assert self._running_since is None, "the clock is charging these seconds already"
+        self._charged += seconds
 
     def spent(self, activity: FreeActivity) -> float:
         """Free seconds of one activity, of all sessions of the trial."""

@@ -1,92 +1,78 @@
-"""What a submission does beside returning numbers: which code it replaces, which files it reads, what it starts.
+"""What a submission does beside returning numbers: which files it reads and leaves, what it starts and sets.
 
 Python's audit events (PEP 578) tell most of it without a cost where nothing happens; a few functions are guarded while
 the submission's code runs.
 """
 
+import _thread
 import contextlib
 import functools
 import os
+import shlex
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from types import FunctionType
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import psutil
 
-_OWN = ("algoperf.", "workloads.")
-# It is a part of the submissions made with it, and PyTorch wraps its optimizers' `step` when it first meets one.
-_KIT = "algoperf.kit."
-_PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.spawn")
-_ENVIRONMENT_EVENTS = ("os.putenv", "os.unsetenv")
-# What these packages do by themselves serves whoever asked for it, compilation above all; it does not train.
-_LIBRARIES = ("torch", "jax", "tqdm")
+from algoperf.submission import mentions, whose
+from algoperf.trial.places import UNHEARD, Places
 
+_PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.exec", "os.system")
+_ENVIRONMENT_EVENTS = ("os.putenv", "os.unsetenv")
+_FILE_EVENTS = ("open", "os.link", "os.symlink", "sqlite3.connect")
+# What these packages start by themselves serves whoever asked for it, compilation above all; it does not train. Not
+# so `torch.utils.data` and `torch.multiprocessing`: they run what they are given.
+_COMPILERS = ("torch._", "jax.", "jaxlib.", "triton.", "tqdm.")
+_FRAMEWORKS = ("torch.", "jax.", "jaxlib.", "triton.", "tqdm.")
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # A share of an evaluation's time, and seconds, of processor time that is more than waking up now and then.
 _BUSY_SHARE = 0.05
 _BUSY_SECONDS = 0.05
-
-Code = dict[tuple[str, ...], Any]
-
-
-def code_of_benchmark() -> Code:
-    """Every function, class and table of functions of this program that is loaded."""
-    found: Code = {}
-    for module_name, module in list(sys.modules.items()):
-        if module_name.startswith(_OWN) and not module_name.startswith(_KIT) and module is not None:
-            for name, value in vars(module).items():
-                found |= _parts((module_name, name), value)
-    return found
-
-
-def replaced(before: Code) -> str | None:
-    """The first thing in `before` that is another now, or new in a class; None where all is as it was."""
-    now = code_of_benchmark()
-    changed = [name for name, value in before.items() if now.get(name) is not value]
-    changed += [name for name in now if name not in before and isinstance(before.get(name[:2]), type)]
-    return ".".join(changed[0]) if changed else None
-
-
-def _parts(name: tuple[str, ...], value: Any) -> Code:
-    if isinstance(value, FunctionType):
-        return {name: value, (*name, "code"): value.__code__}
-    if isinstance(value, type) and value.__module__ == name[0]:
-        return {name: value} | {
-            (*name, member): part for member, part in vars(value).items() if callable(part) or hasattr(part, "__get__")
-        }
-    if isinstance(value, dict) and name[1].isupper():
-        return {(*name, str(key)): part for key, part in value.items() if callable(part)}
-    return {}
 
 
 class Heard:
     """What the submission's code was heard doing.
 
-    seeders: functions that seed a global random state: modules, and names in them.
+    seeders: functions that seed a global random state: modules, and names in them. writers: functions that write a
+    file, named second, without Python's knowledge.
 
-    files: of the prepared data, which lie in the folder `data`. threads: those that it started and that still exist,
-    and the module that did.
+    files: of the data, which it read. threads: those that it started and that still exist, and the module that did.
+    ended: of those of them that have, the seconds of a processor that they used.
     """
 
-    def __init__(self, seeders: Sequence[tuple[Any, str]]):
-        self.data: Path | None = None
+    def __init__(self, seeders: Sequence[tuple[Any, str]], writers: Sequence[tuple[Any, str]], places: Places):
         self.files: list[str] = []
+        self._places, self._written = places, []
         self.threads: weakref.WeakKeyDictionary[threading.Thread, str] = weakref.WeakKeyDictionary()
+        self.ended: weakref.WeakKeyDictionary[threading.Thread, float] = weakref.WeakKeyDictionary()
         self.others_processes: set[int] | None = None  # those of this program; None until the submission starts one
         self._notes: list[tuple[str, str]] = []
         self._guards = [(module, name, self._guarded_seeder(module, name)) for module, name in seeders]
+        self._guards += [(module, name, self._guarded_writer(module, name)) for module, name in writers]
         self._guards.append((threading.Thread, "start", self._guarded_start()))
+        self._guards.append((_thread, "start_new_thread", self._guarded_bare_start()))
+        self._guards.append((BaseProcess, "start", self._guarded_process()))
 
     def note(self, rule: str, what: str) -> None:
         if (rule, what) not in self._notes:
             self._notes.append((rule, what))
 
+    def look_through(self) -> None:
+        """Notes what the submission's code imports that cannot be heard."""
+        files = (*self._places.folder.glob("*.py"), *self._places.folder.glob("*/*.py"))
+        for package in sorted(mentions.imports(files) & UNHEARD):
+            self.note("files", f"the submission imports {package}, and which files that opens cannot be heard.")
+
     def take(self) -> list[tuple[str, str]]:
         """What was noted since it was asked last."""
+        for path in filter(os.path.isfile, self._written):
+            self.note("files", f"the submission left {path}, which a later trial may read.")
         notes, self._notes = self._notes, []
         return notes
 
@@ -123,26 +109,91 @@ class Heard:
 
         @functools.wraps(original)
         def guarded(thread: threading.Thread) -> None:
-            if _listening() is self and not (starter := _starter()).startswith(_LIBRARIES):
-                self.threads[thread] = starter
+            if _listening() is self and not _is_of(starter := _starter(), _COMPILERS):
+                self.threads[thread] = starter[0]
+                thread.run = self._listened(thread.run)
             original(thread)
 
         return guarded
 
-    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open":
-            self._hear_file(arguments[0])
-        elif event in _ENVIRONMENT_EVENTS and not _starter().startswith(_LIBRARIES):
-            name = os.fsdecode(arguments[0])
-            self.note("environment", f"the submission changed the environment variable {name}.")
-        elif event in _PROCESS_EVENTS and not _starter().startswith(_LIBRARIES) and self.others_processes is None:
-            self.others_processes = {child.pid for child in psutil.Process().children(recursive=True)}
+    def _guarded_bare_start(self) -> Callable[..., int]:
+        original = _thread.start_new_thread
 
-    def _hear_file(self, path: Any) -> None:
-        if self.data is not None and isinstance(path, str | bytes):
-            real = os.path.realpath(os.fsdecode(path))
-            if real.startswith(os.path.realpath(self.data) + os.sep):
-                self.files.append(real)
+        @functools.wraps(original)
+        def guarded(*arguments: Any) -> int:
+            if _listening() is self:
+                self.note("threads", "the submission started a thread without `threading`, which nobody can watch.")
+            return original(*arguments)
+
+        return guarded
+
+    def _guarded_process(self) -> Callable[[BaseProcess], None]:
+        original = BaseProcess.start
+
+        @functools.wraps(original)
+        def guarded(process: BaseProcess) -> None:
+            if _listening() is self and not _is_of(_starter(), _COMPILERS):
+                self._hear_process(process.name, ())
+            original(process)
+
+        return guarded
+
+    def _listened(self, run: Callable[[], None]) -> Callable[[], None]:
+        """What a thread of the submission does is the submission's, too."""
+
+        @functools.wraps(run)
+        def listened() -> None:
+            _LISTENER.heard = self
+            try:
+                run()
+            finally:
+                self.ended[threading.current_thread()] = time.thread_time()
+
+        return listened
+
+    def _guarded_writer(self, module: Any, name: str) -> Callable[..., Any]:
+        original = getattr(module, name)
+
+        @functools.wraps(original)
+        def guarded(content: Any, path: Any, *arguments: Any, **named: Any) -> Any:
+            if _listening() is self and isinstance(path, str | bytes | os.PathLike):
+                self._hear_file(path, is_written=True)
+            return original(content, path, *arguments, **named)
+
+        return guarded
+
+    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event in _FILE_EVENTS:
+            if isinstance(arguments[0], str | bytes | os.PathLike):
+                self._hear_file(arguments[0], event == "open" and bool(arguments[2] & _WRITING))
+        elif event in _ENVIRONMENT_EVENTS:
+            if not _is_of(_starter(), _FRAMEWORKS):
+                name = os.fsdecode(arguments[0])
+                self.note("environment", f"the submission changed the environment variable {name}.")
+        elif event in _PROCESS_EVENTS:
+            if not _is_of(_starter(), _COMPILERS):
+                self._hear_process(event, arguments)
+        elif event == "socket.connect" and not _is_of(_starter(), _COMPILERS):
+            self.note("network", f"the submission connected to {arguments[1]}.")
+
+    def _hear_process(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.others_processes is None:
+            self.others_processes = {child.pid for child in psutil.Process().children(recursive=True)}
+        words = list(dict.fromkeys(_words(arguments[:3])))
+        command = shlex.join(words) or event
+        self.note("processes", f"the submission started a process, whose files the referee does not see: {command}.")
+        self.files += [word for word in words if self._places.kind(os.path.realpath(word)) == "data"]
+
+    def _hear_file(self, path: Any, is_written: bool) -> None:
+        real = os.path.realpath(os.fsdecode(path))
+        kind = self._places.kind(real)
+        if kind == "data":
+            self.files.append(real)
+        elif is_written and kind in ("settings", "other"):
+            if real not in self._written:
+                self._written.append(real)
+        elif kind == "other" and real not in self._written and os.path.isfile(real):
+            self.note("files", f"the submission read {real}.")
 
 
 _LISTENER = threading.local()
@@ -172,15 +223,30 @@ def _ensure_hook() -> None:
     sys.addaudithook(_hook)
 
 
-def _starter() -> str:
-    """The module whose code is being run, Python's own and this one aside."""
+def _starter() -> tuple[str, str]:
+    """The module whose code is being run, and its file; Python's own modules and this one aside."""
     frame = sys._getframe(1)
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name != __name__ and name.partition(".")[0] not in sys.stdlib_module_names:
-            return name
+        name, file = frame.f_globals.get("__name__", ""), whose.file_of(frame)
+        if name != __name__ and not whose.is_of_python(file):
+            return name, file
         frame = frame.f_back
-    return ""
+    return "", ""
+
+
+def _is_of(starter: tuple[str, str], packages: tuple[str, ...]) -> bool:
+    """Whether a module is one of these packages', and not one that is only called like them."""
+    name, file = starter
+    return f"{name}.".startswith(packages) and whose.is_library(file)
+
+
+def _words(arguments: Any) -> Iterator[str]:
+    """The command of an event that starts a process, which says it in one of several ways."""
+    if isinstance(arguments, str | bytes | os.PathLike):
+        yield os.fsdecode(arguments)
+    elif isinstance(arguments, list | tuple):
+        for part in arguments:
+            yield from _words(part)
 
 
 class Activity:
@@ -192,13 +258,15 @@ class Activity:
     def __init__(self, heard: Heard):
         self._alive = [(thread, starter) for thread, starter in heard.threads.items() if thread.is_alive()]
         self.threads = [f"{thread.name!r}, started by {starter}," for thread, starter in self._alive]
-        self._others = heard.others_processes
-        self._begin = time.monotonic()
+        self._others, self._ended = heard.others_processes, heard.ended
+        self._begin, self._begin_of_process = time.monotonic(), time.process_time()
         self._before = self._times()
 
     def busy(self) -> str | None:
         """Who has computed, None where nobody has."""
-        enough = max(_BUSY_SECONDS, _BUSY_SHARE * (time.monotonic() - self._begin))
+        # Where others crowd the machine, nobody gets much of the time on the wall.
+        passed = min(time.monotonic() - self._begin, time.process_time() - self._begin_of_process)
+        enough = max(_BUSY_SECONDS, _BUSY_SHARE * passed)
         used = {name: seconds - self._before.get(name, 0.0) for name, seconds in self._times().items()}
         return next((f"{name} used {seconds:.2f} s" for name, seconds in used.items() if seconds > enough), None)
 
@@ -206,6 +274,7 @@ class Activity:
         times = {}
         if self._alive:
             used = {thread.id: thread.user_time + thread.system_time for thread in psutil.Process().threads()}
+            used |= {thread.native_id: seconds for thread, seconds in self._ended.items()}
             times = {f"its thread {thread.name!r}": used.get(thread.native_id, 0.0) for thread, _ in self._alive}
         if self._others is not None:
             for child in psutil.Process().children(recursive=True):

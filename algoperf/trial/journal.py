@@ -5,6 +5,7 @@ Only the first of a trial's processes has one, and only while it holds the lock 
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from algoperf.records.atomic import write_json
 from algoperf.trial.train import State
 
 CHECKPOINTS = "checkpoints"
+
+# Beside the checkpoints, what the trial had compiled when it wrote them.
+COMPILED = f"{CHECKPOINTS}/compiled"
 
 # The result once more, out of Snakemake's reach: it deletes the outputs of jobs whose end it did not see.
 FINISHED = f"{CHECKPOINTS}/finished.json"
@@ -82,6 +86,7 @@ def write_result(out: Path, result: Mapping[str, Any]) -> None:
     write_json(out / FINISHED, result)
     write_json(out / official_files.RESULT, result)
     checkpoint.remove(out / CHECKPOINTS)
+    shutil.rmtree(out / COMPILED, ignore_errors=True)
 
 
 def read_result(out: Path) -> dict[str, Any] | None:

@@ -71,5 +71,11 @@ def print_result(result: dict[str, Any], out: Path, console: Console) -> None:
         ),
         soft_wrap=True,
     )
+    if beside := result.get("timed_beside"):  # which results of earlier versions lack
+        console.print(
+            f"timed while others were on the same machine, so its times may be theirs: {', '.join(beside)}",
+            markup=False,
+            soft_wrap=True,
+        )
     if result["status"] in ("submission_error", "out_of_memory"):
         console.print(f"why: {out / official_files.ERRORS}", markup=False, soft_wrap=True)

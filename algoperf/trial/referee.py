@@ -10,7 +10,9 @@ import dataclasses
 import functools
 import importlib
 import random
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,14 @@ import numpy as np
 from algoperf.backends import Backend
 from algoperf.benchmark.facts import SubmissionError
 from algoperf.benchmark.workload import Workload
-from algoperf.trial import conduct
+from algoperf.submission.whose import Owner
+from algoperf.trial import benchmark_code, conduct
+from algoperf.trial.compiled import CompileCaches
+from algoperf.trial.own_code import OwnCode
+from algoperf.trial.places import Places
+
+# Seconds that a submission may take for what is free before a person should ask what it does.
+FREE_SECONDS = 60.0
 
 
 class RuleError(SubmissionError):
@@ -37,28 +46,79 @@ class Flag:
 class Referee:
     """Watches one trial's submission. Made before the submission is imported, as that runs its code already.
 
-    flags: what it has seen so far; nothing is noted twice.
+    folder: the submission's. compile_caches: those that it has to use. flags: what it has seen so far;
+    nothing is noted twice. free_seconds: what the submission took for each of the things that are free.
     """
 
-    def __init__(self, backend: Backend, workload: Workload):
+    def __init__(
+        self,
+        backend: Backend,
+        workload: Workload,
+        folder: Path,
+        compile_caches: CompileCaches,
+    ):
         self.flags: list[Flag] = []
+        self.free_seconds: dict[str, float] = {}
         self.global_step = 0
         self._backend = backend
         self._workload = workload
         self._settings = backend.settings()
         for metric in workload.spec.metrics:  # before a submission can replace anything in them
             importlib.import_module(f"workloads.metrics.{metric}")
-        self._code = conduct.code_of_benchmark()
-        self._heard = conduct.Heard([(random, "seed"), (np.random, "seed"), *backend.seeding_functions()])
-        self._heard.data = workload.data_dir / workload.spec.dataset
+        self._code = benchmark_code.snapshot()
+        self._owner = Owner(folder)
+        self._heard = conduct.Heard(
+            seeders=[(random, "seed"), (np.random, "seed"), *backend.seeding_functions()],
+            writers=backend.writing_functions(),
+            places=Places(workload.data_dir, folder, [compile_caches.folder]),
+        )
+        self._compile_caches = compile_caches
         self._params = self._layout = None
 
-    def begin(self, params: Any, eval_batch_size: Callable[[], int]) -> None:
-        """The trial begins with these parameters. eval_batch_size: asks the submission."""
-        self._facts, self._spec = vars(self._workload).copy(), copy.deepcopy(self._workload.spec)
+    def begin(self, params: Any) -> None:
+        """The trial begins with these parameters."""
+        for name in _cached_properties(self._workload):  # what is made later could be made by a submission
+            getattr(self._workload, name)
+        self._facts, self._spec = _facts(self._workload), copy.deepcopy(self._workload.spec)
         self._params, self._layout = params, self._backend.layout(params)
         self._described = self._backend.describe(params)
-        self._eval_batch_size, self._agreed = eval_batch_size, eval_batch_size()
+
+    def look_through(self) -> None:
+        """The submission is loaded: its code is read."""
+        self._heard.look_through()
+
+    @contextlib.contextmanager
+    def free(self, what: str) -> Iterator[None]:
+        """The submission does something that is free: it is listened to, and timed."""
+        begin = time.monotonic()
+        with self.listening():
+            yield
+        if elsewhere := self._compile_caches.elsewhere(self._backend):
+            self.flag("compile_cache", f"the submission asked for a compile cache in {elsewhere}, which is not used.")
+            self._compile_caches.use(self._backend)
+        spent = self.free_seconds[what] = self.free_seconds.get(what, 0.0) + time.monotonic() - begin
+        if spent > FREE_SECONDS:
+            self.flag("free_time", f"{what} took the submission more than {FREE_SECONDS:.0f} s, which are free.")
+
+    @contextlib.contextmanager
+    def initialising(self, params: Any) -> Iterator[None]:
+        """The submission makes its optimizer state, which is free as long as it trains nothing."""
+        are_others = self._backend.remember(params)
+        with self.free("init_optimizer_state"):
+            yield
+            self._backend.wait()
+        if are_others():
+            self.flag("initialisation", "init_optimizer_state changed the parameters, which the workload initialises.")
+
+    @contextlib.contextmanager
+    def while_stopped(self, charge: Callable[[float], None]) -> Iterator[None]:
+        """The clock stands: what of the submission's code runs nevertheless, devices included, is told to `charge`."""
+        with OwnCode(self._owner, charge) as self._own_code:
+            yield
+        if self._own_code.charged:
+            begin = time.monotonic()
+            self._backend.wait()
+            charge(time.monotonic() - begin)
 
     def go_on(self, params: Any, flags: list[Flag]) -> None:
         """The trial goes on from a checkpoint, with what was noted until then."""
@@ -85,14 +145,22 @@ class Referee:
         """All that can be compared at leisure, when the clock has stopped. Raises RuleError."""
         self._compare_parameters(params)
         self._compare_workload()
-        self._compare_eval_batch_size()
+        if elsewhere := self._compile_caches.elsewhere(self._backend):
+            raise RuleError(
+                f"the submission keeps what it compiles in {elsewhere}: a trial begins with empty caches of its own, "
+                "or what is charged would depend on those before it."
+            )
         if self._heard.files:
             raise RuleError(
-                f"the submission read {self._heard.files[0]}: the prepared data, validation and test among them, are "
-                "the benchmark's; training examples come from the input queue."
+                f"the submission read {self._heard.files[0]}: the data, raw or prepared, validation and test among "
+                "them, are the benchmark's; training examples come from the input queue."
             )
         for rule, what in self._heard.take():
             self.flag(rule, what)
+        for attribute in self._backend.foreign_attributes(params):
+            self.flag("attributes", f"{attribute} is the submission's.")
+        for hooks in self._backend.hooks(params):
+            self.flag("hooks", f"there are {hooks}, which evaluations set aside.")
         for name, value in self._backend.settings().items():
             if value != self._settings.get(name):
                 self.flag("settings", f"{name} was {self._settings.get(name)} and is {value}.")
@@ -105,7 +173,10 @@ class Referee:
         observed = conduct.Activity(self._heard)
         for name in observed.threads:
             self.flag("threads", f"the submission's thread {name} was alive during an evaluation.")
+        before = len(self._own_code.names)
         yield
+        for name in self._own_code.names[before:]:
+            self.flag("evaluation", f"the submission's {name} ran within an evaluation.")
         if busy := observed.busy():
             raise RuleError(f"the submission computed during an evaluation, which is free: {busy}.")
 
@@ -126,25 +197,25 @@ class Referee:
         was, is_now = self._described.get(name, "not there"), found.get(name, "not there")
         raise RuleError(f"the submission changed the model: {name} was {was} and is {is_now}.")
 
-    def _compare_eval_batch_size(self) -> None:
-        try:
-            asked = self._eval_batch_size()
-        except Exception as error:
-            raise RuleError(f"the submission does not say its evaluation batch size any more: {error!r}.") from error
-        if asked != self._agreed:
-            raise RuleError(f"the submission changed its evaluation batch size from {self._agreed} to {asked}.")
-
     def _compare_workload(self) -> None:
-        workload = self._workload
-        changed = [name for name, value in self._facts.items() if vars(workload).get(name) is not value]
-        added = [name for name in set(vars(workload)) - set(self._facts) if not _is_cached(workload, name)]
-        if workload.spec != self._spec:
+        facts = _facts(self._workload)
+        changed = [name for name in {**self._facts, **facts} if facts.get(name) is not self._facts.get(name)]
+        if self._workload.spec != self._spec:
             changed.append("spec")
-        if changed or added:
-            raise RuleError(f"the submission changed the workload: its {(*changed, *added)[0]} is another.")
-        if replaced := conduct.replaced(self._code):
+        if changed:
+            raise RuleError(f"the submission changed the workload: its {changed[0]} is another.")
+        if replaced := benchmark_code.replaced(self._code):
             raise RuleError(f"the submission changed the benchmark's own code: {replaced} is another.")
 
 
-def _is_cached(workload: Workload, name: str) -> bool:
-    return isinstance(getattr(type(workload), name, None), functools.cached_property)
+def _cached_properties(workload: Workload) -> list[str]:
+    members = (item for cls in type(workload).__mro__ for item in vars(cls).items())
+    return [name for name, value in members if isinstance(value, functools.cached_property)]
+
+
+def _facts(workload: Workload) -> dict[str, Any]:
+    """The attributes of the workload, and of the backend that it holds."""
+    own = vars(workload).copy()
+    return own | {
+        f"{name}.{part}": value for name in own if name == "_backend" for part, value in vars(own[name]).items()
+    }

@@ -7,7 +7,7 @@ from algoperf.benchmark.facts import InfrastructureError, SubmissionError
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.trial.clock import Clock
 from algoperf.trial.input_queue import InputQueue
-from algoperf.trial.referee import Flag
+from algoperf.trial.referee import Flag, Referee
 from algoperf.trial.train import Run, State, prepare_for_evaluation, submission_code, train_step, tree_of
 
 
@@ -32,7 +32,7 @@ def warmed_up(
             if is_prepared:
                 prepare_for_evaluation(run, state)
         with submission_code(run):
-            run.backend.synchronize(*tree_of(state))
+            run.backend.synchronize()
     except SubmissionError as error:
         failed = f"the first steps, taken again to compile, failed: {error}"
         if run.backend.shard[1] > 1:
@@ -55,6 +55,14 @@ def restore(run: Run, state: State, saved: dict[str, Any]) -> None:
     state.charged = saved["clock"]["charged"]
     backend.restore_random_state(saved["own"]["random_state"])
     run.referee.go_on(state.params, [Flag(**flag) for flag in saved["flags"]])
+
+
+def ended(referee: Referee, saved: dict[str, Any]) -> State:
+    """How a trial has ended whose process ended between its last checkpoint and its result."""
+    referee.flags = [Flag(**flag) for flag in saved["flags"]]
+    rows = saved["evaluations"]
+    charged = rows[-1]["accumulated_submission_time"]  # the evaluation with which it ended
+    return State(None, None, None, saved["global_step"], rows, charged=charged, status=saved["status"])
 
 
 def _is_of_evaluation(saved: dict[str, Any]) -> bool:

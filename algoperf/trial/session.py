@@ -16,6 +16,7 @@ from algoperf.benchmark.facts import InfrastructureError, SubmissionError, Usage
 from algoperf.machine import hardware
 from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.machine.lock import FolderLock
+from algoperf.machine.neighbours import Announced
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.records.official_files import MetricsLogger
 from algoperf.submission.points import as_hyperparameters
@@ -24,13 +25,10 @@ from algoperf.trial.clock import Clock
 from algoperf.trial.evaluate import Evaluator
 from algoperf.trial.input_queue import InputQueue
 from algoperf.trial.journal import Journal
-from algoperf.trial.referee import Flag, RuleError
+from algoperf.trial.referee import RuleError
 from algoperf.trial.setup import Setup, note_changed_files
 from algoperf.trial.train import Run, State, Status, run_trial, submission_code, time_to_target, tree_of
 from workloads.datasets.prepare import open_source
-
-# Seconds that a process which is not the first gives the first one to record how a submission failed.
-_FIRST_RECORDS = 15.0
 
 Report = Callable[[State], None]
 
@@ -76,6 +74,8 @@ def _run(
             f"{setup.out} holds a trial that is half done on {had} devices, and here are {setup.backend.num_devices}; "
             "go on with as many, or remove the folder."
         )
+    setup.compile_caches.use(setup.backend)
+    setup.compile_caches.restore(setup.out / journal.COMPILED, [] if saved is None else saved["compiled"])
     session = _Session(setup, lock, saved, now)
     refused = None
     try:
@@ -93,18 +93,12 @@ def _run(
         journal.log_error(setup.out, str(error) if is_sentence else "".join(traceback.format_exception(raised)))
         status = "out_of_memory" if is_out_of_memory else "submission_error"
         if session.journal is None:
-            return _recorded_by_the_first(setup) or session.write_result(status, refused)
+            return superseded.recorded_by_the_first(setup.definition, setup.out) or session.write_result(
+                status, refused
+            )
     finally:
         session.close()
     return session.write_result(status, refused)
-
-
-def _recorded_by_the_first(setup: Setup) -> dict[str, Any] | None:
-    """The result, once the first process has written it; None where it does not: only another one has failed."""
-    deadline = time.monotonic() + _FIRST_RECORDS
-    while (result := superseded.finished_result(setup.definition, setup.out)) is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return result
 
 
 def begin(setup: Setup) -> tuple[Run, State]:
@@ -125,8 +119,8 @@ def begin(setup: Setup) -> tuple[Run, State]:
         evaluated_every=setup.evaluated_every,
     )
     params, model_state = backend.place(workload.init_model_fn(model_rng))
-    setup.referee.begin(params, lambda: setup.submission.eval_batch_size(workload.spec))
-    with submission_code(run):
+    setup.referee.begin(params)
+    with submission_code(run), setup.referee.initialising(params):
         optimizer_state = setup.submission.begin(workload, params, model_state, setup.point, optimizer_rng)
     return run, State(params, backend.place(optimizer_state), model_state)
 
@@ -147,6 +141,8 @@ class _Session:
         self.queue = self._queue_from(0 if saved is None else saved["position"])
         self.state: State | None = None
         self._evidence = hardware.evidence()
+        self._announced = Announced(setup.out)
+        self._neighbours = set(self._announced.others())
 
     def _queue_from(self, position: int) -> InputQueue:
         setup = self._setup
@@ -154,9 +150,14 @@ class _Session:
         backend = setup.backend
         return InputQueue(source, setup.batch_size, setup.seed, backend.place_batch, position, backend.shard)
 
+    def close(self) -> None:
+        self.queue.close()
+        self._announced.close()
+
     def train(self, report: Report, watch: Watch) -> Status:
         if self._saved is not None and self._saved["status"] is not None:
-            return self._ended_before()
+            self.state = resumption.ended(self._setup.referee, self._saved)
+            return self.state.status
         run, self.state = begin(self._setup) if self._saved is None else self._resumed()
         self.state.preemptions = self.preemptions
         self._write_metadata()
@@ -165,6 +166,7 @@ class _Session:
 
         def save() -> int | None:
             nonlocal reported
+            self._neighbours.update(self._announced.others())
             self._save()
             if self.journal is not None and len(self.state.evaluations) > reported:
                 reported = len(self.state.evaluations)
@@ -177,18 +179,6 @@ class _Session:
             if self.journal is not None and self._not_saved is not None:
                 journal.log_error(self._setup.out, f"the state cannot be saved: {self._not_saved}")
             raise
-
-    def _ended_before(self) -> Status:
-        """How a trial has ended whose process ended between its last checkpoint and its result."""
-        saved = self._saved
-        self.state = State(
-            None, None, None, saved["global_step"], saved["evaluations"], charged=saved["clock"]["charged"]
-        )
-        self._setup.referee.flags = [Flag(**flag) for flag in saved["flags"]]
-        return saved["status"]
-
-    def close(self) -> None:
-        self.queue.close()
 
     def _write_metadata(self) -> None:
         if self.journal is None:
@@ -205,6 +195,8 @@ class _Session:
             "trial": dataclasses.asdict(setup.trial),
             "identity": {**setup.definition.record, "hardware": setup.hardware},
             "seconds_to_first_step": round(time.time() - setup.begun, 2),
+            "free_seconds": setup.referee.free_seconds,
+            "timed_beside": sorted(self._neighbours),
         }
         self.journal.write_metadata(self.preemptions, setup.point, metadata)
 
@@ -212,7 +204,7 @@ class _Session:
         """By all processes of the trial: each writes what is its own, the first one the rest, too."""
         state, referee = self.state, self._setup.referee
         self._write_metrics()
-        own, error = self._own_state()
+        own, error = shared_state.own(self._setup.backend, tree_of(state))
         if not shared_state.are_all_there(self._setup.backend, own is not None):
             self._write_without_checkpoint(error or "in another process of the trial")
             return
@@ -226,7 +218,8 @@ class _Session:
                 "evaluations": state.evaluations,
                 "evaluations_not_finite": state.evaluations_not_finite,
                 "preemptions": self.preemptions,
-                "clock": {**self.clock.state, "charged": state.charged},
+                "compiled": self._setup.compile_caches.save(self._setup.out / journal.COMPILED),
+                "clock": self.clock.state,  # after the export, whose code may be the submission's
                 "position": self.queue.position,
                 "flags": [dataclasses.asdict(flag) for flag in referee.flags],
                 "processes": self._setup.backend.shard[1],
@@ -238,16 +231,6 @@ class _Session:
                 self._write_without_checkpoint(refused)
                 return
         self._saved_at, self._not_saved = state.global_step, None
-
-    def _own_state(self) -> tuple[dict[str, Any] | None, BaseException | None]:
-        """This process's state as plain data; or whatever a submission's own `state_dict` may raise."""
-        backend = self._setup.backend
-        try:
-            return {"random_state": backend.export_random_state(), "state": backend.export(tree_of(self.state))}, None
-        except InfrastructureError:
-            raise
-        except (Exception, SystemExit) as error:
-            return None, error
 
     def _write_without_checkpoint(self, error: object) -> None:
         """The trial is not at fault for a state that cannot be saved; it only cannot go on from it."""
@@ -296,9 +279,12 @@ class _Session:
             "accelerator": setup.accelerator,
             "hardware": setup.hardware,
             "hardware_evidence": {"begin": self._evidence, "end": hardware.evidence()},
+            "timed_beside": sorted(self._neighbours),
             "preemptions": self.preemptions,
             "versions": hardware.versions(),
             "stand_ins": setup.submission.home.stand_ins,
+            "free_seconds": setup.referee.free_seconds,
+            "compile_cache": setup.compile_caches.shared or "its own",
             "flags": [dataclasses.asdict(flag) for flag in setup.referee.flags],
         }
         if self.journal is not None:

@@ -13,6 +13,7 @@ from algoperf.benchmark.workload import Workload, make_workload
 from algoperf.machine import cluster, hardware
 from algoperf.submission import loading
 from algoperf.submission.content import content
+from algoperf.trial.compiled import CompileCaches
 from algoperf.trial.definition import Definition, define, spec_of
 from algoperf.trial.referee import Referee
 from workloads.datasets.prepare import open_source
@@ -31,6 +32,7 @@ class Setup:
     out: Path
     workload: Workload
     backend: Backend
+    compile_caches: CompileCaches
     referee: Referee
     submission: loading.Submission
     definition: Definition
@@ -67,32 +69,41 @@ def set_up(
     wanted = cluster.asked_for(accelerator)
     definition = define(trial, max_steps, wanted, search_space)
     path = loading.find(trial.submission, trial.framework)
+    compile_caches = CompileCaches()
+    compile_caches.announce()
     workload = make_workload(spec_of(trial), trial.framework, data_dir, trial.protocol)
     open_source(workload.spec, "train", data_dir)
     backend = load_backend(trial.framework)
+    compile_caches.use(backend)
     found = backend.accelerator()
     if wanted is not None:
         hardware.check(found, accelerator, wanted)
-    referee = Referee(backend, workload)
-    with referee.listening():
+    referee = Referee(backend, workload, path.parent, compile_caches)
+    with referee.free("import"):
         loaded = loading.load(path, strict_requirements)
     if content(path) != definition.content:
         raise UsageError(f"the submission {path} was changed while it was loaded; give the same command again.")
     for sentence in loaded.unmet:
         referee.flag("requirements", sentence)
+    referee.look_through()
+    with referee.free("get_batch_size"):
+        batch_size = loaded.batch_size(workload.spec)
+    with referee.free("get_eval_batch_size"):
+        asked = loaded.eval_batch_size(workload.spec)
     loaded.check_point(definition.point)
     return Setup(
         trial=trial,
         out=out,
         workload=workload,
         backend=backend,
+        compile_caches=compile_caches,
         referee=referee,
         submission=loaded,
         definition=definition,
         point=definition.point,
         seed=definition.seed,
-        batch_size=_divisible("batch size", loaded.batch_size(workload.spec), backend),
-        eval_batch_size=_divisible("evaluation batch size", loaded.eval_batch_size(workload.spec), backend),
+        batch_size=_divisible("batch size", batch_size, backend),
+        eval_batch_size=_divisible("evaluation batch size", asked, backend),
         max_runtime=definition.max_runtime,
         max_steps=definition.max_steps,
         evaluated_every=definition.evaluated_every,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from algoperf.backends import Backend
+from algoperf.benchmark.facts import InfrastructureError
 from algoperf.records import checkpoint, shares
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.trial import journal
@@ -33,25 +34,36 @@ def read(out: Path, backend: Backend) -> dict[str, Any] | None:
     return saved
 
 
+def own(backend: Backend, tree: Any) -> tuple[dict[str, Any] | None, BaseException | None]:
+    """This process's state as plain data; or what was raised on the way, by a submission's own `state_dict` for one."""
+    try:
+        return {"random_state": backend.export_random_state(), "state": backend.export(tree)}, None
+    except InfrastructureError:
+        raise
+    except (Exception, SystemExit) as error:
+        return None, error
+
+
 def are_all_there(backend: Backend, is_there: bool) -> bool:
     """Whether all processes say so. Involves all processes."""
     return bool(backend.gather(np.array([[is_there]], np.float64)).all())
 
 
-def write_shares(out: Path, backend: Backend, step: int, own: dict[str, Any], kept: Journal | None) -> None:
+def write_shares(out: Path, backend: Backend, step: int, state: dict[str, Any], kept: Journal | None) -> None:
     """Writes what the processes but the first have of their own, before the first writes the rest. Involves all.
 
-    kept: the journal, which the first process has. Raises InfrastructureError where that has lost the trial's lock.
+    state: this process's, as `own` gives it. kept: the journal, which the first process has. Raises InfrastructureError
+    where that has lost the trial's lock.
     """
     rank, processes = backend.shard
     if processes == 1:
         return
     if kept is not None:
         kept.verify()
-    digests = shares.digests(own)
+    digests = shares.digests(state)
     (count,) = map(int, backend.from_first((len(digests),)))  # none writes unless the first has the lock
     firsts = backend.gather(digests)[:count]
     if rank > 0:
-        share = {"own": shares.without(own, firsts)}
+        share = {"own": shares.without(state, firsts)}
         checkpoint.save(out / journal.CHECKPOINTS, step, share, rank)
     are_all_there(backend, True)  # the first goes on when all have written

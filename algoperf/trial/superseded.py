@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,9 @@ _NAMES = ("protocol", "ruleset", "label", "framework", "workload", "study", "tri
 _METADATA = re.compile(r"meta_data_([0-9]+)\.json")
 _TRIES = 5
 
+# Seconds that a process which is not the first gives the first one to record how a submission failed.
+_FIRST_RECORDS = 15.0
+
 
 def finished_result(wanted: Definition, out: Path) -> dict[str, Any] | None:
     """The result of the trial as it is now, None where there is none. A `result.json` that was deleted comes back.
@@ -42,6 +46,14 @@ def finished_result(wanted: Definition, out: Path) -> dict[str, Any] | None:
         return None
     _check_name(wanted.trial, result, out)
     return None if wanted.difference(result, is_finished=True) else journal.read_result(out)
+
+
+def recorded_by_the_first(wanted: Definition, out: Path) -> dict[str, Any] | None:
+    """The result, once the first process has written it; None where it does not: only another one has failed."""
+    deadline = time.monotonic() + _FIRST_RECORDS
+    while (result := finished_result(wanted, out)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return result
 
 
 def standing(wanted: Definition, out: Path) -> str:

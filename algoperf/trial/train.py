@@ -1,8 +1,9 @@
 """The timed loop: the benchmark's fairness on one screen.
 
 Charged to the submission: everything between `clock.start()` and `clock.stop()`. Free: everything else. The rules are
-the official ones (Dahl et al. 2023, section 4.2) with one added: the clock stops only when the devices have finished
-what the submission queued, so that no charged work leaks into a free evaluation.
+the official ones (Dahl et al. 2023, section 4.2) with two added: the clock starts and stops only when the devices are
+done, so that neither free work is charged nor charged work free; and what of the submission runs while the clock stands
+is charged none the less.
 """
 
 import contextlib
@@ -94,7 +95,7 @@ def run_trial(
     it can be, where `watch` says to stop.
     """
     if state.status is None:  # a trial that had ended when its process did is not trained further
-        clock.start()
+        start(run, clock)
     while state.status is None:
         is_complete = train_step(run, state, clock, queue)
         # All processes of a trial go by the first one's clock, and stop after the same step.
@@ -109,24 +110,31 @@ def run_trial(
         if is_evaluation_due:
             prepare_for_evaluation(run, state)
         with submission_code(run):
-            run.backend.synchronize(state.params, state.optimizer_state, state.model_state)
+            run.backend.synchronize()
         clock.stop()
-        run.referee.inspect(state.params, state.optimizer_state)
-
-        (state.charged,) = run.backend.from_first((clock.charged,))
-        is_budget_spent = state.charged >= run.max_runtime
-        if is_evaluation_due and not is_budget_spent:
-            evaluate(run, state, clock)
-        state.status = _status(run.workload, state, is_over=is_complete or is_budget_spent)
-        if not is_budget_spent:
-            with clock.freely("logging"):
-                saved_at = save()
-            watch.saved()
+        with run.referee.while_stopped(clock.charge):
+            run.referee.inspect(state.params, state.optimizer_state)
+            (state.charged,) = run.backend.from_first((clock.charged,))
+            is_budget_spent = state.charged >= run.max_runtime
+            if is_evaluation_due and not is_budget_spent:
+                evaluate(run, state, clock)
+            state.status = _status(run.workload, state, is_over=is_complete or is_budget_spent)
+            if not is_budget_spent:
+                with clock.freely("logging"):
+                    saved_at = save()
+                watch.saved()
         if state.status is None and is_interrupted:
             raise watch.interruption(state.global_step, saved_at)
         if state.status is None:
-            clock.start()
+            start(run, clock)
     return state.status
+
+
+def start(run: Run, clock: Clock) -> None:
+    """The clock charges from when the devices are done with what is free: setting up, restoring, evaluating."""
+    with submission_code(run):
+        run.backend.synchronize()
+    clock.start()
 
 
 def train_step(run: Run, state: State, clock: Clock, input_queue: Iterator[dict[str, Any]]) -> bool:
@@ -169,7 +177,7 @@ def prepare_for_evaluation(run: Run, state: State) -> None:
 
 def evaluate(run: Run, state: State, clock: Clock) -> None:
     """Adds a row to the trial's evaluations, off the clock."""
-    with clock.freely("evaluation"), run.referee.quiet():
+    with clock.freely("evaluation"), run.referee.quiet(), run.backend.evaluating(state.params):
         _, _, _, eval_rng = run.backend.step_keys(run.rng, state.global_step - 1)
         values = run.evaluate(state.params, state.model_state, eval_rng)
         is_finite = all(map(math.isfinite, values.values())) and run.backend.all_finite(state.params)

@@ -3,6 +3,8 @@
 import errno
 import json
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -125,6 +127,75 @@ def test_what_a_submission_asks_too_much_of_a_device_is_its_own_fault(error, is_
     backend = load_backend("jax" if isinstance(error, jax.errors.JaxRuntimeError) else "pytorch")
     assert not backend.is_infrastructure_error(error)
     assert backend.is_out_of_memory(error) == is_out_of_memory
+
+
+def heavy():
+    """A function whose result takes a while after it has been asked for, and an argument of it."""
+    compute = jax.jit(lambda x: jax.lax.fori_loop(0, 60, lambda _, y: y @ y * 1e-3, x))
+    array = jnp.ones((500, 500))
+    compute(array).block_until_ready()
+    return compute, array
+
+
+@pytest.mark.parametrize("kept", ["in a closure", "nowhere", "in another thread"])
+def test_jax_waits_for_work_wherever_its_results_are(kept):
+    backend, done, (compute, array) = load_backend("jax"), [], heavy()
+    backend.synchronize()
+    note = jax.jit(lambda x: jax.debug.callback(lambda _: done.append(1), compute(x)[0, 0]))
+    if kept == "in a closure":
+        result = compute(array)
+        backend.synchronize(jnp.ones(3))
+        assert result.is_ready()
+    elif kept == "in another thread":
+        with ThreadPoolExecutor(1) as pool:
+            result = pool.submit(compute, array).result()
+        backend.synchronize()
+        assert result.is_ready()
+    else:
+        note(array)  # all that is left of it is its effect
+        backend.synchronize()
+        assert done == [1]
+
+
+def test_jax_waits_for_what_was_dropped():
+    """A processor that has nothing left to do uses no more time."""
+    backend, (compute, array) = load_backend("jax"), heavy()
+    backend.synchronize()
+    compute(array)
+    backend.synchronize()
+    before = time.process_time()
+    time.sleep(0.1)
+    assert time.process_time() - before < 0.03
+
+
+def test_deleted_arrays_are_not_waited_for():
+    backend, array = load_backend("jax"), jnp.ones(3) + 1
+    array.delete()
+    backend.synchronize()
+
+
+def test_hooks_of_a_submission_do_not_change_what_is_evaluated():
+    backend = load_backend("pytorch")
+    model, batch = torch.nn.Sequential(torch.nn.Linear(2, 2)), torch.ones(1, 2)
+    expected, calls = model(batch), []
+    model.register_forward_hook(lambda module, inputs, output: 0 * output)
+    model[0].register_forward_pre_hook(lambda module, inputs: calls.append(1))
+    assert backend.hooks(model) == ["forward_hooks on the module ''", "forward_pre_hooks on the module '0'"]
+    with backend.evaluating(model):
+        assert torch.equal(model(batch), expected)
+    assert calls == []
+    assert not model(batch).any()
+    assert calls == [1]
+
+
+def test_changed_values_are_told_from_equal_ones():
+    model = torch.nn.BatchNorm1d(3)
+    is_changed = load_backend("pytorch").remember(model)
+    assert not is_changed()
+    model.weight.data.mul_(1.0)
+    assert not is_changed()
+    model.running_mean += 1e-6
+    assert is_changed()
 
 
 def test_placed_state_looks_like_a_steps_output():

@@ -4,6 +4,8 @@ import dataclasses
 import importlib
 import os
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -71,7 +73,7 @@ def train(framework, *names):
             state = nadamw.update_params(*arguments, optimizer_state, [], step, rng)
         queue.close()
         _, params, model_state = state
-        backend.synchronize(*state)
+        backend.synchronize()
         assert backend.all_finite(params)
         evaluation = Evaluator(workload, backend, EVAL_BATCH_SIZES[name])(params, model_state, eval_rng)
         results[f"{name}/steps"] = np.array(workload.metrics_logger.steps)
@@ -154,6 +156,27 @@ def test_processes_hear_each_other_exactly(tmp_path, framework, devices):
         assert here["from_first"].tolist() == [1e9 + 1 / 3, 0.0]
         # The first process has no rows, the second one and the third two.
         assert here["gathered"].tolist() == [[1.0, 1 + 1 / 3], [2.0, 2 + 1 / 3], [2 + 2 / 3, 3.0]]
+
+
+def decide_behind_work(framework):
+    """Whether the processes have agreed before their devices have done what they were given."""
+    backend = load_backend(framework)
+    compute = jax.jit(lambda x: jax.lax.fori_loop(0, 400, lambda _, y: y @ y * 1e-3, x))
+    array = jnp.ones((400, 400))
+    compute(array).block_until_ready()
+    backend.synchronize()
+    queued = compute(array)
+    said = [backend.from_first((float(step + backend.shard[0]),))[0] for step in range(5)]
+    is_ahead = not queued.is_ready()
+    backend.synchronize()
+    return {"said": said, "is_ahead": is_ahead, "again": backend.from_first((7.0,))}
+
+
+def test_jax_processes_decide_without_their_devices(tmp_path):
+    for here in run(decide_behind_work, ["jax"], 2, tmp_path, 1):
+        assert here["said"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+        assert here["is_ahead"]
+        assert here["again"].tolist() == [7.0]
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -1,8 +1,11 @@
 """What a submission may not do, done by a real one in the real loop: refused, or flagged for a referee."""
 
 import csv
+import inspect
+import itertools
 import json
 import random
+import sys
 import textwrap
 
 import numpy as np
@@ -12,27 +15,28 @@ import torch
 from algoperf.benchmark.facts import FRAMEWORKS
 from algoperf.benchmark.identity import make_trial
 from algoperf.records import official_files
-from algoperf.trial import conduct, session, setup
+from algoperf.trial import benchmark_code, referee, session, setup, train
 from tests.trial.test_session import run
 
 SUBMISSION = """
 IMPORTED
 
-COUNT = 0
+SIZES = []
 
 def get_batch_size(workload_name):
+    SIZES.append("batch")
     return 256 * 64
 
 def get_eval_batch_size(workload_name):
-    return 4_096 + CHANGE * COUNT
+    SIZES.append("evaluation")
+    return 4_096
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
+    INIT
     return {}
 
 def update_params(workload, current_param_container, current_params_types, model_state, hyperparameters, batch,
                   loss_type, optimizer_state, eval_results, global_step, rng):
-    global COUNT
-    COUNT += 1
     params = current_param_container
     if global_step == 0:
 DONE
@@ -42,6 +46,8 @@ def data_selection(workload, input_queue, optimizer_state, current_param_contain
                    global_step, rng):
     return next(input_queue)
 """
+# Ends within the evaluation, however slow the machine is: what it has used by then counts.
+BUSY_FOR_A_WHILE = "while time.thread_time() < 0.5: sum(range(1_000))"
 BUSY = "while not (Path(__file__).parent / 'stop').exists(): sum(range(1_000))"
 
 
@@ -49,14 +55,14 @@ BUSY = "while not (Path(__file__).parent / 'stop').exists(): sum(range(1_000))"
 def tried(tmp_path, data_dir):
     """The result and the error log of a trial whose submission does `what` in its first step."""
 
-    def tried(what, framework="pytorch", imported="", change=0, max_steps=1):
+    def tried(what, framework="pytorch", imported="", max_steps=1, init="pass"):
         folder = tmp_path / "mine"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         done = textwrap.indent(textwrap.dedent(what), 8 * " ")
-        text = SUBMISSION.replace("DONE", done).replace("CHANGE", str(change))
+        text = SUBMISSION.replace("DONE", done).replace("INIT", init)
         (folder / "submission.py").write_text(text.replace("IMPORTED", imported))
         identity = make_trial("mini", "self", str(folder), framework, "criteo1tb", 0, 1)
-        out = tmp_path / "trial_1"
+        out = tmp_path / f"trial_{next(numbers)}"
         try:
             result = session.execute(setup.set_up(identity, out, data_dir, max_steps), lambda state: None)
         finally:
@@ -65,6 +71,7 @@ def tried(tmp_path, data_dir):
         errors = out / official_files.ERRORS
         return result, errors.read_text() if errors.exists() else ""
 
+    numbers = itertools.count(1)
     return tried
 
 
@@ -77,7 +84,10 @@ REFUSED = {
     ),
     "another model": ("import torch; params = torch.nn.Linear(2, 2)", "changed the model"),
     "nothing": ("params = None", "the submission returned a NoneType as its parameters"),
-    "forward": ("params.forward = lambda batch, context: batch[:, :1]", "with another forward"),
+    "forward": (
+        "params.forward = lambda batch, context: batch[:, :1]",
+        "the attribute 'forward' of the module '' was not there and is function",
+    ),
     "spec": (
         "import dataclasses; workload.spec = dataclasses.replace(workload.spec, eval_period=1.0)",
         "changed the workload: its spec is another",
@@ -92,12 +102,29 @@ REFUSED = {
         "type(workload).has_reached_validation_target = lambda *_: True",
         "benchmark's own code: algoperf.backends.pytorch_workload.PytorchWorkload.has_reached_validation_target",
     ),
+    "known attribute": ("params.vocab_size = 7", "'vocab_size' of the module '' was 65536 and is 7"),
+    "kind of a parameter": (
+        """
+        import torch
+        class Mine(torch.nn.Parameter): pass
+        name, old = next(iter(params.embedding._parameters.items()))
+        params.embedding._parameters[name] = Mine(old.detach())
+        """,
+        "is Mine of float32",
+    ),
+    "held by the workload": ("workload._backend.place_batch = len", "its _backend.place_batch is another"),
+    "constant": (
+        "from algoperf.trial import train; train.DIVERGED_EVALUATIONS = 10**6",
+        "algoperf.trial.train.DIVERGED_EVALUATIONS is another",
+    ),
+    "library": ("import numpy; numpy.concatenate = numpy.stack", "numpy.concatenate is another"),
+    "layer": ("import torch; torch.nn.Linear.forward = torch.nn.Bilinear.forward", "Linear.forward is another"),
     "data": (
         """
         from workloads.datasets.prepare import open_source
         open_source(workload.spec, "validation", workload.data_dir)
         """,
-        "manifest.json: the prepared data, validation and test among them, are the benchmark's",
+        "manifest.json: the data, raw or prepared, validation and test among them, are the benchmark's",
     ),
 }
 
@@ -108,9 +135,11 @@ def restored():
     from algoperf.backends.pytorch_workload import PytorchWorkload  # noqa: PLC0415 (a framework)
     from workloads.metrics import loss  # noqa: PLC0415
 
-    result = loss.result
+    result, concatenate, forward = loss.result, np.concatenate, torch.nn.Linear.forward
+    diverged = train.DIVERGED_EVALUATIONS
     yield
-    loss.result = result
+    loss.result, np.concatenate, torch.nn.Linear.forward = result, concatenate, forward
+    train.DIVERGED_EVALUATIONS = diverged
     if "has_reached_validation_target" in vars(PytorchWorkload):
         del PytorchWorkload.has_reached_validation_target
 
@@ -131,10 +160,16 @@ def test_jax_parameters_of_another_type_are_refused(tried):
     assert "was float32 (64,) and is bfloat16 (64,)" in errors
 
 
-def test_the_evaluation_batch_size_may_be_chosen_but_not_changed(tried):
-    result, errors = tried("pass", change=1)
+def test_a_cached_property_of_the_workload_cannot_be_planted(tried):
+    result, errors = tried("vars(workload)['_evaluation_step'] = lambda *arguments: None", framework="jax")
     assert result["status"] == "submission_error"
-    assert "changed its evaluation batch size from 4096 to 4097" in errors
+    assert "changed the workload: its _evaluation_step is another" in errors
+
+
+def test_the_sizes_of_batches_are_asked_for_once(tried):
+    result, _ = tried("print(SIZES)", max_steps=3)
+    assert (result["status"], result["flags"]) == ("budget_exhausted", [])
+    assert sys.modules["algoperf_submission_mine_submission"].SIZES == ["batch", "evaluation"]
 
 
 @pytest.mark.parametrize(
@@ -152,13 +187,22 @@ def test_the_evaluation_batch_size_may_be_chosen_but_not_changed(tried):
         ),
         (
             f"""
+            import threading, time
+            def busy():
+                {BUSY_FOR_A_WHILE}
+            threading.Thread(target=busy, name="trainer", daemon=True).start()
+            """,
+            "its thread 'trainer' used",
+        ),
+        (
+            f"""
             import subprocess, sys
             subprocess.Popen([sys.executable, "-c", f"__file__ = {{__file__!r}}; from pathlib import Path\\n{BUSY}"])
             """,
             "its process",
         ),
     ],
-    ids=["thread", "process"],
+    ids=["thread", "thread that ends", "process"],
 )
 def test_who_computes_during_an_evaluation_is_refused(what, who, tried):
     result, errors = tried(what)
@@ -173,10 +217,14 @@ FLAGGED = {
     "environment": ("import os; os.environ['XLA_FLAGS_OF_MINE'] = '1'", "environment", "variable XLA_FLAGS_OF_MINE"),
     "threads": ("import torch; torch.set_num_threads(3)", "settings", "torch.num_threads was"),
     "type": ("import torch; torch.set_default_dtype(torch.float64)", "settings", "is torch.float64"),
+    "mode": (
+        "from torch.overrides import BaseTorchFunctionMode as Mode; Mode().__enter__()",
+        "settings",
+        "torch.modes was [] and is ['BaseTorchFunctionMode']",
+    ),
     "idle thread": (
         """
         import threading, time
-        from pathlib import Path
         def idle():
             while not (Path(__file__).parent / "stop").exists():
                 time.sleep(0.5)
@@ -185,6 +233,22 @@ FLAGGED = {
         "threads",
         "mine.submission, was alive",
     ),
+    "thread of another kind": ("import _thread; _thread.start_new_thread(len, ((),))", "threads", "which nobody can"),
+    "process": ("import subprocess; subprocess.run(['true'])", "processes", "does not see: true."),
+    "network": ("import socket; socket.socket().connect_ex(('127.0.0.1', 9))", "network", "connected to"),
+    "hook": ("params.register_forward_hook(lambda m, i, o: 0 * o)", "hooks", "forward_hooks on the module ''"),
+    "hook on all": (
+        "import torch.nn.modules.module as m; m.register_module_forward_pre_hook(lambda m, i: None)",
+        "hooks",
+        "forward_pre_hooks on all modules",
+    ),
+    "attribute": ("params.mine = 3", "attributes", "the attribute 'mine' of the module '' is the submission's"),
+    "read": (
+        "import numpy; numpy.memmap(Path(__file__).parents[1] / 'carried.npy', 'u1', 'r')",
+        "files",
+        "carried.npy",
+    ),
+    "left": ("import torch; torch.save({}, Path(__file__).parent / 'left.pt')", "files", "mine/left.pt, which a later"),
     "lost state": (
         "optimizer_state['rows'] = iter([1])",
         "checkpoint",
@@ -211,19 +275,63 @@ def settings():
     yield
     torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
+    torch.nn.modules.module._global_forward_pre_hooks.clear()
+    while torch.overrides._len_torch_function_stack():
+        torch.overrides._pop_torch_function_stack()
 
 
-@pytest.mark.parametrize("name", FLAGGED)
-def test_what_a_person_must_judge_is_flagged(name, tried, settings, monkeypatch):
+def test_what_a_person_must_judge_is_flagged(tried, settings, monkeypatch, tmp_path):
+    """All in one step of one trial: none hides another, and nothing else is flagged."""
     monkeypatch.delenv("XLA_FLAGS_OF_MINE", raising=False)
-    seeders = torch.manual_seed, np.random.seed, random.seed
-    what, rule, sentence = FLAGGED[name]
-    result, errors = tried(what)
-    assert (result["status"], errors) == ("budget_exhausted", "")
-    (flag,) = result["flags"]
-    assert (flag["rule"], flag["global_step"]) == (rule, 1)
-    assert sentence in flag["what"]
-    assert (torch.manual_seed, np.random.seed, random.seed) == seeders
+    (tmp_path / "carried.npy").write_bytes(b"weights")
+    seeders = inspect.unwrap(torch.manual_seed), np.random.seed, random.seed
+    done = "from pathlib import Path\n" + "\n".join(textwrap.dedent(what).strip() for what, _, _ in FLAGGED.values())
+    result, errors = tried(done)
+    assert result["status"] == "budget_exhausted"
+    assert "Traceback" not in errors
+    for name, (_, rule, sentence) in FLAGGED.items():
+        found = [flag for flag in result["flags"] if flag["rule"] == rule and sentence in flag["what"]]
+        assert len(found) == 1, name
+        assert found[0]["global_step"] == 1
+    assert len(result["flags"]) == len(FLAGGED)
+    assert (inspect.unwrap(torch.manual_seed), np.random.seed, random.seed) == seeders
+
+
+def test_what_is_free_is_timed_and_flagged_where_it_takes_long_or_trains(tried, monkeypatch, tmp_path):
+    monkeypatch.setattr(referee, "FREE_SECONDS", -1.0)
+    result, _ = tried("pass", init="next(model_params.parameters()).data += 1e-3")
+    acts = ["import", "get_batch_size", "get_eval_batch_size", "init_optimizer_state"]
+    assert list(result["free_seconds"]) == acts
+    assert all(0 <= seconds < 600 for seconds in result["free_seconds"].values())
+    assert [flag["rule"] for flag in result["flags"]] == [*["free_time"] * 4, "initialisation"]
+    metadata = json.loads((tmp_path / "trial_1" / "meta_data_0.json").read_text())
+    assert set(metadata["free_seconds"]) == set(acts)
+
+
+def test_a_dictionary_of_jax_parameters_that_initialisation_changes_is_noticed(tried):
+    result, _ = tried(
+        "pass", framework="jax", init="name = min(model_params); model_params[name] = {**model_params[name]}"
+    )
+    assert result["flags"] == []
+    init = "import jax; tree = jax.tree.map(lambda leaf: leaf + 1, model_params); model_params.update(tree)"
+    result, _ = tried("pass", framework="jax", init=init)
+    assert [flag["rule"] for flag in result["flags"]] == ["initialisation"]
+
+
+def test_what_runs_while_the_clock_stands_is_charged(tried):
+    what = """
+        import time
+        class Optimizer:
+            def state_dict(self):
+                time.sleep(0.3)
+                return {}
+            def load_state_dict(self, state):
+                pass
+        optimizer_state["mine"] = Optimizer()
+        """
+    result, errors = tried(what, max_steps=2)
+    assert (result["flags"], errors) == ([], "")
+    assert result["charged_time"] > 0.3
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -252,8 +360,9 @@ def test_what_a_submission_does_when_it_is_imported_counts(tried):
 def test_flags_outlast_an_interruption_and_are_noted_once(tmp_path, data_dir):
     folder = tmp_path / "mine"
     folder.mkdir()
-    text = SUBMISSION.replace("DONE", 8 * " " + "import random; random.seed(1)").replace("IMPORTED", "")
-    (folder / "submission.py").write_text(text.replace("CHANGE", "0"))
+    done = 8 * " " + "import random; random.seed(1)"
+    text = SUBMISSION.replace("DONE", done).replace("IMPORTED", "").replace("INIT", "pass")
+    (folder / "submission.py").write_text(text)
     identity = make_trial("mini", "self", str(folder), "pytorch", "criteo1tb", 0, 1)
     out = tmp_path / "trial_1"
     assert run(setup.set_up(identity, out, data_dir, 2), killed_after=1) is None
@@ -265,7 +374,7 @@ def test_flags_outlast_an_interruption_and_are_noted_once(tmp_path, data_dir):
 
 
 def test_code_that_is_replaced_is_named(monkeypatch):
-    before = conduct.code_of_benchmark()
-    assert conduct.replaced(before) is None
+    before = benchmark_code.snapshot()
+    assert benchmark_code.replaced(before) is None
     monkeypatch.setattr(official_files.Table, "append", None)
-    assert conduct.replaced(before) == "algoperf.records.official_files.Table.append"
+    assert benchmark_code.replaced(before) == "algoperf.records.official_files.Table.append"

@@ -4,6 +4,7 @@ The device, the workload and the submission here are stand-ins that cost a known
 trained in test_session.py.
 """
 
+import contextlib
 import dataclasses
 import errno
 import math
@@ -16,6 +17,7 @@ from algoperf.benchmark.registry import load_spec
 from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.submission.loading import Submission
 from algoperf.trial.clock import Clock
+from algoperf.trial.compiled import CompileCaches
 from algoperf.trial.referee import Referee
 from algoperf.trial.train import DIVERGED_EVALUATIONS, Run, State, SubmissionError, run_trial, time_to_target
 
@@ -57,8 +59,23 @@ class Backend:
     def is_out_of_memory(self, error):
         return isinstance(error, MemoryError)
 
-    def synchronize(self, *trees):
+    def wait(self):
         self.world.seconds = max(self.world.seconds, self.world.device_done)
+
+    def synchronize(self, *trees):
+        self.wait()
+
+    def evaluating(self, params):
+        return contextlib.nullcontext()
+
+    def hooks(self, params):
+        return []
+
+    def foreign_attributes(self, params):
+        return []
+
+    def compiles_into(self, folder):
+        return None
 
     def all_finite(self, params):
         return self.finite
@@ -73,6 +90,9 @@ class Backend:
         return {}
 
     def seeding_functions(self):
+        return ()
+
+    def writing_functions(self):
         return ()
 
     def not_exported(self, tree, name):
@@ -128,7 +148,7 @@ class Trial:
         self.loss = lambda step: 1.0
         self.on_step = lambda step: None
         submission = Submission(
-            path=Path(__file__),
+            path=Path("nobody's/submission.py"),
             get_batch_size=lambda name: 1,
             init_optimizer_state=None,
             update_params=self.update_params,
@@ -139,8 +159,10 @@ class Trial:
         )
         self.prepare = prepare
         workload = Workload()
-        referee = Referee(self.backend, workload)
-        referee.begin("params", lambda: 1)
+        caches = CompileCaches()
+        caches.announce()
+        referee = Referee(self.backend, workload, Path("nobody's"), caches)
+        referee.begin("params")
         self.run = Run(
             *(workload, submission, self.backend, self.evaluate, "hyperparameters", ("rng",), referee),
             *(max_runtime, max_steps),
@@ -237,7 +259,20 @@ def test_no_step_waits_for_the_device_between_evaluations():
     wait = trial.backend.synchronize
     trial.backend.synchronize = lambda *trees: (waits.append(trial.state.global_step), wait())
     trial()
-    assert set(waits) == {*trial.steps_of("evaluate"), trial.state.global_step}
+    assert set(waits) == {0, *trial.steps_of("evaluate"), trial.state.global_step}
+
+
+def test_what_setting_up_has_queued_is_not_charged():
+    trial = Trial()
+    trial.world.dispatch(7.0)
+    assert trial().charged() == [1, 11, 21, 31]
+
+
+def test_what_an_evaluation_or_a_checkpoint_has_queued_is_not_charged():
+    trial = Trial()
+    save = trial.save
+    trial.save = lambda: (save(), trial.world.dispatch(7.0))
+    assert trial().charged() == [1, 11, 21, 31]
 
 
 def test_preparing_for_an_evaluation_is_charged_and_its_parameters_are_evaluated_and_kept():
