@@ -41,9 +41,9 @@ class TrialStatus:
     same command goes on with either. outcome: how it is done, who runs it, or why it failed and where the log is.
 
     charged, free, set_up, budget: seconds; free: evaluating, logging and saving; set_up: of all sessions, before their
-    first steps. evaluations: how many; best, first: of the target's metric on the validation split. None before the
-    first evaluation. since: when the last evaluation was written, or before it the last session began, in seconds since
-    the epoch.
+    first steps. max_steps: with which the trial ends, None where only seconds count. evaluations: how many; best,
+    first: of the target's metric on the validation split. None before the first evaluation. since: when the last
+    evaluation was written, or before it the last session began, in seconds since the epoch.
     """
 
     trial: Trial
@@ -55,6 +55,7 @@ class TrialStatus:
     free: float | None
     set_up: float | None
     budget: float
+    max_steps: int | None
     evaluations: int
     first: float | None
     best: float | None
@@ -65,6 +66,21 @@ class TrialStatus:
     def share_of_way(self) -> float | None:
         """See `Curve.share_of_way`."""
         return Curve(first=self.first, best=self.best).share_of_way(self.target)
+
+    @property
+    def share_of_budget(self) -> float | None:
+        """How much of its steps is taken, or, where only seconds count, of its budget; None before it is known."""
+        used, whole = (self.charged, self.budget) if self.max_steps is None else (self.global_step, self.max_steps)
+        return None if used is None else used / whole
+
+
+@dataclasses.dataclass(frozen=True)
+class _End:
+    """What a trial ends with; as in TrialStatus."""
+
+    target: Target
+    budget: float
+    max_steps: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +132,8 @@ class Reader:
         return known[1]
 
     def _finished(self, trial: Trial, folder: Path, path: Path) -> TrialStatus:
-        target, budget = _facts(trial.protocol, trial.ruleset, trial.workload)
-        curve = read_curve(folder / official_files.EVALUATIONS, target)
+        end = _end(trial.protocol, trial.ruleset, trial.workload)
+        curve = read_curve(folder / official_files.EVALUATIONS, end.target)
         try:
             result = json.loads(path.read_bytes())
             outcome, step, charged = str(result["status"]), int(result["global_step"]), float(result["charged_time"])
@@ -126,21 +142,23 @@ class Reader:
             progress, curve = "done", dataclasses.replace(curve, global_step=step, charged=charged)
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             progress, outcome = "failed", f"a damaged result; remove it and the trial goes on ({path})"
-        return _described(trial, folder, progress, outcome, curve, target, budget, set_up=_set_up(folder))
+        return _described(trial, folder, progress, outcome, curve, end, set_up=_set_up(folder))
 
     def _unfinished(self, trial: Trial, folder: Path) -> TrialStatus:
-        target, budget = _facts(trial.protocol, trial.ruleset, trial.workload)
+        end = _end(trial.protocol, trial.ruleset, trial.workload)
         files = _files(folder)
         progress, outcome = self._where(files, trial, folder)
         curve, since = Curve(), None
         if official_files.EVALUATIONS in files:
             evaluations = folder / official_files.EVALUATIONS
-            curve = self._once(evaluations, files[official_files.EVALUATIONS], lambda: read_curve(evaluations, target))
+            curve = self._once(
+                evaluations, files[official_files.EVALUATIONS], lambda: read_curve(evaluations, end.target)
+            )
             since = files[official_files.EVALUATIONS][0] / 1e9 if curve.evaluations else None
         if files and since is None:
             began = _session_began(files)
             since = began if math.isfinite(began) else None
-        return _described(trial, folder, progress, outcome, curve, target, budget, since=since)
+        return _described(trial, folder, progress, outcome, curve, end, since=since)
 
     def _where(self, files: Mapping[str, _Signature], trial: Trial, folder: Path) -> tuple[Stage, str]:
         holder = lock.read(folder) if lock.LOCK in files else None
@@ -189,8 +207,7 @@ def _described(
     progress: Stage,
     outcome: str,
     curve: Curve,
-    target: Target,
-    budget: float,
+    end: _End,
     set_up: float | None = None,
     since: float | None = None,
 ) -> TrialStatus:
@@ -199,10 +216,9 @@ def _described(
         folder=folder,
         progress=progress,
         outcome=outcome,
-        budget=budget,
-        target=target,
         set_up=set_up,
         since=since,
+        **vars(end),
         **vars(curve),
     )
 
@@ -220,11 +236,10 @@ def _ask_slurm(results: Path) -> _Queue:
 
 
 @functools.cache
-def _facts(protocol: str, ruleset: Ruleset, workload: str) -> tuple[Target, float]:
-    """A workload's target, and the seconds of charged time that a trial may use."""
+def _end(protocol: str, ruleset: Ruleset, workload: str) -> _End:
     version = load_protocol(protocol)
     spec = load_spec(workload, version.scale)
-    return spec.target, version.max_runtime(spec, ruleset)
+    return _End(spec.target, version.max_runtime(spec, ruleset), version.max_steps(spec, ruleset))
 
 
 def _signature(path: Path) -> _Signature | None:

@@ -117,25 +117,24 @@ def set_up(
         seed=seed(protocol.name, trial.label, trial.workload, trial.study, trial.trial),
         batch_size=_divisible("batch size", loaded.batch_size(workload.spec), backend),
         eval_batch_size=_divisible("evaluation batch size", eval_batch_size(loaded, workload.spec), backend),
-        **_end(protocol, workload, trial.ruleset, max_steps),
+        **_end(protocol, load_spec(trial.workload, protocol.scale), trial.ruleset, max_steps),
         accelerator=accelerator,
         hardware=found,
         begun=psutil.Process().create_time() if begun is None else begun,
     )
 
 
-def _end(protocol: Protocol, workload: Workload, ruleset: Ruleset, max_steps: int | None) -> dict[str, Any]:
-    """When a trial ends and is evaluated: by charged time, but by steps where it sets the target.
+def _end(protocol: Protocol, spec: WorkloadSpec, ruleset: Ruleset, max_steps: int | None) -> dict[str, Any]:
+    """When a trial ends and is evaluated: by charged time, or by steps, as the protocol has it.
 
-    So a busy machine, or a slow one, makes the same targets.
+    One that sets the target goes by its steps alone, so that a slow machine, or a busy one, makes the same target.
+    max_steps: fewer, which a person asked for.
     """
-    if ruleset != TARGET_SETTING:
-        max_runtime = protocol.max_runtime(workload.spec, ruleset)
-        return {"max_runtime": max_runtime, "max_steps": max_steps, "evaluated_every": None}
+    limits = [limit for limit in (protocol.max_steps(spec, ruleset), max_steps) if limit is not None]
     return {
-        "max_runtime": math.inf,
-        "max_steps": min(workload.step_hint, max_steps or workload.step_hint),
-        "evaluated_every": math.ceil(workload.step_hint / protocol.target_setting.evaluations),
+        "max_runtime": math.inf if ruleset == TARGET_SETTING else protocol.max_runtime(spec, ruleset),
+        "max_steps": min(limits, default=None),
+        "evaluated_every": protocol.evaluated_every(spec, ruleset),
     }
 
 
