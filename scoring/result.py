@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 from algoperf.benchmark.protocol import Ruleset
+from scoring.certainty.clock_noise import ClockNoise, clock_noise
 from scoring.certainty.leave_one_out import LeftOut, leave_one_out
 from scoring.certainty.uncertainty import RESAMPLED, Resampled, Uncertainty, resample
 from scoring.logs.trials import Logs
@@ -48,6 +49,11 @@ class Result:
         first = self._resampled(over_studies)
         several = {trial.trial for trial in self.logs.trials if trial.readable}
         return (first, self._resampled(over_trials)) if first.draws and len(several) > 1 else (first,)
+
+    @functools.cached_property
+    def clock_noise(self) -> ClockNoise | None:
+        """None where studies were repeated, which says more."""
+        return None if self.uncertainties[0].draws else clock_noise(self.logs.trials, self.scores)
 
     def _resampled(self, what: Resampled) -> Uncertainty:
         return resample(self.logs.trials, self.scores.protocol, self.scores.reading, what)
