@@ -22,7 +22,7 @@ from tests.support.slurm_cluster import wait_until
 PARTITIONS = ("v100", "a100", "h200")
 TIMES = ("accumulated_eval_time", "accumulated_logging_time", "total_duration", "preemption_count")
 
-# Adam with a rate that reaches the mini target in 65 to 129 steps; each takes `pause` seconds longer than it must.
+# Adam with a rate that reaches the mini target in about 55 steps; each takes `pause` seconds longer than it must.
 SUBMISSION = """
 import time
 import torch
@@ -143,9 +143,9 @@ class Site:
         (folder / "cluster.yaml").write_text(yaml.safe_dump(description))
         self.environment = {**cluster.environment, "ALGOPERF_CLUSTER": str(folder / "cluster.yaml")}
         for number in range(20):
-            self.add_submission(f"s{number}", pause=0.1)
+            self.add_submission(f"s{number}", pause=0.2)
         self.add_submission("quick/s0", pause=0.0)
-        self.add_submission("slow/s0", pause=0.8)  # its 97 steps outlast a job of a minute
+        self.add_submission("slow/s0", pause=1.3)  # its 55 steps outlast a job of a minute
         self.add_submission("hungry/s0", pause=0.1, more=HUNGER)
 
     def add_submission(self, label, pause, more=""):
@@ -303,7 +303,7 @@ def test_two_ranks_of_one_job_are_one_trial(runs):
     found, expected = run.curves()["s0"], runs["undisturbed"].curves()["s0"]
     assert [row["global_step"] for row in found] == [row["global_step"] for row in expected]
     for name in ("validation/loss", "test/loss", "train/loss"):
-        # Sums over the examples of a batch in another order, through 97 steps.
+        # Sums over the examples of a batch in another order, through 55 steps.
         assert [float(row[name]) for row in found] == pytest.approx([float(row[name]) for row in expected], rel=1e-3)
     assert run.outcomes()["s0"]["hardware"]["count"] == 2
 
