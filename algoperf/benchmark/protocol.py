@@ -165,8 +165,8 @@ PROTOCOLS: dict[str, Protocol] = {
             studies=1,
             trials=1,
             self_tuning_factor=1.5,
-            # Targets that the first point of each baseline, tuned by nobody, can reach in all of its steps; the best one,
-            # with most seeds, in less than half of them.
+            # Targets that the first point of each baseline, tuned by nobody, can reach in all of its steps; the best
+            # one, with most seeds, in less than half of them.
             target_setting=TargetSetting(points=3, seeds=5, fraction=0.45, evaluations=6, margin=0.25),
             # By steps, or a trial on a slow machine would end before it reaches.
             evaluations=48,
