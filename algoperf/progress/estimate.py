@@ -137,8 +137,7 @@ def _later(ends: Iterable[tuple[float, float]], after: float) -> float | None:
 
 def share_reached(kind: Kind) -> float | None:
     """The share of the published or measured trials that reached their target in the budget; None without any."""
-    known = facts(kind)
-    hits = [took.reached and took.charged <= known.budget for took in known.took]
+    hits = [took.reached and took.charged <= _charged(kind, took) for took in facts(kind).took]
     return sum(hits) / len(hits) if hits else None
 
 

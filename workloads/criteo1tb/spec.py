@@ -74,7 +74,7 @@ MINI = dict(
     target=dict(validation=0.515, test=0.534),
     budget={"mini": Budget(max_runtime=300, step_hint=240)},
     eval_period=10,
-    needs=Needs(evaluation_time=2, memory_gib=4, cpus=2),
+    needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=256,
     eval_batch_size=8_192,
     num_train_examples=254_475,

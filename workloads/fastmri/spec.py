@@ -57,7 +57,7 @@ MINI = dict(
     target=dict(validation=0.708, test=0.682),
     budget={"mini": Budget(max_runtime=300, step_hint=200)},
     eval_period=10,
-    needs=Needs(evaluation_time=2, memory_gib=4, cpus=2),
+    needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=8,
     eval_batch_size=16,
     num_train_examples=720,

@@ -34,7 +34,7 @@ MINI = dict(
     target=dict(validation=425.0),
     budget={"mini": Budget(max_runtime=300, step_hint=300)},
     eval_period=10,
-    needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
+    needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=4,
     eval_batch_size=64,
     num_train_examples=54_458,

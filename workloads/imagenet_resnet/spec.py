@@ -37,7 +37,7 @@ MINI = dict(
     target=dict(validation=0.698, test=0.703),
     budget={"mini": Budget(max_runtime=300, step_hint=400)},
     eval_period=10,
-    needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
+    needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=16,
     eval_batch_size=256,
     num_train_examples=20_000,

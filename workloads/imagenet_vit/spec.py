@@ -72,7 +72,7 @@ MINI = dict(
     target=dict(validation=0.529, test=0.496),
     budget={"mini": Budget(max_runtime=300, step_hint=350)},
     eval_period=10,
-    needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
+    needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=16,
     eval_batch_size=256,
     num_train_examples=20_000,

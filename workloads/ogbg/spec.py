@@ -63,7 +63,7 @@ MINI = dict(
     target=dict(validation=0.271, test=0.313),
     budget={"mini": Budget(max_runtime=300, step_hint=1_000)},
     eval_period=10,
-    needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
+    needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=32,
     eval_batch_size=256,
     num_train_examples=5_719,

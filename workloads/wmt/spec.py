@@ -85,7 +85,7 @@ MINI = dict(
     target=dict(metric="loss", validation=5.38, test=5.41, goal="min"),
     budget={"mini": Budget(max_runtime=300, step_hint=400)},
     eval_period=10,
-    needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
+    needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=8,
     eval_batch_size=64,
     num_train_examples=16_000,
