@@ -81,7 +81,7 @@ def run_once(results: Path, busy_per_core: int) -> dict[str, Any]:
         return json.loads(record.read_text())
     begun = time.monotonic()
     with busy(busy_per_core):
-        command = ["snakemake", "--profile", "profiles/local", "--config", f"results_dir={results}", "--", "score"]
+        command = ["snakemake", "score", "--profile", "profiles/local", "--config", f"results_dir={results}"]
         subprocess.run(command, check=True)
     with (results / "mini" / "scores" / "external" / "scores.csv").open(newline="") as file:
         scores = {row["submission"]: float(row["score"]) for row in csv.DictReader(file)}
