@@ -72,8 +72,8 @@ VARIANTS = {
 MINI = dict(
     dataset="nyc_flights",
     target=dict(validation=0.515, test=0.534),
-    budget={"mini": Budget(max_runtime=300, step_hint=240)},
-    eval_period=10,
+    budget={"mini": Budget(max_runtime=3_600, step_hint=240)},
+    eval_period=75,
     needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=256,
     eval_batch_size=8_192,

@@ -55,8 +55,8 @@ VARIANTS = {
 MINI = dict(
     dataset="heads",
     target=dict(validation=0.708, test=0.682),
-    budget={"mini": Budget(max_runtime=300, step_hint=200)},
-    eval_period=10,
+    budget={"mini": Budget(max_runtime=3_600, step_hint=200)},
+    eval_period=75,
     needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=8,
     eval_batch_size=16,

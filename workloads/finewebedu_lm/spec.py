@@ -32,8 +32,8 @@ VARIANTS = {}
 MINI = dict(
     dataset="sotu",
     target=dict(validation=425.0),
-    budget={"mini": Budget(max_runtime=300, step_hint=300)},
-    eval_period=10,
+    budget={"mini": Budget(max_runtime=3_600, step_hint=300)},
+    eval_period=75,
     needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=4,
     eval_batch_size=64,

@@ -70,8 +70,8 @@ VARIANTS = {
 MINI = dict(
     dataset="fashion_mnist",
     target=dict(validation=0.529, test=0.496),
-    budget={"mini": Budget(max_runtime=300, step_hint=350)},
-    eval_period=10,
+    budget={"mini": Budget(max_runtime=3_600, step_hint=350)},
+    eval_period=75,
     needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=16,
     eval_batch_size=256,

@@ -92,8 +92,8 @@ VARIANTS = {
 MINI = dict(
     dataset="asterisk_prompts",
     target=dict(metric="ctc_loss", validation=2.84, test=2.88),
-    budget={"mini": Budget(max_runtime=300, step_hint=200)},
-    eval_period=10,
+    budget={"mini": Budget(max_runtime=3_600, step_hint=200)},
+    eval_period=75,
     needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=32,
     eval_batch_size=16,

@@ -61,8 +61,8 @@ VARIANTS = {
 MINI = dict(
     dataset="moleculeace",
     target=dict(validation=0.271, test=0.313),
-    budget={"mini": Budget(max_runtime=300, step_hint=1_000)},
-    eval_period=10,
+    budget={"mini": Budget(max_runtime=3_600, step_hint=1_000)},
+    eval_period=75,
     needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=32,
     eval_batch_size=256,

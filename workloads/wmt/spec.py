@@ -83,8 +83,8 @@ VARIANTS = {
 MINI = dict(
     dataset="trans_de_en",
     target=dict(metric="loss", validation=5.38, test=5.41, goal="min"),
-    budget={"mini": Budget(max_runtime=300, step_hint=400)},
-    eval_period=10,
+    budget={"mini": Budget(max_runtime=3_600, step_hint=400)},
+    eval_period=75,
     needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=8,
     eval_batch_size=64,
