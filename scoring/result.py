@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 from algoperf.benchmark.protocol import Ruleset
+from scoring.certainty.clock_noise import ClockNoise, clock_noise
 from scoring.certainty.leave_one_out import LeftOut, leave_one_out
 from scoring.certainty.uncertainty import WAYS, Uncertainty, Way, draw
 from scoring.logs.checks import budgets, loose_trials
@@ -52,6 +53,11 @@ class Result:
             return (first,)
         several = {trial.trial for trial in self.logs.trials if trial.counts}
         return (first, *map(self._drawn, bootstraps[: 1 + (len(several) > 1)]))
+
+    @functools.cached_property
+    def clock_noise(self) -> ClockNoise | None:
+        """None where studies were repeated, which says more."""
+        return None if self.uncertainties[0].draws else clock_noise(self.logs.trials, self.scores)
 
     def _drawn(self, way: Way) -> Uncertainty:
         loose = loose_trials(self.logs.trials, self.scores.protocol, self.ruleset)

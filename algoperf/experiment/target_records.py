@@ -182,8 +182,8 @@ def write_record(best_point: Path, results: Path, seeds: int, out: Path) -> dict
     found = _read(best_point)
     trial = best_trial(best_point)
     runs = [read_run(results / dataclasses.replace(trial, study=study).folder) for study in range(1, seeds + 1)]
-    made = targets.set_target(runs, _target(trial.protocol, trial.workload))
     protocol = load_protocol(trial.protocol)
+    made = targets.set_target(runs, _target(trial.protocol, trial.workload), protocol.target_setting.margin)
     spec = load_spec(trial.workload, protocol.scale)
     runtime = statistics.median(run.charged for run in runs)
     record = {

@@ -93,29 +93,33 @@ def best_run(runs: Sequence[FinishedTrial], goal: Goal) -> FinishedTrial:
     return first
 
 
-def validation_target(values: Sequence[float], goal: Goal) -> float:
-    """The median of the seeds' best values; of an even number, the mean of the middle two.
+def validation_target(values: Sequence[float], goal: Goal, margin: float = 0.0) -> float:
+    """The median of the seeds' best values, moved towards the worst of them by `margin` times the way to it.
 
-    A seed without a value counts as the worst. Raises InfrastructureError where half of the seeds or more have none.
+    Of an even number of seeds the median is the mean of the middle two. A seed without a value counts as the worst.
+    Raises InfrastructureError where half of the seeds or more have none, or any where there is a margin.
     """
-    median = statistics.median(worst_possible(goal) if math.isnan(value) else value for value in values)
-    if not math.isfinite(median):
+    comparable = [worst_possible(goal) if math.isnan(value) else value for value in values]
+    median = statistics.median(comparable)
+    made = (1 - margin) * median + margin * worst_value(comparable, goal) if margin else median
+    if not math.isfinite(made):
         without = sum(not math.isfinite(value) for value in values)
         raise InfrastructureError(
             f"{without} of {len(values)} seeds have no value of the metric, so there is no target: the best point of "
             "the search does not train reliably."
         )
-    return median
+    return made
 
 
-def set_target(runs: Sequence[FinishedTrial], target: Target) -> Target:
+def set_target(runs: Sequence[FinishedTrial], target: Target, margin: float = 0.0) -> Target:
     """The target that the repeats of the best point make; of `target` only the metric and the goal count.
 
-    Raises InfrastructureError as `validation_target`, and where a seed that counts has no test value.
+    margin: of the protocol's `TargetSetting`. Raises InfrastructureError as `validation_target`, and where a seed that
+    counts has no test value.
     """
     goal = target.goal
     made = dataclasses.replace(
-        target, validation=validation_target([run.best_validation(goal) for run in runs], goal), test=None
+        target, validation=validation_target([run.best_validation(goal) for run in runs], goal, margin), test=None
     )
     if target.test is None:
         return made

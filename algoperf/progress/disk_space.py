@@ -43,10 +43,9 @@ def of_trials(trials: Iterable[Trial]) -> list[Disk]:
 
 def _disk(kind: Kind, trials: int) -> Disk:
     known = facts(kind)
-    evaluations = 1 + known.budget / known.eval_period
     columns = _COLUMNS + 3 * len(known.spec.metrics)
     steps = known.spec.budget[kind.protocol].step_hint
-    results = evaluations * columns * _NUMBER + steps / _METRICS_PERIOD * _METRICS_ROW + _METADATA
+    results = known.evaluations * columns * _NUMBER + steps / _METRICS_PERIOD * _METRICS_ROW + _METADATA
     # While the newest is written, those that are kept are there.
     return Disk(kind, known.spec.dataset, (checkpoint.KEPT + 1) * known.checkpoint, round(trials * results))
 

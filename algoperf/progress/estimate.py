@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from algoperf.benchmark.facts import Scale, WorkloadSpec
 from algoperf.benchmark.identity import Trial
-from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, load_protocol
+from algoperf.benchmark.protocol import Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.progress import costs
 from algoperf.progress.costs import Took
@@ -55,15 +55,17 @@ class Kind:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """budget: charged seconds that a trial may use. eval_period: those between evaluations. evaluation: free seconds of
-    one evaluation and of saving after it.
-
-    checkpoint: bytes. took: the published or measured trials that those of the kind are compared with.
+    """budget: charged seconds that a trial may use; those of its steps where it ends by steps. max_steps: these steps,
+    None where only seconds count, and an evaluation comes each eval_period of them. evaluations: of a trial that uses up its budget. evaluation: free seconds of one, and
+    of saving after it. checkpoint: bytes. took: the published or measured trials that those of the kind are compared
+    with.
     """
 
     spec: WorkloadSpec
     budget: float
+    max_steps: int | None
     eval_period: float
+    evaluations: int
     evaluation: float
     checkpoint: int
     took: tuple[Took, ...]
@@ -73,18 +75,27 @@ class Facts:
 def facts(kind: Kind) -> Facts:
     protocol = load_protocol(kind.protocol)
     spec = load_spec(kind.workload, protocol.scale)
-    budget = protocol.max_runtime(spec, kind.ruleset)
     checkpoint = 4 * _NUMBERS_A_PARAMETER * costs.parameters(kind.workload, protocol.scale)
+    max_steps, every = protocol.max_steps(spec, kind.ruleset), protocol.evaluated_every(spec, kind.ruleset)
+    took = costs.took(kind.workload, kind.ruleset, protocol)
+    budget = _budget(protocol.max_runtime(spec, kind.ruleset), max_steps, took)
     return Facts(
         spec=spec,
         budget=budget,
-        eval_period=budget / protocol.target_setting.evaluations
-        if kind.ruleset == TARGET_SETTING
-        else protocol.eval_period(spec),
+        max_steps=max_steps,
+        eval_period=protocol.eval_period(spec),
+        evaluations=1 + int(budget // protocol.eval_period(spec)) if every is None else math.ceil(max_steps / every),
         evaluation=spec.needs.evaluation_time + checkpoint / SAVED_A_SECOND,
         checkpoint=checkpoint,
-        took=costs.took(kind.workload, kind.ruleset, protocol),
+        took=took,
     )
+
+
+def _budget(max_runtime: float, max_steps: int | None, took: Sequence[Took]) -> float:
+    """Charged seconds of a trial that never reaches its target; of one that ends by its steps, at the slowest pace that
+    was measured."""
+    paces = [one.charged / one.steps for one in took if one.steps]
+    return max_runtime if max_steps is None or not paces else min(max_runtime, max_steps * max(paces))
 
 
 @functools.cache
@@ -106,18 +117,29 @@ def forecast(kind: Kind, finished: Sequence[Took]) -> Cost:
     return Cost(*(_mean((weight, getattr(cost, part)) for weight, cost in weighted) for part in parts))
 
 
-def charged_at_the_end(kind: Kind, finished: Sequence[Took], after: float) -> float:
-    """The charged seconds that a trial is expected to end with that has not ended after `after` of them."""
-    budget = facts(kind).budget
-    ends = [(weight, min(took.charged, budget)) for weight, took in _weighted(kind, finished)]
+def charged_at_the_end(kind: Kind, finished: Sequence[Took], after: float, steps: int) -> float:
+    """The charged seconds that a trial is expected to end with that has not ended after `after` of them and `steps`.
+
+    One that ends by its steps goes on, at its own pace, to the step at which others ended.
+    """
+    max_steps = facts(kind).max_steps
+    if max_steps is None:
+        return _later([(weight, _charged(kind, took)) for weight, took in _weighted(kind, finished)], after) or max(
+            after, facts(kind).budget
+        )
+    ends = [(weight, min(took.steps or max_steps, max_steps)) for weight, took in _weighted(kind, finished)]
+    return after * (_later(ends, steps) or max(steps, max_steps)) / steps
+
+
+def _later(ends: Iterable[tuple[float, float]], after: float) -> float | None:
+    """The weighted mean of the ends that are still to come; None where none is."""
     later = [(weight, end) for weight, end in ends if end > after]
-    return _mean(later) if later else max(after, budget)
+    return _mean(later) if later else None
 
 
 def share_reached(kind: Kind) -> float | None:
     """The share of the published or measured trials that reached their target in the budget; None without any."""
-    known = facts(kind)
-    hits = [took.reached and took.charged <= known.budget for took in known.took]
+    hits = [took.reached and took.charged <= _charged(kind, took) for took in facts(kind).took]
     return sum(hits) / len(hits) if hits else None
 
 
@@ -133,10 +155,24 @@ def _mean(weighted: Iterable[tuple[float, float]]) -> float:
 
 def _cost(kind: Kind, took: Took) -> Cost:
     """What a trial costs under the budget of the kind; what is not known of it follows from the workload."""
-    known = facts(kind)
-    charged = min(took.charged, known.budget)
-    free = (1 + charged // known.eval_period) * known.evaluation if took.free is None else took.free
+    known, charged = facts(kind), _charged(kind, took)
+    free = _evaluations(known, charged) * known.evaluation if took.free is None else took.free
     return Cost(charged, free, SET_UP[known.spec.scale] if took.set_up is None else took.set_up)
+
+
+def _charged(kind: Kind, took: Took) -> float:
+    """Charged seconds of a trial under the budget of the kind: of seconds, or of as many of its steps."""
+    known = facts(kind)
+    if known.max_steps is None or took.steps is None:
+        return min(took.charged, known.budget)
+    return took.charged * min(1.0, known.max_steps / took.steps)
+
+
+def _evaluations(known: Facts, charged: float) -> int:
+    """Of a trial that ends with so many charged seconds, the budget at most."""
+    if known.max_steps is None:
+        return 1 + int(charged // known.eval_period)
+    return math.ceil(known.evaluations * charged / known.budget)
 
 
 def _took(kind: Kind, took: Took) -> float:

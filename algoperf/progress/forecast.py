@@ -34,7 +34,7 @@ def finished_trials(found: Sequence[TrialStatus]) -> dict[Kind, list[Took]]:
     took: dict[Kind, list[Took]] = {}
     for entry in found:
         if entry.progress == "done":
-            of_one = Took(entry.outcome == "reached", entry.charged, entry.free, entry.set_up)
+            of_one = Took(entry.outcome == "reached", entry.charged, entry.free, entry.set_up, entry.global_step)
             took.setdefault(Kind.of(entry.trial), []).append(of_one)
     return took
 
@@ -68,7 +68,8 @@ def _seconds_left(entry: TrialStatus, whole: Cost, took: Sequence[Took]) -> floa
     The charged time to come is what trials took that had not ended by then either; the free time goes on in proportion,
     as this trial has spent it so far.
     """
-    if not entry.charged:
+    if not entry.charged or not entry.global_step:
         return whole.held
-    to_come = estimate.charged_at_the_end(Kind.of(entry.trial), took, entry.charged) - entry.charged
+    end = estimate.charged_at_the_end(Kind.of(entry.trial), took, entry.charged, entry.global_step)
+    to_come = end - entry.charged
     return to_come * (1 + (whole.free / whole.charged if entry.free is None else entry.free / entry.charged))

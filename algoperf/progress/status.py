@@ -42,10 +42,11 @@ class TrialStatus:
     same command goes on with either. outcome: how it is done, who runs it, or why it failed and where the log is.
 
     charged, free, set_up, budget: seconds; free: evaluating, logging and saving; set_up: of all sessions, before their
-    first steps. evaluations: how many; best, first: of the target's metric on the validation split. None before the
-    first evaluation. since: when the last evaluation was written, or before it the last session began, in seconds since
-    the epoch. again: in which way what lies there is of another trial by now, so that it is run again; empty where it
-    is not. refused, flags: what the referee says of a finished trial. content: of the submission, its hash.
+    first steps. max_steps: with which the trial ends, None where only seconds count. evaluations: how many; best,
+    first: of the target's metric on the validation split. None before the first evaluation. since: when the last
+    evaluation was written, or before it the last session began, in seconds since the epoch. again: in which way what
+    lies there is of another trial by now, so that it is run again; empty where it is not. refused, flags: what the
+    referee says of a finished trial. content: of the submission, its hash.
     """
 
     trial: Trial
@@ -57,6 +58,7 @@ class TrialStatus:
     free: float | None
     set_up: float | None
     budget: float
+    max_steps: int | None
     evaluations: int
     first: float | None
     best: float | None
@@ -71,6 +73,21 @@ class TrialStatus:
     def share_of_way(self) -> float | None:
         """See `Curve.share_of_way`."""
         return Curve(first=self.first, best=self.best).share_of_way(self.target)
+
+    @property
+    def share_of_budget(self) -> float | None:
+        """How much of its steps is taken, or, where only seconds count, of its budget; None before it is known."""
+        used, whole = (self.charged, self.budget) if self.max_steps is None else (self.global_step, self.max_steps)
+        return None if used is None else used / whole
+
+
+@dataclasses.dataclass(frozen=True)
+class _End:
+    """What a trial ends with; as in TrialStatus."""
+
+    target: Target
+    budget: float
+    max_steps: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,8 +151,8 @@ class Reader:
         return known[1]
 
     def _finished(self, trial: Trial, folder: Path, path: Path) -> TrialStatus:
-        target, budget = _facts(trial.protocol, trial.ruleset, trial.workload)
-        curve = read_curve(folder / official_files.EVALUATIONS, target)
+        end = _end(trial.protocol, trial.ruleset, trial.workload)
+        curve = read_curve(folder / official_files.EVALUATIONS, end.target)
         try:
             result = json.loads(path.read_bytes())
             outcome, step, charged = str(result["status"]), int(result["global_step"]), float(result["charged_time"])
@@ -143,7 +160,7 @@ class Reader:
                 raise ValueError
             if again := self._another(trial, folder):
                 outcome = f"its result is of {again}; it is set aside, and the trial run again"
-                return _described(trial, folder, "waiting", outcome, Curve(), target, budget, again=again)
+                return _described(trial, folder, "waiting", outcome, Curve(), end, again=again)
             said = {name: result.get(name) for name in ("refused", "flags", "submission_sha256")}
             progress, curve = "done", dataclasses.replace(curve, global_step=step, charged=charged)
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
@@ -155,8 +172,7 @@ class Reader:
             progress,
             outcome,
             curve,
-            target,
-            budget,
+            end,
             set_up=trial_files.set_up(folder),
             refused=said.get("refused"),
             flags=tuple(flags) if isinstance(flags, list) else (),
@@ -164,7 +180,7 @@ class Reader:
         )
 
     def _unfinished(self, trial: Trial, folder: Path) -> TrialStatus:
-        target, budget = _facts(trial.protocol, trial.ruleset, trial.workload)
+        end = _end(trial.protocol, trial.ruleset, trial.workload)
         files = trial_files.files(folder)
         progress, outcome = self._where(files, trial, folder)
         again = self._again(files, trial, folder)
@@ -174,12 +190,14 @@ class Reader:
         curve, since = Curve(), None
         if official_files.EVALUATIONS in files:
             evaluations = folder / official_files.EVALUATIONS
-            curve = self._once(evaluations, files[official_files.EVALUATIONS], lambda: read_curve(evaluations, target))
+            curve = self._once(
+                evaluations, files[official_files.EVALUATIONS], lambda: read_curve(evaluations, end.target)
+            )
             since = files[official_files.EVALUATIONS][0] / 1e9 if curve.evaluations else None
         if files and since is None:
             began = trial_files.session_began(files)
             since = began if math.isfinite(began) else None
-        return _described(trial, folder, progress, outcome, curve, target, budget, since=since, again=again)
+        return _described(trial, folder, progress, outcome, curve, end, since=since, again=again)
 
     def _again(self, files: Mapping[str, Signature], trial: Trial, folder: Path) -> str:
         sessions = [name for name in files if name.startswith("meta_data_")]
@@ -235,8 +253,7 @@ def _described(
     progress: Stage,
     outcome: str,
     curve: Curve,
-    target: Target,
-    budget: float,
+    end: _End,
     set_up: float | None = None,
     since: float | None = None,
     **further: Any,
@@ -246,10 +263,9 @@ def _described(
         folder=folder,
         progress=progress,
         outcome=outcome,
-        budget=budget,
-        target=target,
         set_up=set_up,
         since=since,
+        **vars(end),
         **vars(curve),
         **further,
     )
@@ -268,8 +284,7 @@ def _ask_slurm(results: Path) -> _Queue:
 
 
 @functools.cache
-def _facts(protocol: str, ruleset: Ruleset, workload: str) -> tuple[Target, float]:
-    """A workload's target, and the seconds of charged time that a trial may use."""
+def _end(protocol: str, ruleset: Ruleset, workload: str) -> _End:
     version = load_protocol(protocol)
     spec = load_spec(workload, version.scale)
-    return spec.target, version.max_runtime(spec, ruleset)
+    return _End(spec.target, version.max_runtime(spec, ruleset), version.max_steps(spec, ruleset))

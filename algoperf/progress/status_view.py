@@ -165,9 +165,10 @@ def _of_widths(columns: Iterable[tuple[str, int]], overflow: Literal["fold", "el
 
 
 def _heading(name: str, entry: TrialStatus) -> Text:
-    """`fastmri  ssim ≥ 0.7 within 20.0 s`."""
+    """`fastmri  ssim ≥ 0.7 within 2 h 8 min`, or `within 200 steps` where these end its trials."""
     sign = "≤" if entry.target.goal == "min" else "≥"
-    what = f"  {entry.target.metric} {sign} {entry.target.validation:g} within {duration(entry.budget)}"
+    end = duration(entry.budget) if entry.max_steps is None else f"{entry.max_steps:,} steps"
+    what = f"  {entry.target.metric} {sign} {entry.target.validation:g} within {end}"
     return Text.assemble((name, "bold"), (what, "dim"), no_wrap=True, overflow="ellipsis")
 
 
@@ -183,7 +184,8 @@ def _cells(entry: TrialStatus, forecast: Forecast, is_wide: bool) -> Iterator[Re
     yield "" if entry.global_step is None else f"{entry.global_step:,}"
     yield "" if entry.best is None else f"{entry.best:.4g}"
     yield "" if share is None else _bar(share)
-    of_budget = "" if entry.charged is None else f"{entry.charged / entry.budget:.0%}"
+    used = entry.share_of_budget
+    of_budget = "" if used is None else f"{used:.0%}"
     yield f"{duration(entry.charged)}, {of_budget}" if is_wide and of_budget else of_budget
     if is_wide:
         yield Text(entry.outcome if entry.progress in ("running", "waiting") else "")

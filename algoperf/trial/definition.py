@@ -31,7 +31,8 @@ _NOT_COMPUTED = {"needs", "reference_names", "metrics", "output_layer", "eval_ba
 
 @dataclasses.dataclass(frozen=True)
 class Definition:
-    """max_runtime: charged seconds, infinite where a trial sets the target. max_steps: None without a limit.
+    """max_runtime: charged seconds, infinite where a trial sets the target. max_steps: what a person has limited the
+    trial to, None without. last_step: with which it ends, None where only its charged seconds count.
 
     evaluated_every: steps; None: as many seconds as the workload says. accelerator: what it must run on; None: any.
     """
@@ -41,6 +42,7 @@ class Definition:
     content: Content
     max_runtime: float
     max_steps: int | None
+    last_step: int | None
     evaluated_every: int | None
     accelerator: Accelerator | None = None
 
@@ -60,6 +62,7 @@ class Definition:
             "seed": self.seed,
             "max_runtime": self.max_runtime if math.isfinite(self.max_runtime) else None,
             "max_steps": self.max_steps,
+            "last_step": self.last_step,
             "evaluated_every": self.evaluated_every,
             "workload_sha256": _workload_sha256(self.trial),
             "submission_sha256": self.content.sha256,
@@ -97,6 +100,8 @@ class Definition:
                 words = "other values of the workload"
             case "max_steps":
                 words = "no limit of steps" if was is None else f"a limit of {was} steps"
+            case "last_step":
+                words = f"another number of steps ({was}, now {value})"
             case "max_runtime":
                 words = f"another budget ({was} s, now {value} s)"
             case _:
@@ -133,15 +138,22 @@ def defined(
 ) -> Definition:
     """The trial of a known point and content.
 
-    It ends, and is evaluated, by charged time, but by steps where it sets the target: so a busy machine, or a slow one,
-    makes the same targets.
+    It ends, and is evaluated, by charged time, or by steps, as the protocol has it. One that sets the target goes by
+    its steps alone, so that a slow machine, or a busy one, makes the same target.
     """
-    protocol, spec = load_protocol(trial.protocol), spec_of(trial)
-    if trial.ruleset != TARGET_SETTING:
-        return Definition(trial, point, of, protocol.max_runtime(spec, trial.ruleset), max_steps, None, accelerator)
-    steps = spec.budget[protocol.name].step_hint
-    every = math.ceil(steps / protocol.target_setting.evaluations)
-    return Definition(trial, point, of, math.inf, min(steps, max_steps or steps), every, accelerator)
+    protocol = load_protocol(trial.protocol)
+    spec = load_spec(trial.workload, protocol.scale)
+    limits = [limit for limit in (protocol.max_steps(spec, trial.ruleset), max_steps) if limit is not None]
+    return Definition(
+        trial=trial,
+        point=point,
+        content=of,
+        max_runtime=math.inf if trial.ruleset == TARGET_SETTING else protocol.max_runtime(spec, trial.ruleset),
+        max_steps=max_steps,
+        last_step=min(limits, default=None),
+        evaluated_every=protocol.evaluated_every(spec, trial.ruleset),
+        accelerator=accelerator,
+    )
 
 
 def spec_of(trial: Trial) -> WorkloadSpec:

@@ -32,12 +32,11 @@ class Reporter:
         setup, target = self._setup, self._setup.workload.spec.target
         if setup.trial.ruleset == TARGET_SETTING:
             return f"step {setup.max_steps:,}"
-        return f"{target.metric} {'<=' if target.goal == 'min' else '>='} {target.validation:g} or " + duration(
-            setup.max_runtime
-        )
+        end = duration(setup.max_runtime) if setup.evaluated_every is None else f"step {setup.max_steps:,}"
+        return f"{target.metric} {'<=' if target.goal == 'min' else '>='} {target.validation:g} or {end}"
 
     def _spent(self, charged: float) -> str:
-        if self._setup.trial.ruleset == TARGET_SETTING:
+        if self._setup.evaluated_every is not None:
             return f"of {self._setup.max_steps:,}  charged {duration(charged)}"
         left = max(0.0, self._setup.max_runtime - charged)
         return f" charged {duration(charged)} of {duration(self._setup.max_runtime)}, {duration(left)} left"

@@ -105,7 +105,7 @@ def set_up(
         batch_size=_divisible("batch size", batch_size, backend),
         eval_batch_size=_divisible("evaluation batch size", asked, backend),
         max_runtime=definition.max_runtime,
-        max_steps=definition.max_steps,
+        max_steps=definition.last_step,
         evaluated_every=definition.evaluated_every,
         accelerator=accelerator,
         hardware=found,

@@ -27,12 +27,14 @@ def section(context: Context) -> str:
         "lost workloads",
     )
     facts = ("", "", "authors", "", "", *(("of draws",) if drawn else ()), "", "")
+    noise = context.result.clock_noise.sentence if context.result.clock_noise else ""
     intervals = " Below a score, and across its bar, its interval." if drawn else ""
     return as_section(
         "leaderboard",
         "Leaderboard",
         "The score is the mean height of a submission's performance profile: 1 for the fastest on every workload, 0 "
-        f"for one that loses all.{intervals} Choose a submission to follow it through the page.",
+        f"for one that loses all.{intervals} Choose a submission to follow it through the page."
+        f"{f' {text(noise)}.' if noise else ''}",
         table(header, rows, facts, "leaderboard"),
         [context.tables[name] for name in ("scores", "reasons", "submissions")],
         note='intervals: <a href="#ranks">uncertainty.csv</a>' if drawn else "",

@@ -7,6 +7,7 @@ from scoring.page.markup import Context, attribute, duration, style_of, text
 from scoring.page.markup import section as as_section
 from scoring.rules.score import median
 from scoring.rules.studies import Study
+from scoring.tables.tables import max_steps_of
 
 _LEFT, _WIDTH, _RIGHT, _ROW, _TOP = 132, 200, 84, 17, 22
 _LONGEST = 19
@@ -19,16 +20,16 @@ def section(context: Context) -> str:
     return as_section(
         "studies",
         "Studies, and the trials that won them",
-        "A dot is the time of one study, a bar their median, the right edge the budget. Numbers at the right: the "
-        "trial that set each study's time, in the order of the studies; - where none reached the target, · where none "
-        "counts.",
+        "A dot is the time of one study, a bar their median, the right edge the budget, or, where steps end a trial, "
+        "the longest time. Numbers at the right: the trial that set each study's time, in the order of the studies; - "
+        "where none reached the target, · where none counts.",
         f'<div class="panels">{panels}</div>',
         [context.tables["studies"]],
     )
 
 
 def _panel(context: Context, name: str) -> str:
-    budget = context.result.budgets[name]
+    budget = _edge(context, name)
     rows = "".join(
         _row(place, submission, context.studies.get((submission, name), ()), budget)
         for place, submission in enumerate(context.submissions)
@@ -46,6 +47,14 @@ def _panel(context: Context, name: str) -> str:
         f'<text class="tick" x="{_LEFT + _WIDTH}" y="10" text-anchor="middle">{duration(budget)}</text>'
         f"{rows}</svg></figure>"
     )
+
+
+def _edge(context: Context, name: str) -> float:
+    """Seconds: the budget; where that only guards against trials that hang, the longest time of a study."""
+    times = (study.time for submission in context.submissions for study in context.studies.get((submission, name), ()))
+    if max_steps_of(context.result, name) is None:
+        return context.result.budgets[name]
+    return max(filter(math.isfinite, times), default=context.result.budgets[name])
 
 
 def _row(place: int, submission: str, studies: Sequence[Study], budget: float) -> str:

@@ -8,6 +8,7 @@ from scoring.page.markup import Context, cell, duration, name_cell, row, table
 from scoring.page.markup import section as as_section
 from scoring.rules.score import Cell
 from scoring.rules.studies import used_budget
+from scoring.tables.tables import max_steps_of
 
 
 def section(context: Context) -> str:
@@ -40,8 +41,8 @@ def budget_section(context: Context) -> str:
     return as_section(
         "budget",
         "Fraction of the budget used",
-        "The charged time until the target was reached, as a part of what the protocol allows; before any rule takes "
-        "the workload away.",
+        "The charged time until the target was reached, as a part of what the protocol allows, or the steps, where "
+        "these end its trials; before any rule takes the workload away.",
         "\n".join(_shares(context, names) for names in (protocol.workloads, protocol.held_out) if names),
         [context.tables["budget"]],
     )
@@ -52,7 +53,7 @@ def _shares(context: Context, names: Sequence[str]) -> str:
     for place, standing in enumerate(context.result.scores.standings):
         shares = (_share(context, standing.cells[name], name) for name in names)
         rows.append(row([name_cell(place, standing.submission), *shares], place))
-    return table(("", *names), rows, ("", *(duration(context.result.budgets[name]) for name in names)), "matrix")
+    return table(("", *names), rows, ("", *(_end(context, name) for name in names)), "matrix")
 
 
 def _times(context: Context, names: Sequence[str]) -> str:
@@ -67,8 +68,13 @@ def _facts(context: Context, name: str) -> str:
     """A workload's target and budget, under its name."""
     target = load_spec(name, context.result.scores.protocol.scale).target
     sign = "≤" if target.goal == "min" else "≥"
-    budget = duration(context.result.budgets[name])
-    return f"{target.metric.replace('_', ' ')} {sign} {target.validation:g}, within {budget}"
+    return f"{target.metric.replace('_', ' ')} {sign} {target.validation:g}, within {_end(context, name)}"
+
+
+def _end(context: Context, name: str) -> str:
+    """With what a trial ends: seconds, or the steps where the protocol goes by them."""
+    max_steps = max_steps_of(context.result, name)
+    return duration(context.result.budgets[name]) if max_steps is None else f"{max_steps:,} steps"
 
 
 def _time(found: Cell) -> str:
@@ -81,7 +87,9 @@ def _time(found: Cell) -> str:
 def _share(context: Context, found: Cell, name: str) -> str:
     if not math.isfinite(found.time):
         return cell("no data" if math.isnan(found.time) else "not reached", "lost")
-    fraction = used_budget(found, context.result.budgets[name])
+    fraction = used_budget(found, context.result.budgets[name], max_steps_of(context.result, name))
+    if math.isnan(fraction):
+        return cell("no steps", "lost")
     style = f"background-size:{min(100, 100 * fraction):.1f}% 100%"
     lost = " own" if found.lost else ""
     return f'<td class="number share{lost}" style="{style}">{100 * fraction:.0f} %</td>'

@@ -68,9 +68,10 @@ def distance(trial: Trial, target: Target) -> float:
     )
 
 
-def used_budget(cell: Cell, budget: float) -> float:
+def used_budget(cell: Cell, budget: float, max_steps: int | None) -> float:
     """The fraction of the budget that a submission's own time is, before any rule took the workload away.
 
-    inf where it did not reach the target, NaN without data.
+    max_steps: where the protocol ends its trials by them, the fraction is of these steps. inf where it did not reach
+    the target, NaN without data.
     """
-    return cell.time / budget
+    return cell.time / budget if max_steps is None else cell.steps / max_steps

@@ -20,11 +20,13 @@ def leaderboard(result: Result) -> Table:
     """Rank, submission, score, how many workloads count, and why the others are lost. Names are never markup.
 
     Below the score its interval, below the rank the probability of being first. Where there is nothing to resample
-    over, the caption says so.
+    over, the caption says so, and the title which leads are larger than what the clock can make.
     """
     names = result.scores.protocol.workloads
     posterior = result.uncertainties[0]
-    title = Text.assemble(result.title, (f"\n{result.caveat}" if result.caveats else "", "bold red"))
+    noise = result.clock_noise.sentence if result.clock_noise else ""
+    caveat = f"\n{result.caveat}" if result.caveats else ""
+    title = Text.assemble(result.title, (caveat, "bold red"), f"\n{noise}" if noise else "")
     sure = bool(posterior.draws)
     longest = max(len(standing.submission) for standing in result.scores.standings)
     below = "Below the score its interval, below the rank how likely it is to be first: " if sure else ""

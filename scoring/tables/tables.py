@@ -4,11 +4,11 @@ scores.csv: rank, submission, score. time_to_target.csv: charged seconds of each
 workload (columns), inf where the workload is lost, empty where there is no data. reasons.csv: the same in full, one row
 per cell, held-out workloads included: the seconds before any rule took them, the ratio to the fastest, and why the
 workload is lost. profile.csv: tau, and the height of each submission's profile from this tau to the next. budget.csv:
-the fraction of its budget that each cell's own time is. studies.csv: one row per study of each cell, with the trial
-that set its time. trials.csv: one row per trial, with what the files of its folder say. flags.csv: what the referee
-refused, or left to people to judge. hardware.csv: machines, and how they were doing. software.csv: what the trials ran
-with. submissions.csv: what each submission's `submission_info.yml` says of it; its framework, where that does not say
-it, is that of its trials. data_quality.csv: path, what, done.
+the fraction of its budget, of seconds or of steps, that each cell has used. studies.csv: one row per study of each
+cell, with the trial that set its time. trials.csv: one row per trial, with what the files of its folder say. flags.csv:
+what the referee refused, or left to people to judge. hardware.csv: machines, and how they were doing. software.csv:
+what the trials ran with. submissions.csv: what each submission's `submission_info.yml` says of it; its framework, where
+that does not say it, is that of its trials. data_quality.csv: path, what, done.
 """
 
 import csv
@@ -18,6 +18,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from algoperf.benchmark.registry import load_spec
 from scoring.logs.info import Info
 from scoring.logs.trials import Trial
 from scoring.result import Result
@@ -67,7 +68,7 @@ def tables(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]]) -
         CsvTable(
             "budget.csv",
             "scoring.rules.studies.used_budget",
-            ("submission", "workload", "seconds", "budget", "fraction"),
+            ("submission", "workload", "seconds", "budget", "max_steps", "fraction"),
             [*_budget(result)],
         ),
         CsvTable(
@@ -134,13 +135,19 @@ def _profile(scores: Scores) -> Iterable[tuple]:
         yield tau, *heights
 
 
+def max_steps_of(result: Result, workload: str) -> int | None:
+    """The steps with which a trial ends; None where only its charged seconds count."""
+    protocol = result.scores.protocol
+    return protocol.max_steps(load_spec(workload, protocol.scale), result.ruleset)
+
+
 def _budget(result: Result) -> Iterable[tuple]:
     for standing in result.scores.standings:
         for name, cell in standing.cells.items():
-            budget = result.budgets[name]
-            fraction = used_budget(cell, budget)
+            budget, max_steps = result.budgets[name], max_steps_of(result, name)
+            fraction = used_budget(cell, budget, max_steps)
             shown = "" if math.isnan(fraction) else f"{fraction:.6f}"
-            yield standing.submission, name, seconds(cell.time), f"{budget:g}", shown
+            yield standing.submission, name, seconds(cell.time), f"{budget:g}", max_steps or "", shown
 
 
 def _studies(scores: Scores, studies: Mapping[tuple[str, str], Sequence[Study]]) -> Iterable[tuple]:

@@ -57,6 +57,20 @@ def test_every_workload_of_a_protocol_has_its_budget(protocol):
         )
 
 
+def test_trials_of_the_mini_protocol_end_by_their_steps_and_those_of_the_others_by_their_seconds():
+    mini, spec = load_protocol("mini"), load_spec("wmt", "mini")
+    assert spec.budget["mini"].step_hint == 400
+    assert [mini.max_steps(spec, ruleset) for ruleset in ("external", "self", "target_setting")] == [400, 600, 180]
+    assert [mini.evaluated_every(spec, ruleset) for ruleset in ("external", "self", "target_setting")] == [9, 9, 30]
+    for name in mini.workloads:
+        steps = mini.max_steps(load_spec(name, "mini"), "external")
+        assert 40 <= steps / mini.evaluated_every(load_spec(name, "mini"), "external") <= 48
+    full, spec = load_protocol("v0.6"), load_spec("wmt")
+    assert [full.max_steps(spec, ruleset) for ruleset in ("external", "self")] == [None, None]
+    assert full.evaluated_every(spec, "external") is None
+    assert (full.max_steps(spec, "target_setting"), full.evaluated_every(spec, "target_setting")) == (90_000, 900)
+
+
 def test_the_mini_scale_changes_the_model_and_has_its_own_target_and_budget():
     full, mini = load_spec("criteo1tb_layernorm"), load_spec("criteo1tb_layernorm", "mini")
     assert mini.model["norm"] == full.model["norm"] == "layer"

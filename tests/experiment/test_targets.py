@@ -108,6 +108,23 @@ def test_a_seed_that_failed_counts_as_the_worst(goal, median):
         targets.validation_target([0.1, math.nan], goal)
 
 
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=9), GOALS)
+def test_a_margin_of_one_makes_a_target_that_all_seeds_reach(values, goal):
+    runs = [run_of(pair) for pair in values]
+    made = targets.set_target(runs, target_of(goal), margin=1.0)
+    assert targets.those_that_reach(runs, made) == runs
+    assert made.validation == targets.worst_value([run.best_validation(goal) for run in runs], goal)
+    assert made.test == targets.worst_value([run.best_test(goal) for run in runs], goal)
+
+
+def test_a_margin_is_a_part_of_the_way_from_the_median_to_the_worst_seed():
+    assert targets.validation_target([0.1, 0.5, 0.2], "min", 0.5) == pytest.approx(0.35)
+    assert targets.validation_target([0.1, 0.5, 0.2], "max", 2.0) == pytest.approx(0.0)
+    assert targets.validation_target([0.1, math.inf, 0.2], "min") == 0.2
+    with pytest.raises(InfrastructureError, match="1 of 3 seeds have no value"):
+        targets.validation_target([0.1, math.nan, 0.2], "min", 1.0)
+
+
 def test_a_seed_that_reaches_the_target_without_a_test_value_makes_none():
     with pytest.raises(InfrastructureError, match="no test value"):
         targets.set_target([run_of((0.1, math.nan))], target_of("min"))
@@ -204,8 +221,8 @@ def set_up(tmp_path, data_dir, max_steps=None, **changes):
 
 def test_a_trial_goes_by_steps_and_has_no_target_to_stop_at(tmp_path, data_dir):
     ready = set_up(tmp_path, data_dir)
-    assert ready.workload.step_hint == ready.max_steps == 200
-    assert (ready.max_runtime, ready.evaluated_every) == (math.inf, 40)
+    assert ready.workload.step_hint == ready.max_steps == int(0.45 * 240)
+    assert (ready.max_runtime, ready.evaluated_every) == (math.inf, 18)
     assert not ready.workload.has_reached_validation_target({"validation/loss": -1e300})
     assert not ready.workload.has_reached_test_target({"test/loss": -1e300})
     assert set_up(tmp_path, data_dir, max_steps=5).max_steps == 5
@@ -355,11 +372,14 @@ def test_a_record_has_the_target_and_all_that_made_it(searched):
     )
     results_of(searched, [(0.21234, 0.5), (0.3, 0.41234)], study=1, trial=2)
     results_of(searched, [(0.1, 0.2)], study=2, trial=2, charged_time=6.0)
-    results_of(searched, [], study=3, trial=2, status="submission_error", versions={"torch": "2"})
+    results_of(searched, [(0.25, 0.3)], study=3, trial=2, versions={"torch": "2"})
     record = target_records.write_record(best, searched, 3, searched / "record.json")
     assert target_records.read_record(searched / "record.json") == record
-    assert record["target"] == {"validation": 0.21234, "test": 0.41234}
-    assert record["rounded"] == {"validation": 0.213, "test": 0.413}
+    assert record["target"] == {
+        "validation": pytest.approx(0.221755),
+        "test": 0.41234,
+    }  # a quarter of the way to the worst
+    assert record["rounded"] == {"validation": 0.222, "test": 0.413}
     assert [seed["reaches"] for seed in record["seeds"]] == [True, True, False]
     first = record["seeds"][0]
     assert (first["step"], first["test"], first["test_at_best_validation"]) == (10, 0.41234, 0.5)
@@ -369,7 +389,12 @@ def test_a_record_has_the_target_and_all_that_made_it(searched):
     assert record["max_runtime"] == pytest.approx(2.0 / load_protocol("mini").target_setting.fraction)
     target_records.write_table([record], searched / "targets.csv")
     (row,) = csv.DictReader((searched / "targets.csv").open())
-    assert (row["workload"], row["validation"], row["seeds"], row["reaching"]) == ("criteo1tb", "0.21234", "3", "2")
+    assert (row["workload"], row["validation"], row["seeds"], row["reaching"]) == (
+        "criteo1tb",
+        str(record["target"]["validation"]),
+        "3",
+        "2",
+    )
 
 
 def test_what_is_missing_or_damaged_is_one_sentence(searched):
@@ -429,9 +454,12 @@ def test_the_target_of_a_mini_workload_is_the_recorded_one(path):
     assert (target.metric, target.goal) == (record["metric"], record["goal"])
     assert {"validation": target.validation, "test": target.test} == record["rounded"]
     values = [seed["validation"] for seed in record["seeds"]]
-    made = targets.validation_target([math.nan if value is None else value for value in values], record["goal"])
-    assert made == record["target"]["validation"]
-    assert len(values) == PROTOCOLS["mini"].target_setting.seeds
+    rule = PROTOCOLS["mini"].target_setting
+    values = [math.nan if value is None else value for value in values]
+    assert targets.validation_target(values, record["goal"], rule.margin) == record["target"]["validation"]
+    assert len(values) == rule.seeds
+    assert record["steps"] == int(rule.fraction * record["step_hint"])
+    assert record["step_hint"] == load_spec(path.parent.name, "mini").budget["mini"].step_hint
 
 
 # The workflow
@@ -471,7 +499,8 @@ def test_both_phases_run_and_end_in_a_target_a_table_and_a_picture(experiment):
     best = f"trial_{made['trial']}"
     assert studies == [("study_0", "trial_1"), ("study_0", "trial_2"), ("study_1", best), ("study_2", best)]
     values = [seed["validation"] for seed in made["seeds"]]
-    assert made["target"]["validation"] == statistics.median(values)
+    margin = load_protocol("mini").target_setting.margin
+    assert made["target"]["validation"] == targets.validation_target(values, "min", margin) > statistics.median(values)
     assert len({seed["seed"] for seed in made["seeds"]}) == 2
     assert made["made_by"]["commit"][0]
     assert re.search(r"criteo1tb +│ loss +│", found.stdout)

@@ -61,20 +61,42 @@ def test_a_finished_trial_that_does_not_say_what_was_free_is_completed_from_its_
 def test_the_end_of_a_trial_is_that_of_the_others_that_went_on_as_long():
     published = costs.took("fastmri", "external", load_protocol("v0.6"))
     later = [min(took.charged, 4_430.0) for took in published if took.charged > 2_000.0]
-    assert estimate.charged_at_the_end(FASTMRI, (), 2_000.0) == pytest.approx(math.fsum(later) / len(later))
-    assert estimate.charged_at_the_end(FASTMRI, (), 0.0) == pytest.approx(estimate.expected(FASTMRI).charged)
-    assert estimate.charged_at_the_end(FASTMRI, (), 4_430.5) == 4_430.5
+    assert estimate.charged_at_the_end(FASTMRI, (), 2_000.0, 1) == pytest.approx(math.fsum(later) / len(later))
+    assert estimate.charged_at_the_end(FASTMRI, (), 0.0, 1) == pytest.approx(estimate.expected(FASTMRI).charged)
+    assert estimate.charged_at_the_end(FASTMRI, (), 4_430.5, 1) == 4_430.5
 
 
 @hypothesis.given(after=st.floats(0, 4_430), more=st.floats(0, 4_430))
 def test_the_longer_a_trial_has_gone_on_the_later_it_ends(after, more):
     first, second = sorted((after, more))
-    ends = [estimate.charged_at_the_end(FASTMRI, (), passed) for passed in (first, second)]
+    ends = [estimate.charged_at_the_end(FASTMRI, (), passed, 1) for passed in (first, second)]
     assert first - 1e-6 <= ends[0] <= ends[1] + 1e-6
     assert ends[1] <= 4_430 + 1e-6
 
 
-@pytest.mark.parametrize("protocol", ["v0.5", "v0.6"])
+def test_a_trial_that_ends_by_its_steps_goes_on_at_its_own_pace_to_where_others_ended():
+    steps, max_steps = [took.steps for took in costs.took("wmt", "external", "mini")], estimate.facts(MINI).max_steps
+    assert max_steps == 400
+    later = [min(end, 400) for end in steps if end > 100]
+    mean = math.fsum(later) / len(later)
+    assert estimate.charged_at_the_end(MINI, (), 3.0, 100) == pytest.approx(3.0 * mean / 100)
+    assert estimate.charged_at_the_end(MINI, (), 3_000.0, 100) == pytest.approx(3_000.0 * mean / 100)
+    assert estimate.charged_at_the_end(MINI, (), 8.0, 400) == 8.0
+    # Where nobody has gone on as long, to the end of its steps; published seconds say nothing of steps.
+    full = Kind("v0.6", "target_setting", "fastmri")
+    assert estimate.charged_at_the_end(full, (), 100.0, 1_000) == pytest.approx(100.0 * int(0.75 * 18_094) / 1_000)
+
+
+def test_at_most_a_trial_takes_all_its_steps_at_the_slowest_pace_that_was_measured():
+    paces = [took.charged / took.steps for took in costs.took("wmt", "external", "mini")]
+    cost = estimate.at_most(MINI)
+    assert cost.charged == pytest.approx(400 * max(paces))
+    assert cost.free == pytest.approx(math.ceil(400 / 9) * estimate.facts(MINI).evaluation)
+    half = estimate.forecast(MINI, [Took(True, 100.0, 5.0, 2.0, steps=800)] * 10**4)
+    assert half.charged == pytest.approx(50.0, rel=0.01)
+
+
+@pytest.mark.parametrize("protocol", ["v0.5", "v0.6", "mini"])
 @pytest.mark.parametrize("ruleset", ["external", "self"])
 def test_nothing_is_expected_to_cost_more_than_the_most(protocol, ruleset):
     for workload in PROTOCOLS[protocol].workloads:

@@ -27,11 +27,11 @@ def make(**states):
 
 
 def done(charged, free=5.0):
-    return dict(progress="done", outcome="reached", charged=charged, free=free, set_up=2.0)
+    return dict(progress="done", outcome="reached", charged=charged, free=free, set_up=2.0, global_step=200)
 
 
-def running(charged, free=None, since=NOW):
-    return dict(progress="running", charged=charged, free=free, since=since)
+def running(charged, free=None, since=NOW, steps=100):
+    return dict(progress="running", charged=charged, free=free, since=since, global_step=charged and steps)
 
 
 def ends(found, now=NOW):
@@ -51,7 +51,7 @@ def test_a_trial_that_has_just_begun_takes_what_was_expected_less_what_has_passe
 
 
 def test_a_trial_goes_on_at_its_own_pace_until_others_that_went_on_as_long_had_ended():
-    to_come = estimate.charged_at_the_end(MINI, (), 4.0) - 4.0
+    to_come = estimate.charged_at_the_end(MINI, (), 4.0, 100) - 4.0
     assert ends(make(a=running(4.0, free=8.0)))["a"] == pytest.approx(to_come * 3)
     assert ends(make(a=running(4.0, free=8.0)), NOW + 1)["a"] == pytest.approx(to_come * 3 - 1)
     expected = estimate.expected(MINI)
@@ -59,8 +59,13 @@ def test_a_trial_goes_on_at_its_own_pace_until_others_that_went_on_as_long_had_e
     assert ends(make(a=running(4.0)))["a"] == pytest.approx(to_come * pace)
 
 
+def test_a_trial_on_a_slow_machine_is_forecast_by_its_steps():
+    quick, slow = (ends(make(a=running(charged, free=charged)))["a"] for charged in (2.0, 200.0))
+    assert slow == pytest.approx(100 * quick)
+
+
 def test_finished_trials_of_the_experiment_change_the_forecast():
-    took = Took(True, 11.0, 5.0, 2.0)
+    took = Took(True, 11.0, 5.0, 2.0, 200)
     found = make(a=done(11.0), b=done(11.0), c=running(None))
     assert ends(found)["c"] == pytest.approx(estimate.forecast(MINI, [took, took]).held)
     assert forecast.finished_trials(found) == {MINI: [took, took]}
@@ -82,6 +87,6 @@ def test_where_nothing_runs_the_waiting_ones_are_taken_one_after_the_other():
 
 
 def test_an_interrupted_trial_that_waits_again_has_only_its_rest_before_it():
-    interrupted = ends(make(a=dict(charged=6.0, free=1.0)))["a"]
+    interrupted = ends(make(a=dict(charged=6.0, free=1.0, global_step=399)))["a"]
     assert interrupted < estimate.expected(MINI).held
     json.dumps(interrupted, allow_nan=False)

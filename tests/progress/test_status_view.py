@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from algoperf.benchmark.identity import Trial
+from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import config, plan
 from algoperf.machine import lock
 from algoperf.progress import status, status_view
@@ -18,7 +19,8 @@ from algoperf.records import official_files
 from algoperf.records.atomic import write_json
 
 LABELS = ("nadamw_jax", "nadamw_pytorch", "a_submission_with_quite_a_long_name_pytorch")
-ROW = {"accumulated_submission_time": 5.0, "global_step": 1_234, "validation/loss": 0.9}
+ROW = {"accumulated_submission_time": 5.0, "global_step": 60, "validation/loss": 0.9}
+TARGET = load_spec("criteo1tb", "mini").target.validation
 
 
 def trials_of(protocol: str = "mini", labels: tuple[str, ...] = LABELS) -> list[Trial]:
@@ -34,7 +36,7 @@ def begun(results: Path, trial: Trial, **rows: float) -> Path:
 
 
 def done(results: Path, trial: Trial, outcome: str = "reached") -> None:
-    result = {"status": outcome, "global_step": 1_234, "charged_time": 6.0}
+    result = {"status": outcome, "global_step": 120, "charged_time": 6.0}
     write_json(begun(results, trial) / official_files.RESULT, result)
 
 
@@ -59,8 +61,8 @@ def test_few_trials_are_all_listed_below_their_workload(tmp_path: Path):
     done(tmp_path, trials[0])
     with lock.FolderLock(begun(tmp_path, trials[1])):
         shown = printed(status.statuses(trials, tmp_path)).splitlines()
-    assert shown[1] == "criteo1tb  loss ≤ 0.516 within 16.0 s"
-    assert shown[2].split() == ["nadamw_jax", "0/1", "reached", "1,234", "0.9", "░░░░░░░░", "38%"]
+    assert shown[1] == f"criteo1tb  loss ≤ {TARGET:g} within 240 steps"
+    assert shown[2].split() == ["nadamw_jax", "0/1", "reached", "120", "0.9", "░░░░░░░░", "50%"]
     assert shown[3].split()[:3] == ["nadamw_pytorch", "0/1", "running,"]
     assert shown[-2] == "1 of 6 done, 1 running, 4 waiting"
     assert shown[-1].endswith("with 1 at once")
@@ -72,7 +74,7 @@ def test_a_wide_terminal_says_who_runs_a_trial(tmp_path: Path):
     with lock.FolderLock(begun(tmp_path, trials[1])) as held:
         found = status.statuses(trials, tmp_path)
     assert str(held._holder) in printed(found, width=140)
-    assert "5.0 s, 31%" in printed(found, width=140)
+    assert "5.0 s, 25%" in printed(found, width=140)
 
 
 def test_long_names_are_folded_and_not_cut_short(tmp_path: Path):
@@ -136,8 +138,16 @@ def test_two_rulesets_of_a_workload_are_told_apart(tmp_path: Path):
     (trial, *_) = trials_of()
     both = [trial, dataclasses.replace(trial, ruleset="self")]
     shown = printed(status.statuses(both, tmp_path))
-    assert "criteo1tb (external)  loss ≤ 0.516 within 16.0 s" in shown
-    assert "criteo1tb (self)  loss ≤ 0.516 within 24.0 s" in shown
+    assert f"criteo1tb (external)  loss ≤ {TARGET:g} within 240 steps" in shown
+    assert f"criteo1tb (self)  loss ≤ {TARGET:g} within 360 steps" in shown
+
+
+def test_where_seconds_end_a_trial_they_are_its_budget(tmp_path: Path):
+    trial = trials_of("v0.6")[0]
+    done(tmp_path, trial)
+    shown = printed(status.statuses([trial], tmp_path))
+    assert "criteo1tb  loss ≤ 0.123735 within 2 h 8 min" in shown
+    assert " 0%" in shown
 
 
 def test_failures_are_listed_with_reason_log_and_way_out(tmp_path: Path, capsys):

@@ -50,7 +50,7 @@ def set_up(framework, out, data_dir, workload="criteo1tb", submission="nadamw", 
 def ticking(setup):
     """The same trial with a budget and an evaluation period in ticks, a few of which make a step."""
     setup.workload.spec = dataclasses.replace(setup.workload.spec, eval_period=30.0)
-    return dataclasses.replace(setup, max_runtime=1_000.0)
+    return dataclasses.replace(setup, max_runtime=1_000.0, evaluated_every=None)
 
 
 def run(setup, killed_after=None):
@@ -108,6 +108,23 @@ class TestTrial:
         assert metadata["hardware_evidence"]["host"] == result["hardware_evidence"]["begin"]["host"]
         # Training improves on the first evaluation: nothing here is a stand-in.
         assert float(rows[-1]["train/loss"]) < float(rows[0]["train/loss"])
+
+    def test_a_mini_trial_is_evaluated_and_ends_by_its_steps_on_a_machine_of_any_speed(
+        self, framework, tmp_path, data_dir
+    ):
+        def trained(name, seconds):
+            """By a clock that goes on by so many seconds whenever it is asked."""
+            setup = set_up(framework, tmp_path / name, data_dir, max_steps=12)
+            result = session.execute(setup, lambda state: None, now=itertools.count(step=seconds).__next__)
+            with (setup.out / official_files.EVALUATIONS).open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            return without_times(rows), result["status"], float(rows[-1]["score"])
+
+        quick, slow = trained("quick", 1e-3), trained("slow", 1.0)
+        assert quick[:2] == slow[:2]
+        assert [row["global_step"] for row in quick[0]] == ["5", "10", "12"]
+        assert quick[1] == "budget_exhausted"
+        assert slow[2] == pytest.approx(1_000 * quick[2])
 
     def test_a_resumed_trial_is_the_uninterrupted_one_bit_by_bit(self, framework, tmp_path, data_dir):
         whole = run(set_up(framework, tmp_path / "whole", data_dir))

@@ -68,18 +68,19 @@ VARIANTS = {
 }
 
 # New York City flights written as Criteo day files: is the flight late? Real, but not advertising.
+# A trial sees each flight about once: in a second epoch the model would overfit, and the loss on validation rise.
 # The target is made by the benchmark's rule (mini_target.json); validation's prior alone gives 0.574.
 MINI = dict(
     dataset="nyc_flights",
-    target=dict(validation=0.516, test=0.483),
-    budget={"mini": Budget(max_runtime=16, step_hint=500)},
-    eval_period=1,
-    needs=Needs(evaluation_time=2, memory_gib=4, cpus=2),
+    target=dict(validation=0.515, test=0.534),
+    budget={"mini": Budget(max_runtime=3_600, step_hint=240)},
+    eval_period=75,
+    needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=256,
     eval_batch_size=8_192,
     num_train_examples=254_475,
-    num_eval_train_examples=20_000,
-    num_validation_examples=31_641,
-    num_test_examples=36_097,
-    model=dict(vocab_size=65_536, embed_dim=16, bottom_mlp=(64, 32, 16), top_mlp=(128, 64, 32)),
+    num_eval_train_examples=8_192,
+    num_validation_examples=16_384,
+    num_test_examples=8_192,
+    model=dict(vocab_size=16_384, embed_dim=16, bottom_mlp=(64, 32, 16), top_mlp=(128, 64, 32)),
 )

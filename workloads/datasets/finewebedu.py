@@ -200,7 +200,7 @@ def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, 
 def open_documents(
     store: Path, split: Split, num_examples: int, data: Mapping[str, object], documents: Documents
 ) -> Source:
-    """`open_split` of any documents. eval_train: `num_examples` sequences, evenly spaced over train.
+    """`open_split` of any documents. Of all but train, `num_examples` sequences, evenly spaced over the split.
 
     Raises UsageError where the vocabulary of the store is not of `data["vocab_size"]` tokens.
     """
@@ -216,7 +216,7 @@ def open_documents(
         count = part.examples[stored] * (documents.sequence_length + 1) // length
         shards.append(memory_map(store / f"{part.name}.{stored}", TOKEN)[: count * length].reshape(count, length))
     total = sum(len(shard) for shard in shards)
-    return SequenceSource(shards, evenly_spaced(total, num_examples if split == "eval_train" else total))
+    return SequenceSource(shards, evenly_spaced(total, total if split == "train" else min(num_examples, total)))
 
 
 class SequenceSource(RowSource):

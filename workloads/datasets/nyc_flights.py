@@ -54,7 +54,8 @@ def fetch(raw: Path, source: Path | None) -> Path:
 def write_days(source: Path, days: Path) -> None:
     """The package's tables -> `day_0` .. `day_23`, the last of them test and then validation.
 
-    The rows of a training file stand in the order of their checksums, because neighbours of a file are read together.
+    The rows of the training files stand in the order of their checksums, the year's days all mixed: a batch is made of
+    neighbours of a file, and would else be of one season, with its weather.
     """
     columns = _columns(_joined_tables(source))
     day_of_year = columns.pop("day_of_year").to_numpy()
@@ -64,10 +65,9 @@ def write_days(source: Path, days: Path) -> None:
     # The file has to be cut where the real one is; that leaves the year's last validation days out.
     validation = validation[: int(len(test) * (LAST_DAY_ROWS - TEST_ROWS) / TEST_ROWS)]
     (days / f"day_{DAYS - 1}").write_bytes(b"".join([*test, *validation]))
-    training_days = [day for day in range(365) if day % CYCLE_DAYS not in (TEST_DAY, VALIDATION_DAY)]
-    for number, of_file in enumerate(np.array_split(training_days, DAYS - 1)):
-        shuffled = sorted(lines[np.isin(day_of_year, of_file)], key=zlib.crc32)
-        (days / f"day_{number}").write_bytes(b"".join(shuffled))
+    training = sorted(lines[~np.isin(place, (TEST_DAY, VALIDATION_DAY))], key=zlib.crc32)
+    for number, of_file in enumerate(np.array_split(np.array(training, dtype=object), DAYS - 1)):
+        (days / f"day_{number}").write_bytes(b"".join(of_file))
 
 
 def _lines(columns: pd.DataFrame) -> list[bytes]:

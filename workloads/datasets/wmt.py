@@ -102,7 +102,7 @@ def _make_part(store: Path, split: Split, block: Block) -> Part:
 def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
     """The pairs of a split of at most `data["max_length"]` tokens: packed in train, and otherwise one in a row.
 
-    eval_train: `num_examples` pairs, evenly spaced over train. Raises UsageError where every pair is longer.
+    Of all but train, `num_examples` pairs, evenly spaced over the split. Raises UsageError where every pair is longer.
     """
     names = [part.name for part in read_manifest(store).of("train" if split == "eval_train" else split)]
     max_length = int(data["max_length"])
@@ -112,9 +112,7 @@ def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, 
     tokenizer = Tokenizer(store / TOKENIZER)
     if split == "train":
         return PackedPairSource(pairs, max_length, tokenizer)
-    numbers = np.arange(len(pairs))
-    if split == "eval_train":
-        numbers = evenly_spaced(len(pairs), min(num_examples, len(pairs)))
+    numbers = evenly_spaced(len(pairs), min(num_examples, len(pairs)))
     return PairSource(pairs, numbers, max_length, tokenizer)
 
 

@@ -34,15 +34,15 @@ VARIANTS = {}
 # The target is made by the benchmark's rule (mini_target.json).
 MINI = dict(
     dataset="sotu",
-    target=dict(validation=457.0),
-    budget={"mini": Budget(max_runtime=18, step_hint=300)},
-    eval_period=2,
-    needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
+    target=dict(validation=425.0),
+    budget={"mini": Budget(max_runtime=3_600, step_hint=300)},
+    eval_period=75,
+    needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=4,
-    eval_batch_size=256,
+    eval_batch_size=64,
     num_train_examples=54_458,
-    num_eval_train_examples=200,
-    num_validation_examples=2_893,
+    num_eval_train_examples=64,
+    num_validation_examples=128,
     model=dict(vocab_size=2_048, sequence_length=64, width=64, depth=1, mlp_dim=128, num_heads=2),
     data=dict(sequence_length=64, vocab_size=2_048),
 )

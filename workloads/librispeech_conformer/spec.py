@@ -92,16 +92,16 @@ VARIANTS = {
 # (mini_target.json).
 MINI = dict(
     dataset="asterisk_prompts",
-    target=dict(metric="ctc_loss", validation=2.88, test=2.91),
-    budget={"mini": Budget(max_runtime=24, step_hint=200)},
-    eval_period=2,
-    needs=Needs(evaluation_time=3, memory_gib=4, cpus=2),
+    target=dict(metric="ctc_loss", validation=2.84, test=2.88),
+    budget={"mini": Budget(max_runtime=3_600, step_hint=200)},
+    eval_period=75,
+    needs=Needs(evaluation_time=0.5, memory_gib=4, cpus=2),
     batch_divisor=32,
-    eval_batch_size=32,
+    eval_batch_size=16,
     num_train_examples=201,
-    num_eval_train_examples=32,
+    num_eval_train_examples=16,
     num_validation_examples=32,
-    num_test_examples=32,
+    num_test_examples=16,
     model=dict(width=32, depth=1, num_heads=4, hidden_dim=64, time_mask_count=1, freq_mask_count=0, vocab_size=32),
     data=dict(max_samples=64_000, max_tokens=64),
 )

@@ -30,13 +30,14 @@ class Took:
     """What one trial took, in seconds; None where nobody has written it down.
 
     charged: infinite where it missed its target and used up its budget, as it would any. free: evaluating, logging and
-    saving. set_up: from the start of its processes to the first step, of all sessions.
+    saving. set_up: from the start of its processes to the first step, of all sessions. steps: how many it took.
     """
 
     reached: bool
     charged: float
     free: float | None = None
     set_up: float | None = None
+    steps: int | None = None
 
 
 def took(workload: str, ruleset: Ruleset, protocol: Protocol) -> tuple[Took, ...]:
@@ -87,7 +88,13 @@ def _mini() -> dict[str, list[Took]]:
     return _by_workload(
         (
             row["workload"],
-            Took(row["status"] == "reached", float(row["charged"]), float(row["free"]), float(row["set_up"])),
+            Took(
+                reached=row["status"] == "reached",
+                charged=float(row["charged"]),
+                free=float(row["free"]),
+                set_up=float(row["set_up"]),
+                steps=int(row["global_step"]),
+            ),
         )
         for row in _rows(MINI)
     )

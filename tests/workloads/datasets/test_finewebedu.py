@@ -68,7 +68,7 @@ def store(tmp_path, raw) -> Path:
     return tmp_path / "store"
 
 
-def opened(store, split, num_examples=0, **data):
+def opened(store, split, num_examples=1_000, **data):
     return open_documents(store, split, num_examples, DATA | data, SMALL)
 
 

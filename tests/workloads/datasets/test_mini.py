@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import base_workloads, has_scale, load_spec
 from workloads.datasets import asterisk_prompts, fashion_mnist, heads, moleculeace, nyc_flights, sotu, trans_de_en
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER
@@ -42,6 +42,31 @@ def test_every_split_has_the_examples_that_the_spec_says(data_dir, workload):
             found = len(open_source(spec, split, data_dir))
             # Of WMT's pairs the longest are left out.
             assert found == expected or (workload == "wmt" and 0.9 * expected < found < expected)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_fewer_may_be_evaluated_than_are_prepared_but_not_more_and_not_of_the_full_scale(data_dir, workload):
+    spec = load_spec(workload, "mini")
+    store = read_manifest(store_path(data_dir, spec.dataset))
+    few = replace(spec, {"num_validation_examples": 16, "num_test_examples": min(16, spec.num_test_examples)})
+    assert len(open_source(few, "validation", data_dir)) == 16
+    for wrong in (
+        replace(spec, {"num_validation_examples": store.examples("validation") + 1}),
+        replace(few, {"scale": "full"}),
+    ):
+        with pytest.raises(UsageError, match="is it complete"):
+            open_source(wrong, "validation", data_dir)
+    with pytest.raises(UsageError, match="for train"):
+        open_source(replace(spec, {"num_train_examples": 16}), "train", data_dir)
+
+
+def test_a_batch_of_flights_is_of_the_whole_year(data_dir, pool):
+    """Column 18 of the categories is the month, of which some share a number."""
+    month = rows(data_dir, "train", pool)["inputs"][:, 13 + 18]
+    block = open_source(load_spec("criteo1tb", "mini"), "train", data_dir).block_size
+    assert len(np.unique(month)) > 6
+    for begin in range(0, len(month) - block, 10 * block):
+        np.testing.assert_array_equal(np.unique(month[begin : begin + block]), np.unique(month))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +246,8 @@ def test_a_source_without_its_files_or_with_others_is_refused(tmp_path):
 
 
 def test_the_molecules_are_whole_and_every_task_has_both_labels_in_every_split(data_dir, pool):
-    spec = load_spec("ogbg", "mini")
+    whole = {"num_validation_examples": 1_906, "num_test_examples": 1_907}
+    spec = replace(load_spec("ogbg", "mini"), whole)
     for split in ("train", "validation", "test"):
         source = open_source(spec, split, data_dir)
         indices = np.arange(len(source))

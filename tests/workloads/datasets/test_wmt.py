@@ -84,7 +84,7 @@ def store(prepared) -> Path:
     return prepared[0]
 
 
-def opened(store: Path, split: str, num_examples: int = 0):
+def opened(store: Path, split: str, num_examples: int = 301):
     return open_split(store, split, num_examples, {"max_length": MAX_LENGTH})
 
 

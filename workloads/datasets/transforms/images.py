@@ -28,7 +28,7 @@ STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
 
 
 def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
-    """The images of a split at `data["image_size"]`. eval_train: every n-th of train.
+    """The images of a split at `data["image_size"]`. Of all but train, every n-th.
 
     Those of train are augmented: by crop and flip, then by `data["rand_augment"]` operations of RandAugment, and with
     mixup of `data["mixup_alpha"]`, where these are not 0.
@@ -37,7 +37,7 @@ def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, 
     indices = [memory_map(store / f"{name}.index", INDEX) for name in names]
     index, shards = np.concatenate(indices), np.repeat(np.arange(len(names)), [len(index) for index in indices])
     num_classes = int(index["label"].max()) + 1
-    if split == "eval_train":
+    if split != "train":
         chosen = evenly_spaced(len(index), num_examples)
         index, shards = index[chosen], shards[chosen]
     jpegs = [memory_map(store / f"{name}.jpegs", np.dtype(np.uint8)) for name in names]
