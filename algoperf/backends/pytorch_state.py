@@ -139,8 +139,9 @@ class PytorchKinds:
         now = {number: optimizer.state.get(parameter, {}) for number, parameter in parameters.items()}
         old = {number: {**state, **before.get(parameters[number], {})} for number, state in now.items()}
         for number, values in Restoration(self).of(old, exported, f"{where}['state']").items():
-            if isinstance(values, dict):
-                now.get(number, {}).update({name: item for name, item in values.items() if name in now[number]})
+            state = now.get(number)  # None where an optimizer keeps something beside what its parameters have
+            if state is not None and isinstance(values, dict):
+                state.update({name: item for name, item in values.items() if name in state})
 
     def _tensor(self, template: Any, exported: Mapping, restoration: Restoration) -> torch.Tensor:
         device = self._device if exported.get("device", self._device.type) == self._device.type else _CPU

@@ -55,10 +55,10 @@ class Kind:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """budget: charged seconds that a trial may use; those of its steps where it ends by steps. max_steps: these steps,
-    None where only seconds count, and an evaluation comes each eval_period of them. evaluations: of a trial that uses up its budget. evaluation: free seconds of one, and
-    of saving after it. checkpoint: bytes. took: the published or measured trials that those of the kind are compared
-    with.
+    """budget: charged seconds that a trial may use; those of its steps where it ends by steps. max_steps: these
+    steps, None where only seconds count, and an evaluation comes each eval_period of them. evaluations: of a trial
+    that uses up its budget. evaluation: free seconds of one, and of saving after it. checkpoint: bytes. took: the
+    published or measured trials that those of the kind are compared with.
     """
 
     spec: WorkloadSpec
