@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from algoperf.commands.cli import main
-from algoperf.trial import compiled
+from algoperf.referee import compiled
 from tests.support import signals
 from workloads.datasets.prepare import prepare_dataset
 

@@ -28,12 +28,12 @@ from algoperf.benchmark.protocol import Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.records import checkpoint
 from algoperf.records.official_files import MetricsLogger
+from algoperf.referee.referee import RuleError
 from algoperf.submission import info, loading
 from algoperf.submission.loading import SizeError
 from algoperf.submission.points import hyperparameter_points, read_of_none
 from algoperf.trial import session
 from algoperf.trial.clock import Clock
-from algoperf.trial.referee import RuleError
 from algoperf.trial.setup import Setup, set_up
 from algoperf.trial.train import Run, State, prepare_for_evaluation, submission_code, train_step, tree_of
 from workloads.datasets.prepare import open_source

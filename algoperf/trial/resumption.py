@@ -5,9 +5,9 @@ from typing import Any
 
 from algoperf.benchmark.facts import InfrastructureError, SubmissionError
 from algoperf.records.checkpoint import CheckpointError
+from algoperf.referee.referee import Flag, Referee
 from algoperf.trial.clock import Clock
 from algoperf.trial.input_queue import InputQueue
-from algoperf.trial.referee import Flag, Referee
 from algoperf.trial.train import Run, State, prepare_for_evaluation, submission_code, train_step, tree_of
 
 

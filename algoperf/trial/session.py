@@ -19,13 +19,13 @@ from algoperf.machine.lock import FolderLock
 from algoperf.machine.neighbours import Announced
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.records.official_files import MetricsLogger
+from algoperf.referee.referee import RuleError
 from algoperf.submission.points import as_hyperparameters
 from algoperf.trial import journal, resumption, shared_state, superseded
 from algoperf.trial.clock import Clock
 from algoperf.trial.evaluate import Evaluator
 from algoperf.trial.input_queue import InputQueue
 from algoperf.trial.journal import Journal
-from algoperf.trial.referee import RuleError
 from algoperf.trial.setup import Setup, note_changed_files
 from algoperf.trial.train import Run, State, Status, run_trial, submission_code, time_to_target, tree_of
 from workloads.datasets.prepare import open_source

@@ -11,11 +11,11 @@ from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.workload import Workload, make_workload
 from algoperf.machine import cluster, hardware
+from algoperf.referee.compiled import CompileCaches
+from algoperf.referee.referee import Referee
 from algoperf.submission import loading
 from algoperf.submission.content import content
-from algoperf.trial.compiled import CompileCaches
 from algoperf.trial.definition import Definition, define, spec_of
-from algoperf.trial.referee import Referee
 from workloads.datasets.prepare import open_source
 
 

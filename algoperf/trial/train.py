@@ -18,10 +18,10 @@ from algoperf.backends import Backend
 from algoperf.benchmark.facts import InfrastructureError, SubmissionError, TrainingCompleteError, UsageError
 from algoperf.benchmark.workload import Workload
 from algoperf.machine.interruption import Watch, is_from_keyboard
+from algoperf.referee.referee import Referee
 from algoperf.submission.loading import Submission
 from algoperf.trial.clock import Clock
 from algoperf.trial.input_queue import InputQueue
-from algoperf.trial.referee import Referee
 
 Status = Literal["reached", "budget_exhausted", "diverged", "out_of_memory", "submission_error", "pruned"]
 

@@ -15,7 +15,8 @@ _DATASETS = (*_WRITTEN, "workloads/datasets")
 _FACES = ("algoperf/jax_sharding_utils", "algoperf/pytorch_utils")
 _MACHINE = (*_DATASETS, "algoperf/machine")
 _BACKENDS = (*_MACHINE, "algoperf/losses", "workloads/layers", *_FACES)
-_TRIAL = (*_MACHINE, "algoperf/submission", "algoperf/backends")
+_REFEREE = (*_MACHINE, "algoperf/submission", "algoperf/backends")
+_TRIAL = (*_REFEREE, "algoperf/referee")
 _EXPERIMENT = (*_TRIAL, "algoperf/trial")
 _PROGRESS = (*_EXPERIMENT, "algoperf/experiment")
 _ALL = (*_PROGRESS, "algoperf/dry_run", "algoperf/progress", "algoperf/doctor")
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     **{"workloads/*/spec": _FACTS, "workloads/layers": (*_FACTS, *_FACES)},
     "workloads/*/model_*": (*_FACTS, "workloads/*/spec", "workloads/layers"),
     **{"workloads/datasets": _WRITTEN, "workloads/metrics": _DATASETS},
-    **{"algoperf/machine": _DATASETS, "algoperf/backends": _BACKENDS, "algoperf/trial": _TRIAL},
+    **{"algoperf/machine": _DATASETS, "algoperf/backends": _BACKENDS, "algoperf/trial": _TRIAL, "algoperf/referee": _REFEREE},
     **{"algoperf/dry_run": _EXPERIMENT, "algoperf/experiment": _EXPERIMENT, "algoperf/progress": _PROGRESS},
     **{"algoperf/doctor": (*_PROGRESS, "algoperf/progress"), "algoperf/workflow": _ALL},
     "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables"),

@@ -15,10 +15,10 @@ import pytest
 from algoperf.benchmark.facts import InfrastructureError, TrainingCompleteError, UsageError, replace
 from algoperf.benchmark.registry import load_spec
 from algoperf.machine.interruption import InterruptionError, Watch
+from algoperf.referee.compiled import CompileCaches
+from algoperf.referee.referee import Referee
 from algoperf.submission.loading import Submission
 from algoperf.trial.clock import Clock
-from algoperf.trial.compiled import CompileCaches
-from algoperf.trial.referee import Referee
 from algoperf.trial.train import DIVERGED_EVALUATIONS, Run, State, SubmissionError, run_trial, time_to_target
 
 EVALUATION_SECONDS = 1_000.0

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from algoperf.trial.conduct import Heard
-from algoperf.trial.places import Places
+from algoperf.referee.conduct import Heard
+from algoperf.referee.places import Places
 
 
 def through_a_link(path):

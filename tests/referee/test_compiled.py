@@ -9,8 +9,9 @@ import pytest
 
 from algoperf.backends import load_backend
 from algoperf.benchmark.identity import make_trial
-from algoperf.trial import compiled, session, setup
-from algoperf.trial.compiled import CompileCaches
+from algoperf.referee import compiled
+from algoperf.referee.compiled import CompileCaches
+from algoperf.trial import session, setup
 from tests.trial.test_session import StopsAfter
 
 # Looks at what its caches hold before it compiles anything on the clock, and puts something there in each step.

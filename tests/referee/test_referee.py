@@ -15,7 +15,8 @@ import torch
 from algoperf.benchmark.facts import FRAMEWORKS
 from algoperf.benchmark.identity import make_trial
 from algoperf.records import official_files
-from algoperf.trial import benchmark_code, referee, session, setup, train
+from algoperf.referee import benchmark_code, referee
+from algoperf.trial import session, setup, train
 from tests.trial.test_session import run
 
 SUBMISSION = """

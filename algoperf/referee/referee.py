@@ -20,11 +20,11 @@ import numpy as np
 from algoperf.backends import Backend
 from algoperf.benchmark.facts import SubmissionError
 from algoperf.benchmark.workload import Workload
+from algoperf.referee import benchmark_code, conduct
+from algoperf.referee.compiled import CompileCaches
+from algoperf.referee.own_code import OwnCode
+from algoperf.referee.places import Places
 from algoperf.submission.whose import Owner
-from algoperf.trial import benchmark_code, conduct
-from algoperf.trial.compiled import CompileCaches
-from algoperf.trial.own_code import OwnCode
-from algoperf.trial.places import Places
 
 # Seconds that a submission may take for what is free before a person should ask what it does.
 FREE_SECONDS = 60.0

@@ -19,8 +19,8 @@ from typing import Any
 
 import psutil
 
+from algoperf.referee.places import UNHEARD, Places
 from algoperf.submission import mentions, whose
-from algoperf.trial.places import UNHEARD, Places
 
 _PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.exec", "os.system")
 _ENVIRONMENT_EVENTS = ("os.putenv", "os.unsetenv")

@@ -4,8 +4,8 @@ import importlib.util
 
 import pytest
 
+from algoperf.referee.own_code import TRIFLE, OwnCode
 from algoperf.submission.whose import Owner
-from algoperf.trial.own_code import TRIFLE, OwnCode
 
 SUBMISSION = """
 import functools
