@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from algoperf.commands.cli import main
@@ -15,6 +16,9 @@ from workloads.datasets.prepare import prepare_dataset
 
 pytest_plugins = ["tests.support.compilation", "tests.support.nightly", "tests.support.slurm_cluster"]
 signals.as_in_the_foreground()
+# A busy machine is no fault.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -167,10 +167,11 @@ def _job(experiment: Config, accelerator: cluster.Accelerator, partition: Partit
 
 def _asked(experiment: Config, accelerator: cluster.Accelerator) -> dict[str, int]:
     """The most that any trial's job asks for."""
-    scale = load_protocol(experiment.protocol).scale
+    protocol = load_protocol(experiment.protocol)
+    specs = {workload: load_spec(workload, protocol.scale) for workload in plan.workloads(experiment)}
     jobs = [
-        resources(accelerator, load_spec(workload, scale), plan.max_runtime(experiment, workload))
-        for workload in plan.workloads(experiment)
+        resources(accelerator, spec, plan.max_runtime(experiment, workload), protocol.eval_period(spec))
+        for workload, spec in specs.items()
     ]
     return {name: max(job[name] for job in jobs) for name in ("cpus_per_task", "mem_mb", "runtime")}
 

@@ -170,7 +170,7 @@ def _is_installed(name: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-_HOMES: dict[Path, Home] = {}
+_homes: dict[Path, Home] = {}
 _importing: list[Home] = []
 
 
@@ -188,13 +188,13 @@ def loading(file: Path) -> Iterator[Home]:
     """While a submission is loaded from its file. What was loaded from its folder before is forgotten."""
     folder, main = file.parent, file.with_suffix("")
     packages.forget(packages.module_name(main))
-    if (before := _HOMES.pop(folder, None)) is not None:
+    if (before := _homes.pop(folder, None)) is not None:
         for name in before.modules:
             packages.forget(name)
     for above in (folder, *folder.parents):  # a file of the same name beside it may have been loaded as a module
         if not hasattr(sys.modules.get(name := packages.module_name(above)), "__path__"):
             packages.forget(name)
-    home = _HOMES[folder] = Home(folder, main)
+    home = _homes[folder] = Home(folder, main)
     path = list(sys.path)
     try:
         with _at(home):
@@ -206,7 +206,7 @@ def loading(file: Path) -> Iterator[Home]:
 
 def _import_of(name: str, location: Path) -> Callable[..., Any]:
     """What `import` does in a module: it belongs to the submission that has its file, or that asks for it."""
-    having = [home for home in _HOMES.values() if home.has(location)]
+    having = [home for home in _homes.values() if home.has(location)]
     if having:
         home = max(having, key=lambda home: len(home.folder.parts))
     elif _importing:
@@ -214,18 +214,18 @@ def _import_of(name: str, location: Path) -> Callable[..., Any]:
     else:
         home = Home(location.parent)
         if packages.is_module(location):  # a process that a submission has started imports it
-            _HOMES[location.parent] = home
+            _homes[location.parent] = home
     home.modules.add(name)
     return home.import_
 
 
 def _is_above(location: Path) -> bool:
     """Whether it is a folder above a submission's: what it does when it is imported is somebody else's."""
-    return any(home.folder != location and home.folder.is_relative_to(location) for home in _HOMES.values())
+    return any(home.folder != location and home.folder.is_relative_to(location) for home in _homes.values())
 
 
 def _is_home(location: Path) -> bool:
-    return location in _HOMES and not (_importing and _importing[-1].main == location)
+    return location in _homes and not (_importing and _importing[-1].main == location)
 
 
 packages.install(packages.Finder(_import_of, _is_above, _is_home))

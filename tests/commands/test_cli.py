@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from algoperf.benchmark.registry import workload_names
+from algoperf.benchmark.registry import load_spec, workload_names
 from algoperf.machine.lock import FolderLock
 from tests.conftest import REPOSITORY
 
@@ -125,12 +125,12 @@ def test_a_trial_prints_how_it_went(tmp_path, data_dir):
     found = run(*trial(tmp_path / "out", data_dir), "--max-steps", 2)
     assert found.returncode == 0
     assert "until loss <=" in found.stdout
-    assert "step       1" in found.stdout
+    assert "step       2" in found.stdout
     assert "budget_exhausted" in found.stdout
     status = json.loads((tmp_path / "out" / "result.json").read_text())["status"]
     again = run(*trial(tmp_path / "out", data_dir), "--max-steps", 2)
     assert status in again.stdout
-    assert "step       1" not in again.stdout
+    assert "step       2" not in again.stdout
     other = run(*trial(tmp_path / "out", data_dir, ruleset="self"))
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
     assert "is the folder of another trial (its ruleset differs)" in other.stderr
@@ -181,8 +181,9 @@ def results(tmp_path_factory, data_dir):
     done, stopped = (folder_of(results, label) for label in ("nadamw_pytorch", "nesterov_pytorch"))
     assert run(*trial(done, data_dir), "--max-steps", 2).returncode == 0
     for path in (done / "result.json", done / "checkpoints" / "finished.json"):
-        # As if its budget had ended it: what a person limits is no trial of an experiment.
-        path.write_text(json.dumps({**json.loads(path.read_text()), "max_steps": None}))
+        # As if its steps had ended it: what a person limits is no trial of an experiment.
+        limits = {"max_steps": None, "last_step": load_spec("criteo1tb", "mini").budget["mini"].step_hint}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **limits}))
     stopped.mkdir(parents=True)
     evaluations = (done / "eval_measurements.csv").read_text() + "1,2,half a r"
     (stopped / "eval_measurements.csv").write_text(evaluations)

@@ -9,11 +9,11 @@ from algoperf.machine.resources import cpus, resources
 from tests.experiment.test_plan import make
 
 FASTMRI = load_spec("fastmri")
-BUDGET = 4_430.0  # seconds of v0.6
+BUDGET, PERIOD = 4_430.0, 80.0  # seconds of v0.6
 
 
 def test_a_job_asks_for_the_workloads_needs_where_the_site_says_nothing():
-    assert resources(Accelerator(), FASTMRI, BUDGET) == {
+    assert resources(Accelerator(), FASTMRI, BUDGET, PERIOD) == {
         "nodes": 1,
         "cpus_per_task": 32,
         "mem_mb": 32 * 1_024,
@@ -28,7 +28,7 @@ def test_a_job_asks_for_what_the_site_says_that_its_accelerator_is():
         **{"partition": "gpu", "gres": "gpu:v100:8", "constraint": "v100&nvlink", "account": "proj", "qos": "long"},
         **{"reservation": "our week", "nodes": 2, "exclusive": False, "cpus": 96, "memory_gib": 480, "time_limit": 60},
     )
-    assert resources(accelerator, FASTMRI, BUDGET) == {
+    assert resources(accelerator, FASTMRI, BUDGET, PERIOD) == {
         **{"slurm_partition": "gpu", "slurm_account": "proj", "qos": "long"},
         **{"gres": "gpu:v100:8", "constraint": "v100&nvlink", "nodes": 2, "cpus_per_task": 96, "mem_mb": 480 * 1_024},
         **{"runtime": 60, "slurm_extra": "--reservation='our week' --signal=USR2@308"},
@@ -47,9 +47,9 @@ def test_a_job_asks_for_what_the_site_says_that_its_accelerator_is():
 )
 def test_a_job_takes_as_long_as_its_trial_but_not_longer_than_the_partition_allows(rulesets, limit, minutes):
     longest = plan.max_runtime(make(protocol="v0.6", rulesets=rulesets), "fastmri")
-    assert resources(Accelerator(time_limit=limit), FASTMRI, longest)["runtime"] == minutes
+    assert resources(Accelerator(time_limit=limit), FASTMRI, longest, PERIOD)["runtime"] == minutes
 
 
 def test_a_short_job_is_told_of_its_end_in_the_last_tenth():
-    asked = resources(Accelerator(time_limit=30), FASTMRI, BUDGET)
+    asked = resources(Accelerator(time_limit=30), FASTMRI, BUDGET, PERIOD)
     assert asked["slurm_extra"] == "--exclusive --signal=USR2@180"

@@ -42,7 +42,7 @@ def test_what_nobody_has_published_is_expected_to_cost_the_most():
     kind = Kind("v0.6", TARGET_SETTING, "wmt")
     assert estimate.expected(kind) == estimate.at_most(kind)
     assert estimate.share_reached(kind) is None
-    assert estimate.facts(kind).eval_period == 0.75 * 43_336 / 100
+    assert estimate.facts(kind).evaluations == 100
 
 
 def test_what_was_expected_counts_as_one_of_the_finished_trials():
@@ -75,7 +75,10 @@ def test_the_longer_a_trial_has_gone_on_the_later_it_ends(after, more):
 
 
 def test_a_trial_that_ends_by_its_steps_goes_on_at_its_own_pace_to_where_others_ended():
-    steps, max_steps = [took.steps for took in costs.took("wmt", "external", "mini")], estimate.facts(MINI).max_steps
+    steps, max_steps = (
+        [took.steps for took in costs.took("wmt", "external", load_protocol("mini"))],
+        estimate.facts(MINI).max_steps,
+    )
     assert max_steps == 400
     later = [min(end, 400) for end in steps if end > 100]
     mean = math.fsum(later) / len(later)
@@ -88,7 +91,7 @@ def test_a_trial_that_ends_by_its_steps_goes_on_at_its_own_pace_to_where_others_
 
 
 def test_at_most_a_trial_takes_all_its_steps_at_the_slowest_pace_that_was_measured():
-    paces = [took.charged / took.steps for took in costs.took("wmt", "external", "mini")]
+    paces = [took.charged / took.steps for took in costs.took("wmt", "external", load_protocol("mini"))]
     cost = estimate.at_most(MINI)
     assert cost.charged == pytest.approx(400 * max(paces))
     assert cost.free == pytest.approx(math.ceil(400 / 9) * estimate.facts(MINI).evaluation)

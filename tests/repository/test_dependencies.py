@@ -17,7 +17,7 @@ OURS = ("algoperf", "scoring", "submissions", "tests", "workloads")
 # Modules whose package is called otherwise.
 PACKAGES = {"PIL": "pillow", "absl": "absl-py", "pynvml": "nvidia-ml-py", "yaml": "pyyaml", "sklearn": "scikit-learn"}
 # Called as a program, found by that one, and used by submissions that others have published.
-NEVER_IMPORTED = {"snakemake", "snakemake-executor-plugin-slurm", "absl-py"}
+NEVER_IMPORTED = {"snakemake", "snakemake-executor-plugin-slurm", "absl-py", "chex"}
 FRAMEWORKS = ("jax", "pytorch")
 # What only those need who make the shipped files again, or whose trials have several processes.
 BY_FILE = {"algoperf/progress/costs/__main__.py": {"pandas"}, "algoperf/machine/ranks.py": {"submitit"}}
@@ -97,7 +97,7 @@ def test_nothing_is_asked_for_that_is_not_imported():
 def test_scoring_planning_and_the_command_line_need_no_extra():
     files = [*(REPOSITORY / "scoring").rglob("*.py"), *(REPOSITORY / "algoperf").rglob("*.py")]
     frameworks = {name for framework in FRAMEWORKS for name in EXTRAS[framework]}
-    may_import_a_framework = ("backends", "losses", "kit", "template")
+    may_import_a_framework = ("backends", "losses", "kit", "imports", "template")
     for path in files:
         name = str(path.relative_to(REPOSITORY))
         allowed = BASE

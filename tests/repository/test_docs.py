@@ -37,7 +37,7 @@ def parse_ours(words):
         assert words[0] in command.commands, f"there is no command {words[0]}"
         command = command.commands[words.pop(0)]
     if "..." in words:  # the rest is left to the reader
-        known = {spelling for parameter in command.params for spelling in parameter.opts}
+        known = {spelling for parameter in command.params for spelling in (*parameter.opts, *parameter.secondary_opts)}
         assert {word for word in words if word.startswith("-")} <= known
     elif "--help" not in words:
         command.make_context(command.name, list(words))
@@ -80,7 +80,12 @@ def test_every_command_that_is_shown_is_one(page, command):
 def test_options_that_are_only_named_exist():
     """In the running text: `--option` of a command of ours, or of one that is named beside it."""
     known = {
-        *(spelling for command in leaves(COMMAND_LINE) for parameter in command.params for spelling in parameter.opts),
+        *(
+            spelling
+            for command in leaves(COMMAND_LINE)
+            for parameter in command.params
+            for spelling in (*parameter.opts, *parameter.secondary_opts)
+        ),
         *(spelling for action in get_argument_parser()._actions for spelling in action.option_strings),
         *("--help", "--source", "--nproc-per-node", "--standalone", "--gpus-per-task", "--ntasks", "--gres"),
         *("--exclusive", "--nv", "--bind", "--signal", "--report"),

@@ -32,7 +32,12 @@ MAY_IMPORT = {
     **{"workloads/*/spec": _FACTS, "workloads/layers": (*_FACTS, *_FACES)},
     "workloads/*/model_*": (*_FACTS, "workloads/*/spec", "workloads/layers"),
     **{"workloads/datasets": _WRITTEN, "workloads/metrics": _DATASETS},
-    **{"algoperf/machine": _DATASETS, "algoperf/backends": _BACKENDS, "algoperf/trial": _TRIAL, "algoperf/referee": _REFEREE},
+    **{
+        "algoperf/machine": _DATASETS,
+        "algoperf/backends": _BACKENDS,
+        "algoperf/trial": _TRIAL,
+        "algoperf/referee": _REFEREE,
+    },
     **{"algoperf/dry_run": _EXPERIMENT, "algoperf/experiment": _EXPERIMENT, "algoperf/progress": _PROGRESS},
     **{"algoperf/doctor": (*_PROGRESS, "algoperf/progress"), "algoperf/workflow": _ALL},
     "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables"),

@@ -32,7 +32,7 @@ def test_a_trial_is_what_it_computes_and_not_where_its_submission_lies(recorded)
     ("changes", "words"),
     [
         ({"point": {"learning_rate": 1.0}}, r"other hyperparameters \(learning_rate 0.005, now 1.0, and 4 more\)"),
-        ({"max_runtime": 30.0}, r"another budget \(16.0 s, now 30.0 s\)"),
+        ({"max_runtime": 30.0}, r"another budget \(3600.0 s, now 30.0 s\)"),
         ({"max_steps": 5}, "no limit of steps"),
     ],
 )
@@ -104,9 +104,9 @@ def test_a_trial_of_target_setting_ends_by_steps(recorded):
     target = dataclasses.replace(TRIAL, ruleset="target_setting")
     definition = define(target)
     assert (definition.max_runtime, definition.identity["max_runtime"]) == (math.inf, None)
-    assert definition.max_steps > definition.evaluated_every > 0
-    assert defined(target, definition.point, definition.content, max_steps=10**9) == definition
-    assert defined(target, definition.point, definition.content, max_steps=3).max_steps == 3
+    assert definition.last_step > definition.evaluated_every > 0
+    assert defined(target, definition.point, definition.content, max_steps=10**9).last_step == definition.last_step
+    assert defined(target, definition.point, definition.content, max_steps=3).last_step == 3
 
 
 @pytest.mark.parametrize(

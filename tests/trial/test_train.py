@@ -149,6 +149,8 @@ class Trial:
         self.on_step = lambda step: None
         submission = Submission(
             path=Path("nobody's/submission.py"),
+            home=None,
+            unmet=(),
             get_batch_size=lambda name: 1,
             init_optimizer_state=None,
             update_params=self.update_params,

@@ -58,7 +58,7 @@ def test_logs_of_another_protocol_say_which_fits_and_have_their_own_budget(tmp_p
     assert result.caveat in (tmp_path / "out" / "caveats.txt").read_text()
     assert result.budgets["fastmri"] == 1.5 * 2_745
     assert result.budgets["wmt"] == 1.5 * 43_336  # of which the logs say nothing
-    assert f"{1.5 * 2_745:g},{3_000 / (1.5 * 2_745):.6f}" in (tmp_path / "out" / "budget.csv").read_text()
+    assert f"{1.5 * 2_745:g},,{3_000 / (1.5 * 2_745):.6f}" in (tmp_path / "out" / "budget.csv").read_text()
     whats = [finding.what for finding in result.logs.findings]
     assert "budget of fastmri: 2,745 s in 3 of 3 trials, 4,430 s in protocol v0.6" in whats
 
