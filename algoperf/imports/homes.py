@@ -28,6 +28,7 @@ _LAYOUT = {
     *("prize_qualification_baselines", "qualification_baselines", "previous_leaderboards", "external_tuning"),
     *("self_tuning", "target_setting_algorithms", "paper_baselines", "archived_paper_baselines"),
 }
+_BASELINES = "submissions"
 # Nobody's file stands for these.
 NEVER_ITS_OWN = {*sys.stdlib_module_names, "algoperf", "jax", "jaxlib", "numpy", "torch"}
 
@@ -139,7 +140,7 @@ class Home:
         for above in self.folder.parents:
             if _is_there(location := above.joinpath(*parts)):
                 return location
-        if parts[0] not in _LAYOUT:
+        if parts[0] not in _LAYOUT or _is_baselines(parts):
             return None
         for place, start in itertools.product(folders(self.folder), range(1, len(parts))):
             if _is_there(location := place.joinpath(*parts[start:])):
@@ -158,6 +159,13 @@ class Home:
 
 def _is_there(location: Path) -> bool:
     return packages.is_module(location) or location.is_dir()
+
+
+def _is_baselines(parts: Sequence[str]) -> bool:
+    """Whether this is a module of the baselines' own package, which is called like one of the official layouts."""
+    if parts[0] != _BASELINES or (spec := importlib.util.find_spec(_BASELINES)) is None:
+        return False
+    return any(_is_there(Path(place, *parts[1:])) for place in spec.submodule_search_locations)
 
 
 @functools.cache

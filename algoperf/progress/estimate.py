@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from algoperf.benchmark.facts import Scale, WorkloadSpec
 from algoperf.benchmark.identity import Trial
-from algoperf.benchmark.protocol import Ruleset, load_protocol
+from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.progress import costs
 from algoperf.progress.costs import Took
@@ -79,16 +79,24 @@ def facts(kind: Kind) -> Facts:
     max_steps, every = protocol.max_steps(spec, kind.ruleset), protocol.evaluated_every(spec, kind.ruleset)
     took = costs.took(kind.workload, kind.ruleset, protocol)
     budget = _budget(protocol.max_runtime(spec, kind.ruleset), max_steps, took)
+    by_time = 1 + int(budget // protocol.eval_period(spec))
     return Facts(
         spec=spec,
         budget=budget,
         max_steps=max_steps,
         eval_period=protocol.eval_period(spec),
-        evaluations=1 + int(budget // protocol.eval_period(spec)) if every is None else math.ceil(max_steps / every),
+        evaluations=1 + int(budget // protocol.eval_period(spec))
+        if every is None
+        else _by_steps(kind, max_steps, every),
         evaluation=spec.needs.evaluation_time + checkpoint / SAVED_A_SECOND,
         checkpoint=checkpoint,
         took=took,
     )
+
+
+def _by_steps(kind: Kind, max_steps: int, every: int) -> int:
+    """Evaluations of a trial that ends by its steps; one comes after the first step but where a target is made."""
+    return math.ceil(max_steps / every) + (kind.ruleset != TARGET_SETTING)
 
 
 def _budget(max_runtime: float, max_steps: int | None, took: Sequence[Took]) -> float:

@@ -222,7 +222,9 @@ def time_to_target(workload: Workload, state: State) -> float | None:
 
 def _is_evaluation_due(run: Run, state: State) -> bool:
     if run.evaluated_every is not None:
-        return state.global_step % run.evaluated_every == 0
+        # As by seconds, the first comes after the first step; a trial that makes a target has as many as its rule says.
+        is_first = state.global_step == 1 and math.isfinite(run.max_runtime)
+        return is_first or state.global_step % run.evaluated_every == 0
     return state.charged - state.last_evaluation >= run.workload.eval_period_time_sec
 
 

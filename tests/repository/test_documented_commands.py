@@ -45,7 +45,7 @@ OWN = {
 OURS = ("algoperf", "snakemake", "make", "python ", "exec")
 TRIAL = (
     "algoperf trial --workload criteo1tb --framework pytorch --submission my_idea --protocol mini --ruleset external "
-    "--study 0 --trial 1 --max-steps 2 --out results/mini/external/my_idea_pytorch/study_0/criteo1tb_pytorch/trial_1"
+    "--study 0 --trial 1 --out results/mini/external/my_idea_pytorch/study_0/criteo1tb_pytorch/trial_1"
 )
 
 

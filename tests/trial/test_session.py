@@ -122,7 +122,7 @@ class TestTrial:
 
         quick, slow = trained("quick", 1e-3), trained("slow", 1.0)
         assert quick[:2] == slow[:2]
-        assert [row["global_step"] for row in quick[0]] == ["5", "10", "12"]
+        assert [row["global_step"] for row in quick[0]] == ["1", "5", "10", "12"]
         assert quick[1] == "budget_exhausted"
         assert slow[2] == pytest.approx(1_000 * quick[2])
 
