@@ -85,9 +85,7 @@ def facts(kind: Kind) -> Facts:
         budget=budget,
         max_steps=max_steps,
         eval_period=protocol.eval_period(spec),
-        evaluations=1 + int(budget // protocol.eval_period(spec))
-        if every is None
-        else _by_steps(kind, max_steps, every),
+        evaluations=by_time if every is None else _by_steps(kind, max_steps, every),
         evaluation=spec.needs.evaluation_time + checkpoint / SAVED_A_SECOND,
         checkpoint=checkpoint,
         took=took,
