@@ -232,6 +232,8 @@ def _repeat(run: Run, state: State, batches: Iterator[Any], saved: Any, random_s
 def _is_alike(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return set(one) == set(other) and all(_is_alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_is_alike, one, other))
     if not isinstance(one, np.ndarray) or one.dtype.kind != "f":
         return True
     return bool(np.allclose(one, other, rtol=_REPEATED, atol=_REPEATED * float(np.abs(one).max(initial=0.0))))

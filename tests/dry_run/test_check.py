@@ -91,7 +91,7 @@ def test_what_is_wrong_is_said_in_a_sentence(what, sentence, mine, data_dir):
 @pytest.mark.parametrize(
     ("what", "sentence"),
     [
-        ("optimizer_state['optimizer'].param_groups[0]['lr'] = 10.0 * COUNT", "a step from its saved state comes out"),
+        ("next(current_param_container.parameters()).data.add_(0.1 * COUNT)", "a step from its saved state comes out"),
         ("torch.manual_seed(1)", "the submission called torch.manual_seed."),
         ("optimizer_state['odd'] = type('Odd', (), {'state_dict': 0, 'load_state_dict': 0})()", "cannot be saved"),
     ],

@@ -94,7 +94,7 @@ def test_at_most_a_trial_takes_all_its_steps_at_the_slowest_pace_that_was_measur
     paces = [took.charged / took.steps for took in costs.took("wmt", "external", load_protocol("mini"))]
     cost = estimate.at_most(MINI)
     assert cost.charged == pytest.approx(400 * max(paces))
-    assert cost.free == pytest.approx(math.ceil(400 / 9) * estimate.facts(MINI).evaluation)
+    assert cost.free == pytest.approx((1 + math.ceil(400 / 9)) * estimate.facts(MINI).evaluation)
     half = estimate.forecast(MINI, [Took(True, 100.0, 5.0, 2.0, steps=800)] * 10**4)
     assert half.charged == pytest.approx(50.0, rel=0.01)
 

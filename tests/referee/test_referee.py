@@ -295,7 +295,9 @@ def test_what_a_person_must_judge_is_flagged(tried, settings, monkeypatch, tmp_p
         found = [flag for flag in result["flags"] if flag["rule"] == rule and sentence in flag["what"]]
         assert len(found) == 1, name
         assert found[0]["global_step"] == 1
-    assert len(result["flags"]) == len(FLAGGED), result["flags"]
+    # What it has left beside its code and names there is by now a part of what it is made of.
+    rules = ["content", *(rule for _, rule, _ in FLAGGED.values())]
+    assert sorted(flag["rule"] for flag in result["flags"]) == sorted(rules)
     assert (inspect.unwrap(torch.manual_seed), np.random.seed, random.seed) == seeders
 
 
