@@ -48,7 +48,7 @@ submission = Paused(optimizer, BATCH_SIZES)
 # Takes more memory than the job has, once: at the tenth step of the first try.
 HUNGER = """
 from pathlib import Path
-EATEN = Path(__file__).with_name("eaten")
+EATEN = Path(__file__).parents[2] / "eaten"  # not beside it: there it would be a part of what it is made of
 
 class Hungry(Paused):
     def update_params(self, **arguments):
