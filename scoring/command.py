@@ -82,7 +82,8 @@ def score_logs(
     source = " and ".join(printable(str(name)) for name in (logs, with_published) if name is not None)
     published = {trial.submission for trial in found.trials} - {trial.submission for trial in own.trials}
     logs_and_marks = Logs(found.trials, (*marks, *found.findings, *check_ties(ties), *check_steps(scores)), found.infos)
-    result = Result(source, ruleset, logs_and_marks, scores, caveats, tuple(sorted(published)))
+    folder = None if str(logs).startswith(PUBLISHED_PREFIX) else logs
+    result = Result(source, ruleset, logs_and_marks, scores, caveats, tuple(sorted(published)), folder)
     # The pictures need matplotlib, which takes longer to import than it takes to score.
     importlib.import_module("scoring.report" if with_report else "scoring.tables.files").write(result, out)
     if planned is not None:

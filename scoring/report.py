@@ -1,27 +1,29 @@
 """The whole report of a scoring: tables and texts (`tables/files.py`), the profile as pictures, one page of all."""
 
+import os
 from pathlib import Path
+from urllib.parse import quote
 
 from scoring.page import page
 from scoring.result import Result
-from scoring.rules.studies import studies
 from scoring.tables.files import made_tables, table_files, write_files
 from scoring.tables.plots import as_png, as_svg, profile_figure
 
 
 def write(result: Result, out: Path) -> None:
     """Makes all files before it writes the first. Raises UsageError where `out` is no folder and cannot become one."""
-    write_files(report_files(result), out)
+    folder = "" if result.folder is None else quote(os.path.relpath(result.folder, out))
+    write_files(report_files(result, folder), out)
 
 
-def report_files(result: Result) -> dict[str, bytes]:
-    """File name -> content; the same result gives the same bytes."""
-    found = studies(result.logs.trials, result.scores.reading)
-    made = made_tables(result, found)
+def report_files(result: Result, folder: str = "") -> dict[str, bytes]:
+    """File name -> content; the same result gives the same bytes. folder: of the logs, from where the files will be."""
+    made = made_tables(result)
     figure = profile_figure(result.scores, result.title, result.caveat)
+    picture = as_svg(figure)
     return {
         **table_files(result, made),
-        "profile.svg": as_svg(figure),
+        "profile.svg": picture,
         "profile.png": as_png(figure),
-        "report.html": page(result, found, made).encode("utf-8"),
+        "report.html": page(result, made, picture, folder).encode("utf-8"),
     }

@@ -2,16 +2,24 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from algoperf.benchmark.facts import Target
 from algoperf.benchmark.protocol import Ruleset
+from algoperf.benchmark.registry import load_spec
 from scoring.certainty.clock_noise import ClockNoise, clock_noise
 from scoring.certainty.leave_one_out import LeftOut, leave_one_out
 from scoring.certainty.uncertainty import WAYS, Uncertainty, Way, draw
 from scoring.logs.checks import budgets, loose_trials
 from scoring.logs.info import Info, with_frameworks
 from scoring.logs.trials import Logs
+from scoring.rules.alternatives import Alternative, alternatives
+from scoring.rules.closeness import Closest, closest
 from scoring.rules.comparison import Pair, Reach, pairs, reaches
 from scoring.rules.score import Scores
+from scoring.rules.studies import Study, studies
+from scoring.rules.study_bands import AGAINST, Against, StudyBand, study_band
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +27,8 @@ class Result:
     """source: where the logs are, as the person named it. logs: what was read. scores: what came of it.
 
     caveats: why these are not scores like any others ("partial: 37 of 40 trials"), to be shown wherever they are.
-    published: the submissions that were ranked with the source's own. What follows from the logs and costs time is
+    published: the submissions that were ranked with the source's own. folder: of the own logs, None where these are no
+    folder. What follows from the logs and costs time is
     computed when it is first asked for.
     """
 
@@ -29,6 +38,7 @@ class Result:
     scores: Scores
     caveats: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def title(self) -> str:
@@ -61,7 +71,7 @@ class Result:
 
     def _drawn(self, way: Way) -> Uncertainty:
         loose = loose_trials(self.logs.trials, self.scores.protocol, self.ruleset)
-        return draw(self.logs.trials, self.scores.protocol, self.scores.reading, way, loose)
+        return draw(self.logs.trials, self.scores.protocol, self.scores.reading, way, loose, budgets=self.budgets)
 
     @functools.cached_property
     def infos(self) -> dict[str, Info]:
@@ -74,12 +84,51 @@ class Result:
         return budgets(self.logs.trials, self.scores.protocol, self.ruleset)
 
     @functools.cached_property
+    def targets(self) -> dict[str, Target]:
+        """Of the protocol's workloads, held-outs among them."""
+        protocol = self.scores.protocol
+        return {name: load_spec(name, protocol.scale).target for name in (*protocol.workloads, *protocol.held_out)}
+
+    @functools.cached_property
     def left_out(self) -> tuple[LeftOut, ...]:
         return leave_one_out(self.logs.trials, self.scores.protocol, self.scores.reading)
 
     @functools.cached_property
     def pairs(self) -> tuple[Pair, ...]:
         return pairs(self.scores, self.budgets)
+
+    @functools.cached_property
+    def alternatives(self) -> tuple[Alternative, ...]:
+        return alternatives(self.logs.trials, self.scores)
+
+    @functools.cached_property
+    def studies(self) -> dict[tuple[str, str], tuple[Study, ...]]:
+        """By submission and workload."""
+        return studies(self.logs.trials, self.scores.reading)
+
+    @functools.cached_property
+    def closest(self) -> dict[tuple[str, str], Closest]:
+        """By submission and workload of the protocol, of those that have evaluations."""
+        found = {cell: closest(of_cell, target) for cell, of_cell, target in self._cells()}
+        return {cell: one for cell, one in found.items() if one is not None}
+
+    @functools.cached_property
+    def study_bands(self) -> dict[tuple[str, str, Against], StudyBand]:
+        """By submission, workload and what they are against, of those that have evaluations."""
+        found = {
+            (*cell, against): study_band(of_cell, target, against)
+            for cell, of_cell, target in self._cells()
+            for against in AGAINST
+        }
+        return {place: band for place, band in found.items() if band is not None}
+
+    def _cells(self) -> Iterator[tuple[tuple[str, str], Sequence[Study], Target]]:
+        """Submission and workload, its studies, its target; in the order of the standings and of the protocol."""
+        protocol = self.scores.protocol
+        for standing in self.scores.standings:
+            for name in (*protocol.workloads, *protocol.held_out):
+                cell = standing.submission, name
+                yield cell, self.studies.get(cell, ()), self.targets[name]
 
     @functools.cached_property
     def reaches(self) -> tuple[Reach, ...]:

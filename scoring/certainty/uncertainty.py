@@ -10,7 +10,8 @@ this one, which would fall outside more often.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -83,12 +84,22 @@ class Duels:
 
     beats: probability that the row's score is the higher. ratios: (2, submissions, submissions), ends of the interval
     of the row's time over the column's, the geometric mean over the workloads that both reach in a draw; capped: the
-    same over all scored workloads, as in `scoring.rules.comparison`.
+    same over all scored workloads, as in `scoring.rules.comparison`; budget: the same over all, a miss as the budget
+    and a second, NaN where no budgets were given. difference: of the row's score less the column's; half of such an
+    interval is the smallest difference that as many studies can tell from none.
     """
 
     beats: np.ndarray
     ratios: np.ndarray
     capped: np.ndarray
+    budget: np.ndarray
+    difference: np.ndarray
+
+    def smallest_differences(self) -> np.ndarray:
+        """(pairs,), ascending: of every two submissions the smallest difference in score that can be told from none."""
+        rows, columns = np.triu_indices(len(self.beats), 1)
+        low, high = self.difference[:, rows, columns]
+        return np.sort((high - low) / 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,11 +127,12 @@ def draw(
     loose: Collection[str] = (),
     draws: int = DRAWS,
     seed: int = SEED,
+    budgets: Mapping[str, float] | None = None,
 ) -> Uncertainty:
     """The same trials and seed give the same draws, in whatever order the trials come.
 
-    loose: submissions whose trial numbers are no one point each, see `resampling.py`. Raises UsageError for an unknown
-    reading.
+    loose: submissions whose trial numbers are no one point each, see `resampling.py`. budgets: charged seconds by
+    workload, for the duels that count a miss as the budget. Raises UsageError for an unknown reading.
     """
     trials = tuple(trials)
     table = tabulate(trials, protocol, reading)
@@ -138,7 +150,11 @@ def draw(
     if way == "posterior":
         heights = profile(own, TAU)
         bands = Bands(TAU, heights, *_interval(profile(settled, TAU), varies, heights))
-        duels = _duels(scores, times[:, rows, : len(protocol.workloads)])
+        limits = np.array([math.nan if budgets is None else budgets[name] + 1 for name in protocol.workloads])
+        scored = slice(len(protocol.workloads))
+        # Of a workload that nobody ever reached no time is known.
+        known = np.isfinite(table.times[:, :, scored]).any(axis=(0, 1))
+        duels = _duels(scores, np.where(known, times[:, rows, scored], np.inf), limits)
     return Uncertainty(
         way=way,
         draws=draws,
@@ -218,12 +234,12 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-def _duels(scores: np.ndarray, times: np.ndarray) -> Duels:
-    """scores: (draws, submissions). times: (draws, submissions, scored workloads)."""
+def _duels(scores: np.ndarray, times: np.ndarray, limits: np.ndarray) -> Duels:
+    """scores: (draws, submissions). times: (draws, submissions, scored workloads). limits: (scored workloads,)."""
     draws, num = scores.shape
     if not draws:
         nothing = np.full((num, num), np.nan)
-        return Duels(nothing, np.stack([nothing, nothing]), np.stack([nothing, nothing]))
+        return Duels(nothing, *([np.stack([nothing, nothing])] * 4))
     beats = (scores[:, :, None] > scores[:, None, :]).mean(axis=0)
     np.fill_diagonal(beats, np.nan)
     reached = np.isfinite(times)
@@ -235,7 +251,20 @@ def _duels(scores: np.ndarray, times: np.ndarray) -> Duels:
         sums = np.matmul(logs, known.swapaxes(1, 2)) - np.matmul(known, logs.swapaxes(1, 2))
         ratios = np.exp(sums / both)  # NaN where there is no such workload
     capped = np.log(np.minimum(multiples, MAX_RATIO)).mean(axis=-1)
-    return Duels(beats, _quantiles(ratios), np.exp(_quantiles(capped[:, :, None] - capped[:, None, :])))
+    # What would take longer than the budget is missed, too.
+    whole = np.log(np.minimum(np.where(reached, times, np.inf), limits)).mean(axis=-1)
+    return Duels(
+        beats,
+        _quantiles(ratios),
+        np.exp(_quantiles(_differences(capped))),
+        np.exp(_quantiles(_differences(whole))),
+        _quantiles(_differences(scores)),
+    )
+
+
+def _differences(values: np.ndarray) -> np.ndarray:
+    """(draws, submissions, submissions): each row's value less each column's."""
+    return values[:, :, None] - values[:, None, :]
 
 
 def _note(way: Way, draws: int, single: Sequence[str]) -> str:

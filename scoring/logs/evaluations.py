@@ -5,7 +5,7 @@ import dataclasses
 import io
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from algoperf.benchmark.facts import Target
@@ -28,7 +28,9 @@ class Evaluations:
 
     hit_row: index of the first row that hits; hit_row_time: its charged seconds. The two times differ only where the
     time column goes backwards. hit_step: that row's global step, NaN where none is logged, inf where nothing hits.
-    curve: the rows themselves.
+    curve: the rows themselves. test_time: charged seconds of the earliest row that meets the target on test, inf where
+    none does, NaN where there is no such target or column. eval_time, total_time: seconds of evaluating, and of all
+    that the trial did, by the last row; NaN where they are not logged.
     """
 
     rows: int = 0
@@ -38,6 +40,9 @@ class Evaluations:
     hit_step: float = math.inf
     damage: tuple[Damage, ...] = ()
     curve: Curve = dataclasses.field(default_factory=Curve)
+    test_time: float = math.nan
+    eval_time: float = math.nan
+    total_time: float = math.nan
 
     @property
     def end_time(self) -> float:
@@ -53,7 +58,8 @@ def read_evaluations(data: bytes, target: Target) -> Evaluations:
     """Never raises: a file that cannot be used has no rows, and its damage says why."""
     damage: list[Damage] = []
     try:
-        curve = _curve(data, target, damage)
+        header, rows = _table(data, damage)
+        curve = _curve(header, rows, target, damage)
     except _UnusableError as error:
         return unreadable(str(error), damage)
     hits = [
@@ -61,7 +67,14 @@ def read_evaluations(data: bytes, target: Target) -> Evaluations:
         for row, (seconds, value) in enumerate(zip(curve.times, curve.values, strict=True))
         if target.reached(value, "validation") and math.isfinite(value) and 0 < seconds < math.inf
     ]
-    found = Evaluations(rows=len(curve.times), damage=tuple(damage), curve=curve)
+    found = Evaluations(
+        rows=len(curve.times),
+        damage=tuple(damage),
+        curve=curve,
+        test_time=_test_time(header, rows, target, curve.times),
+        eval_time=_last(header, rows, "accumulated_eval_time"),
+        total_time=_last(header, rows, "total_duration"),
+    )
     if not hits:
         return found
     row, seconds = hits[0]
@@ -75,11 +88,8 @@ def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
     return Evaluations(damage=(*before, Damage(what, "the trial is left out")))
 
 
-def _curve(data: bytes, target: Target, damage: list[Damage]) -> Curve:
-    """Charged seconds, steps and the target's metric of each evaluation; what is wrong with them is added to `damage`.
-
-    Not so of the steps: no score is made of them, and many logs have none.
-    """
+def _table(data: bytes, damage: list[Damage]) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns, and the complete rows."""
     if data.startswith(_LFS_POINTER):
         raise _UnusableError("a Git-LFS pointer instead of the csv")
     text = data.decode("utf-8-sig", errors="replace")
@@ -87,12 +97,19 @@ def _curve(data: bytes, target: Target, damage: list[Damage]) -> Curve:
     if not lines:
         raise _UnusableError("an empty csv")
     header = [name.strip() for name in lines[0]]
+    return header, _complete_rows(lines[1:], len(header), text.endswith(("\n", "\r")), damage)
+
+
+def _curve(header: list[str], rows: list[list[str]], target: Target, damage: list[Damage]) -> Curve:
+    """Charged seconds, steps and the target's metric of each evaluation; what is wrong with them is added to `damage`.
+
+    Not so of the steps: no score is made of them, and many logs have none.
+    """
     time = next((name for name in TIME_COLUMNS if name in header), TIME_COLUMNS[0])
     metric = target.column(header)
     for name in (time, metric):
         if name not in header:
             raise _UnusableError(f"the csv has no column {name}")
-    rows = _complete_rows(lines[1:], len(header), text.endswith(("\n", "\r")), damage)
     if not rows:
         raise _UnusableError("a csv without a row of evaluations")
     times = _numbers(rows, header, time, damage)
@@ -101,6 +118,28 @@ def _curve(data: bytes, target: Target, damage: list[Damage]) -> Curve:
     if len(rows) == 1:
         damage.append(Damage("a single evaluation", "used as it is"))
     return Curve(times, _steps(rows, header), values)
+
+
+def _test_time(header: list[str], rows: list[list[str]], target: Target, times: Sequence[float]) -> float:
+    column = target.column(header).replace("validation/", "test/", 1)
+    if target.test is None or column not in header:
+        return math.nan
+    values, goal = _numbers(rows, header, column, []), target.test
+    # As `target.reached`, whose calls are many here.
+    if target.goal == "min":
+        met = [seconds for seconds, value in zip(times, values, strict=True) if -math.inf < value <= goal]
+    else:
+        met = [seconds for seconds, value in zip(times, values, strict=True) if goal <= value < math.inf]
+    return min((seconds for seconds in met if 0 < seconds < math.inf), default=math.inf)
+
+
+def _last(header: list[str], rows: list[list[str]], name: str) -> float:
+    """The number of the last row that has one above or at 0."""
+    if name not in header:
+        return math.nan
+    column = header.index(name)
+    numbers = (_number(row[column]) for row in reversed(rows))
+    return next((number for number in numbers if number is not None and 0 <= number < math.inf), math.nan)
 
 
 def _steps(rows: list[list[str]], header: list[str]) -> list[float]:

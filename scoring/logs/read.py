@@ -193,6 +193,8 @@ class _TreeReader:
             path=shown,
             rows=found.rows,
             end_time=found.end_time,
+            eval_time=found.eval_time,
+            total_time=found.total_time,
             point=record.hyperparameters,
             curve=found.curve,
             record=record,
@@ -200,5 +202,5 @@ class _TreeReader:
         if record.refused is not None:
             self.report(shown, f"refused: {record.refused}", "the trial counts as a miss")
             return [trial]
-        hits = {name: getattr(found, name) for name in ("hit_time", "hit_row", "hit_row_time", "hit_step")}
+        hits = {name: getattr(found, name) for name in ("hit_time", "hit_row", "hit_row_time", "hit_step", "test_time")}
         return [dataclasses.replace(trial, **hits)]

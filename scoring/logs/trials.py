@@ -19,6 +19,8 @@ class Trial:
     hit. hit_row, hit_row_time, hit_step: the first row that hits, its time and its global step (NaN where no step is
     logged). curve: its evaluations. record: what the other files of its folder say. end_time: of its last evaluation,
     NaN where nothing is known. point: words that are equal for equal hyperparameters, None where nothing is known.
+    test_time: of the earliest evaluation that meets the target on test, inf none, NaN not known. eval_time, total_time:
+    seconds of its evaluations, and of all it did, waits not among them, NaN where they are not logged.
     """
 
     submission: str
@@ -36,6 +38,9 @@ class Trial:
     record: Record = dataclasses.field(default_factory=Record, repr=False)
     end_time: float = math.nan
     point: str | None = None
+    test_time: float = math.nan
+    eval_time: float = math.nan
+    total_time: float = math.nan
 
     @property
     def readable(self) -> bool:

@@ -5,11 +5,13 @@ from collections.abc import Iterable
 
 from scoring.certainty.leave_one_out import LeftOut
 from scoring.certainty.uncertainty import CONFIDENCE, Duels, Spread, Uncertainty
-from scoring.page.markup import Context, cell, name_cell, row, table, text
+from scoring.page.markup import Context, cell, figure, folded, name_cell, row, table, text
 from scoring.page.markup import section as as_section
+from scoring.rules.alternatives import AS_SCORED, BY_STEPS, Alternative
+from scoring.rules.score import MAX_RATIO
 
-_TITLE = "How sure the ranks are"
-_LEAST_SHOWN = 0.005  # of a probability
+_TITLE = "How sure that is"
+_LEAST_SHOWN = 0.0051  # of a probability
 # Of each bootstrap, its name and what it says beside its note.
 _FURTHER = {
     "studies": ("By draws of the studies", "Of three studies there are few different draws: too narrow."),
@@ -29,32 +31,47 @@ def spreads(context: Context) -> dict[str, Spread]:
 def ranks_section(context: Context) -> str:
     posterior, *further = context.result.uncertainties
     note = posterior.note[:1].upper() + posterior.note[1:]
+    sources = [context.tables[name] for name in ("uncertainty", "leave_one_out", "alternatives")]
     if not spreads(context):
-        return as_section("ranks", _TITLE, text(note), "", [context.tables["uncertainty"]])
+        return as_section("ranks", _TITLE, text(note), _hangs_on(context), sources)
     body = _ranks(context, posterior) + _duels(context, posterior.duels)
     for uncertainty in further:
         summary, words = _FURTHER[uncertainty.way]
-        body += f"<details><summary>{summary}</summary><p>{text(uncertainty.note)} {words}</p>"
-        body += f"{_ranks(context, uncertainty)}</details>"
+        body += folded(summary, f"<p>{text(uncertainty.note)} {words}</p>{_ranks(context, uncertainty)}")
     return as_section(
         "ranks",
         _TITLE,
-        f"{text(note)} Studies are repetitions; another leaderboard with as many of them falls outside more often. A "
-        "cell is the share of the draws, in percent, in which a submission has that rank; equal scores "
-        "share one.",
-        body,
-        [context.tables[name] for name in ("rank_probabilities", "uncertainty", "profile_bands")],
+        f"{_difference(context)}{text(note)} Studies are repetitions; another leaderboard with as many of them falls "
+        "outside more often.",
+        body + _hangs_on(context),
+        [*sources, *(context.tables[name] for name in ("rank_probabilities", "time_ratios", "summary"))],
+    )
+
+
+def _difference(context: Context) -> str:
+    """The smallest difference that as many studies can tell."""
+    duels = context.result.uncertainties[0].duels
+    if len(context.submissions) < 2:
+        return ""
+    smallest = duels.smallest_differences()
+    studies = max(spread.studies for spread in context.result.uncertainties[0].spreads)
+    return (
+        f"<b>With {studies} {'study' if studies == 1 else 'studies'}, two scores that differ by less than "
+        f"{smallest[len(smallest) // 2]:.3f} cannot be told apart</b> (the median pair; "
+        f"{smallest[0]:.3f} to {smallest[-1]:.3f}, by pair). "
     )
 
 
 def _ranks(context: Context, uncertainty: Uncertainty) -> str:
+    """Probabilities of each rank; equal scores share one."""
     places = {submission: place for place, submission in enumerate(context.submissions)}
     rows = [
         row(
             [
                 name_cell(places[spread.submission], spread.submission),
                 cell(f"{spread.score:.3f}", "number score"),
-                cell(interval(spread), "number score", _rank_interval(spread)),
+                cell(interval(spread), "number score"),
+                cell(rank_interval(spread), "number score"),
                 *map(_probability, spread.p_rank),
             ],
             places[spread.submission],
@@ -62,21 +79,24 @@ def _ranks(context: Context, uncertainty: Uncertainty) -> str:
         for spread in uncertainty.spreads
     ]
     numbers = [str(rank) for rank in range(1, 1 + len(rows))]
-    return table(("", "score", f"{CONFIDENCE:.0%} interval", *numbers), rows, style="ranks")
+    header = ("submission", "score", f"{CONFIDENCE:.0%} interval", "rank", *numbers)
+    caption = "Share of the draws, in percent, in which a submission has each rank; equal scores share one."
+    return table(header, rows, style="ranks", caption=caption)
 
 
 def _duels(context: Context, duels: Duels) -> str:
     """How likely each submission's score is higher than each other's."""
     names = context.submissions
     rows = [
-        row([name_cell(place, name), *(_probability(share) for share in duels.beats[place])], place)
+        row(
+            [name_cell(place, name, f"place {place + 1}"), *(_probability(share) for share in duels.beats[place])],
+            place,
+        )
         for place, name in enumerate(names)
     ]
-    body = table(("", *names), rows, style="matrix")
-    return (
-        "<details><summary>Who beats whom</summary><p>How likely, in percent, the row's score is higher than the "
-        f"column's.</p>{body}</details>"
-    )
+    header = ("submission", *(str(place) for place in range(1, 1 + len(names))))
+    caption = "How likely, in percent, the row's score is higher than that of the place of the column."
+    return folded("Who beats whom", table(header, rows, style="ranks", caption=caption))
 
 
 def interval(spread: Spread) -> str:
@@ -84,20 +104,25 @@ def interval(spread: Spread) -> str:
     return f"{spread.low:.3f} to {spread.high:.3f}" if math.isfinite(spread.low) else ""
 
 
-def _rank_interval(spread: Spread) -> str:
+def rank_interval(spread: Spread) -> str:
     if math.isnan(spread.low_rank):
         return ""
     low, high = round(spread.low_rank), round(spread.high_rank)
-    return f"rank {low}" if low == high else f"rank {low} to {high}"
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _probability(share: float) -> str:
     if not share >= _LEAST_SHOWN:  # NaN: a submission and itself
         return "<td></td>"
-    return f'<td class="number heat" style="--p:{80 * share:.0f}%">{100 * share:.0f}</td>'
+    return f'<td class="number heat" style="--p:{55 * share:.0f}%">{100 * share:.0f}</td>'
 
 
-def left_out_section(context: Context) -> str:
+def _hangs_on(context: Context) -> str:
+    """What the ranks hang on: who else takes part, and the rules."""
+    return _left_out(context) + _rules(context)
+
+
+def _left_out(context: Context) -> str:
     left_out = context.result.left_out
     if not left_out:
         return ""
@@ -105,20 +130,17 @@ def left_out_section(context: Context) -> str:
     changing = [one for one in left_out if one.changes]
     decisive = [one for one in changing if one.first != first]
     others = [one for one in changing if one.first == first]
-    body = _table(context, decisive) if decisive else '<p class="missing">None of them changes who is first.</p>'
-    if others:
-        words = f"{len(others)} that leave the first where it is, and change others"
-        body += f"<details><summary>{words}</summary>{_table(context, others)}</details>"
     stable = len(left_out) - len(changing)
-    return as_section(
-        "left-out",
-        "What the ranks hang on",
-        "Each submission, study and workload is left out in turn, and the rest is scored anew: by the 4x rule and the "
-        f"held-out workloads, a rival that nobody looks at may decide who is first. {stable} of {len(left_out)} leave "
-        "everything as it is.",
-        body,
-        [context.tables["leave_one_out"]],
+    body = (
+        "<p>Each submission, study and workload is left out in turn, and the rest is scored anew: by the 4x rule and "
+        "the held-out workloads, a rival that nobody looks at may decide who is first. "
+        f"{stable} of {len(left_out)} leave everything as it is.</p>"
     )
+    body += _table(context, decisive) if decisive else '<p class="missing">None of them changes who is first.</p>'
+    if others:
+        body += folded(f"{len(others)} that leave the first where it is, and change others", _table(context, others))
+    summary = f"{len(decisive)} of {len(left_out)} that are left out in turn change who is first"
+    return folded(summary, body)
 
 
 def _table(context: Context, left_out: Iterable[LeftOut]) -> str:
@@ -146,3 +168,62 @@ def _changes(context: Context, one: LeftOut) -> Iterable[str]:
                 cell(change.why, "why"),
             ]
         )
+
+
+def _rules(context: Context) -> str:
+    ways = [way for way in context.result.alternatives if not way.name.startswith("tau_max")]
+    rows = [
+        row(
+            [name_cell(place, name), *(_under(way, ways[0], place) for way in ways)],
+            place,
+        )
+        for place, name in enumerate(context.submissions)
+    ]
+    header = ("submission", *(way.name for way in ways))
+    changed = " and ".join(
+        f"{sum(rank not in (0, own) for rank, own in zip(way.ranks, ways[0].ranks, strict=True))} ranks {way.name}"
+        for way in ways
+        if way.name != AS_SCORED
+    )
+    words = (
+        "Steps compare on any machine, but a step of one submission may cost several of another's; whose logged steps "
+        "are none of an optimizer has no score by them."
+        if any(way.name == BY_STEPS for way in ways)
+        else ""
+    )
+    return folded(
+        f"Under other rules: what changes are {changed}", f"<p>{words}</p>{table(header, rows)}{_tau_figure(context)}"
+    )
+
+
+def _under(way: Alternative, scored: Alternative, place: int) -> str:
+    """Score and rank of a submission under a rule; marked where the rank is another."""
+    if math.isnan(way.scores[place]):
+        return cell("none", "lost", "no steps that compare")
+    rank, before = way.ranks[place], scored.ranks[place]
+    moved = f"rank {rank}, not {before}" if rank != before else f"rank {rank}"
+    return cell(f"{way.scores[place]:.3f}", "number best" if rank < before else "number", moved)
+
+
+def _tau_figure(context: Context) -> str:
+    """The score by where the profile, and with it the 4x rule, ends."""
+    ways = [way for way in context.result.alternatives if way.name.startswith("tau_max")]
+    lines = [
+        {
+            "s": place,
+            "name": standing.submission,
+            "x": [way.tau_max for way in ways],
+            "y": [round(way.scores[place], 6) for way in ways],
+            "tips": [f"rank {way.ranks[place]}" for way in ways],
+        }
+        for place, standing in enumerate(context.result.scores.standings)
+    ]
+    ticks = [[tau, f"{tau:g}x"] for tau in (1.1, 1.5, 2, 3, 4, 6, 8, 11, 16)]
+    content = {
+        "height": 380,
+        "x": {"label": "where the profile and the 4x rule end", "range": [1.1, 16], "log": True, "ticks": ticks},
+        "y": {"label": "score", "range": [0, 1]},
+        "lines": lines,
+        "guides": [{"x": MAX_RATIO, "label": "the rule"}],
+    }
+    return figure("tau-plot", "Scores by where the profile ends", content)

@@ -1,4 +1,4 @@
-// The training curves. It follows report.js in the page's one script, and uses what stands there.
+// The curves: of what is chosen by the controls, a picture and the trials that stand for it.
 
 // Adds up the differences in which a column is embedded; null stays no number.
 function column(differences, unit) {
@@ -6,190 +6,166 @@ function column(differences, unit) {
   return differences.map((difference) => (difference === null ? NaN : (sum += difference) * unit));
 }
 
-function quantile(sorted, fraction) {
-  return sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(fraction * (sorted.length - 1))))];
-}
-
-// Round numbers between two ends, about `count` of them.
-function ticks(low, high, count) {
-  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
-  const first = Math.ceil(low / step - 1e-9);
-  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, index) => (first + index) * step);
-}
+const MOST_DASHED = 6; // trials of one submission, of which more are a tangle that dashes only slow down
 
 function curvesView(data) {
-  const plot = document.getElementById("curves-plot"), says = document.getElementById("curves-says");
-  const matrix = document.getElementById("curves-trials"), select = document.getElementById("curves-workload");
-  const hint = "Point at a curve to see its trial; click to follow its submission.";
-  let workload, shown, points;
+  const plot = document.getElementById("curves-plot"), select = document.getElementById("curves-workload");
+  const onlyFollowed = document.getElementById("curves-followed");
+  let workload, shown;
 
   const checked = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
-  const isReadable = (trial) => trial.v.length > 0;
+  const isOn = (id) => document.getElementById(id).checked;
+  const isShown = (place) => !onlyFollowed.checked || chosen.size === 0 || chosen.has(place);
 
-  function reset() {
+  function update() {
     workload = data.workloads[Number(select.value)];
-    const wanted = { deciding: (trial) => trial.m & 2, winners: (trial) => trial.m & 1, all: () => true };
-    shown = new Set(workload.trials.filter((trial) => isReadable(trial) && wanted[checked("curves-trials")](trial)));
-    says.textContent = hint;
-    list();
-    draw();
+    const axis = checked("curves-axis"), show = checked("curves-show");
+    const stand = workload.trials.filter((trial) => isShown(trial.s) && trial.v.length > 0);
+    if (show === "bands") {
+      const bands = workload.bands.map((band, place) => ({ band: band[axis], place }));
+      shown = bands.filter(({ band, place }) => band && isShown(place)).map(({ band, place }) => ofStudies(band, place));
+    } else {
+      const wanted = stand.filter((trial) => show === "all" || trial.m & 1);
+      const places = [...new Set(wanted.map((trial) => trial.s))];
+      shown = places.map((place) => ofTrials(wanted.filter((trial) => trial.s === place), axis));
+    }
+    const values = shown.flatMap((line) => line.y);
+    const guides = [{ y: workload.target, label: `target ${workload.goal === "min" ? "≤" : "≥"} ${workload.target}` }];
+    const across = shown.flatMap((line) => line.x).filter(Number.isFinite), end = across.reduce((most, value) => Math.max(most, value), 0);
+    const x = { label: axis === "t" ? "charged time, s" : "steps", log: isOn("curves-log-x") };
+    if (!x.log) x.range = [-0.01 * end, 1.02 * end || 1];
+    const y = { label: `validation ${workload.metric}`, log: isOn("curves-log-y"), range: range(values) };
+    const lines = shown.map((line) => (x.log ? above(line, "x") : line)).map((line) => (y.log ? above(line, "y") : line));
+    draw(plot, { height: 440, x, y, lines, guides }, (index, at) => lead(shown[index], at));
+    list(show === "all" ? stand : stand.filter((trial) => trial.m & (show === "bands" ? 2 : 1)));
   }
 
-  // A button for each trial, a row for each submission, in groups by study.
-  function list() {
-    const rows = data.submissions.map((submission, place) => {
-      const studies = new Map();
-      for (const trial of workload.trials.filter((trial) => trial.s === place)) {
-        studies.set(trial.u, [...(studies.get(trial.u) ?? []), trial]);
-      }
-      const cells = [...studies].map(([study, trials]) => element("td", { title: study }, ...trials.map(button)));
-      const name = element("th", { scope: "row", class: "name" }, submission);
-      return element("tr", { class: styleOf(place), "data-row": place }, name, ...cells);
+  function ofStudies(band, place) {
+    const tips = band.x.map((at, index) => {
+      const spread = `${band.low[index]} to ${band.high[index]}`;
+      return `median of ${band.of} studies: ${workload.metric} ${band.y[index]} (${spread}) at ${grouped(at)}`;
     });
-    matrix.replaceChildren(element("table", {}, element("tbody", {}, ...rows)));
-    paint();
+    return { s: place, name: data.submissions[place], x: band.x, y: band.y, low: band.low, high: band.high, tips };
   }
 
-  function button(trial) {
-    const label = `${trial.u}, ${trial.k}: ${told(trial)}`;
-    const made = element("button", { type: "button", class: "trial", title: label, "aria-label": label });
-    made.textContent = trial.k.replace(/^trial_/, "");
-    made.disabled = !isReadable(trial);
-    made.classList.toggle("hit", trial.h !== null);
-    made.setAttribute("aria-pressed", shown.has(trial));
-    made.addEventListener("click", () => {
-      if (!shown.delete(trial)) shown.add(trial);
-      made.setAttribute("aria-pressed", shown.has(trial));
-      draw();
+  // All of a submission's trials as one line with gaps: a picture of hundreds of lines would be slow.
+  function ofTrials(trials, axis) {
+    const joined = { s: trials[0].s, name: data.submissions[trials[0].s], x: [], y: [], tips: [], marks: [], of: [] };
+    for (const trial of trials) {
+      const start = joined.x.length, { x, y, tips, mark } = ofTrial(trial, axis);
+      joined.x.push(...x, NaN), joined.y.push(...y, NaN), joined.tips.push(...tips, "");
+      joined.of.push({ trial, end: joined.x.length });
+      if (mark !== undefined) joined.marks.push(start + mark);
+    }
+    return { ...joined, dots: joined.x.length <= 21 * trials.length, solid: trials.length > MOST_DASHED };
+  }
+
+  function ofTrial(trial, axis) {
+    const times = column(trial.t, workload.second), steps = column(trial.n, 1), y = column(trial.v, workload.value);
+    const tips = y.map((value, index) => {
+      const step = Number.isFinite(steps[index]) ? `, step ${grouped(steps[index])}` : "";
+      return `${trial.u}, ${trial.k}: ${workload.metric} ${Number(value.toPrecision(5))} at ${seconds(times[index])}${step}`;
     });
-    return made;
+    const away = (index) => Math.abs(times[index] - trial.h);
+    const mark = trial.h === null ? undefined : times.reduce((best, _, index) => (away(index) < away(best) ? index : best), 0);
+    return { x: axis === "t" ? times : steps, y, tips, mark };
   }
 
-  function told(trial) {
-    if (!isReadable(trial)) return `no evaluations${trial.x && ` (${trial.x})`}`;
-    const end = trial.h === null ? "never reached the target" : `reached the target at ${seconds(trial.h)}`;
-    return trial.x && trial.x !== "reached" ? `${end} (${trial.x})` : end;
+  // On a logarithmic axis there is nothing at and below 0.
+  function above(line, axis) {
+    const sides = axis === "y" && line.low ? { low: line.low.map(positive), high: line.high.map(positive) } : {};
+    return { ...line, [axis]: line[axis].map(positive), ...sides };
   }
+  const positive = (value) => (value > 0 ? value : NaN);
 
   // Of most of the values, and of the target: a curve that begins or ends far off leaves the frame.
   function range(values) {
     const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
-    if (sorted.length === 0) return [workload.target - 1, workload.target + 1];
+    if (isOn("curves-log-y") || sorted.length === 0) return undefined;
+    const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
     const [from, to] = workload.goal === "min" ? [0, 0.9] : [0.1, 1];
-    const low = Math.min(quantile(sorted, from), workload.target), high = Math.max(quantile(sorted, to), workload.target);
+    const low = Math.min(at(from), workload.target), high = Math.max(at(to), workload.target);
     const margin = 0.06 * (high - low || Math.abs(high) || 1);
     return [low - margin, high + margin];
   }
 
-  function draw() {
-    const axis = checked("curves-axis");
-    const curves = [...shown].map((trial) => ({
-      trial,
-      x: column(trial[axis], axis === "t" ? workload.second : 1),
-      y: column(trial.v, workload.value),
-      t: column(trial.t, workload.second),
-      n: column(trial.n, 1),
-    }));
-    const width = Math.max(320, plot.clientWidth || 980), height = width < 600 ? 320 : 440;
-    const frame = { left: 58, right: width - 12, top: 30, floor: height - 40 };
-    const [low, high] = range(curves.flatMap((curve) => curve.y));
-    const end = 1.02 * Math.max(...curves.flatMap((curve) => curve.x.filter(Number.isFinite)), 1e-9);
-    const x = (value) => frame.left + ((frame.right - frame.left) * value) / end;
-    const y = (value) => frame.floor - ((frame.floor - frame.top) * (value - low)) / (high - low);
-    plot.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    plot.replaceChildren(...axes(frame, x, y, low, high, end, axis));
-    const inside = drawn("g", { "clip-path": "url(#curves-frame)" });
-    points = [];
-    for (const curve of curves) inside.append(line(curve, x, y));
-    plot.append(inside, ...targetLine(frame, y));
+  // ---- The trials below the picture ----
+
+  const HEADER = ["submission", "trial", "ended", "best value", "short of the target", "target reached", "files"];
+
+  function list(trials) {
+    const most = 200, rows = trials.slice(0, most).map(rowOf);
+    const head = element("tr", {}, ...HEADER.map((name) => element("th", { scope: "col" }, name)));
+    const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
+    const more = trials.length > most ? [element("p", { class: "lead" }, `${grouped(trials.length - most)} more are in trials.csv.`)] : [];
+    const label = { class: "scroll", tabindex: "0", role: "group", "aria-label": `Trials of ${workload.name}` };
+    const scroll = element("div", label, table);
+    document.getElementById("curves-trials").replaceChildren(scroll, element("p", { class: "more", "aria-hidden": "true" }, "The table goes on to the right →"), ...more);
+    watch(scroll);
     paint();
   }
 
-  function axes(frame, x, y, low, high, end, axis) {
-    const size = { x: frame.left, y: frame.top, width: frame.right - frame.left, height: frame.floor - frame.top };
-    const parts = [drawn("clipPath", { id: "curves-frame" }, drawn("rect", size))];
-    for (const value of ticks(low, high, 6)) {
-      parts.push(drawn("line", { class: "grid", x1: frame.left, x2: frame.right, y1: y(value), y2: y(value) }));
-      const place = { class: "tick", x: frame.left - 8, y: y(value) + 4, "text-anchor": "end" };
-      parts.push(drawn("text", place, String(Number(value.toPrecision(5)))));
-    }
-    for (const value of ticks(0, end, frame.right < 600 ? 3 : 7)) {
-      const place = { class: "tick", x: x(value), y: frame.floor + 18, "text-anchor": "middle" };
-      parts.push(drawn("text", place, value.toLocaleString("en-US")));
-    }
-    const below = { class: "tick", x: frame.right, y: frame.floor + 35, "text-anchor": "end" };
-    parts.push(drawn("text", below, axis === "t" ? "charged time, s" : "steps"));
-    parts.push(drawn("text", { class: "tick", x: 0, y: 14 }, `validation ${workload.metric}`));
-    return parts;
-  }
-
-  // On top of the curves.
-  function targetLine(frame, y) {
-    const target = y(workload.target), above = target - 6 < frame.top + 10 ? target + 15 : target - 6;
-    const name = { class: "target-name", x: frame.right - 4, y: above, "text-anchor": "end" };
-    return [
-      drawn("line", { class: "target", x1: frame.left, x2: frame.right, y1: target, y2: target }),
-      drawn("text", name, `target ${workload.goal === "min" ? "≤" : "≥"} ${workload.target}`),
-    ];
-  }
-
-  function line(curve, x, y) {
-    const { trial } = curve;
-    const group = drawn("g", { class: styleOf(trial.s), "data-s": trial.s });
-    let path = "", pen = "M";
-    curve.x.forEach((value, index) => {
-      const at = { x: x(value), y: y(curve.y[index]), index, curve, group };
-      if (!Number.isFinite(at.x + at.y)) return void (pen = "M");
-      path += `${pen}${at.x.toFixed(1)} ${at.y.toFixed(1)}`;
-      pen = "L";
-      points.push(at);
-    });
-    group.append(drawn("path", { class: "line", d: path }));
-    const own = points.filter((point) => point.curve === curve);
-    if (own.length <= 20) group.append(...own.map((point) => drawn("circle", { cx: point.x, cy: point.y, r: 2 })));
-    if (trial.h !== null) {
-      const away = (point) => Math.abs(curve.t[point.index] - trial.h);
-      const hit = own.reduce((best, point) => (away(point) < away(best) ? point : best), own[0]);
-      if (hit) group.append(drawn("circle", { cx: hit.x, cy: hit.y, r: 4.5 }));
-    }
-    return group;
-  }
-
-  function nearest(event) {
-    const at = inPicture(plot, event);
-    const away = (point) => Math.hypot(point.x - at.x, point.y - at.y);
-    const followed = points.filter((point) => chosen.size === 0 || chosen.has(point.curve.trial.s));
-    const best = followed.reduce((best, point) => (!best || away(point) < away(best) ? point : best), null);
-    return best && away(best) < 40 ? best : null;
-  }
-
-  plot.addEventListener("pointermove", (event) => {
-    for (const near of plot.querySelectorAll(".near")) near.classList.remove("near");
-    const point = nearest(event);
-    if (!point) return void (says.textContent = hint);
-    const { curve, index } = point, { trial } = curve;
-    point.group.classList.add("near");
-    const step = Number.isFinite(curve.n[index]) ? `, step ${grouped(curve.n[index])}` : "";
-    const setting = trial.y === null ? "" : ` Hyperparameters ${data.hyperparameters[trial.y]}.`;
-    says.replaceChildren(
-      element("b", {}, data.submissions[trial.s]),
-      ` ${trial.u}, ${trial.k}: ${workload.metric} ${Number(curve.y[index].toPrecision(5))} at ${seconds(curve.t[index])}`,
-      `${step}; ${told(trial)}. `,
-      element("code", {}, trial.p),
-      setting,
+  function rowOf(trial) {
+    const name = element("button", { type: "button", class: "pick", "aria-pressed": "false", "data-s": trial.s });
+    name.append(data.submissions[trial.s]);
+    const cell = (...words) => element("td", { class: "number" }, ...words);
+    const setting = trial.y === null ? [] : [element("details", {}, element("summary", {}, "hyperparameters"), element("code", {}, data.hyperparameters[trial.y]))];
+    const short = trial.g === undefined ? "" : trial.g <= 0 ? "met" : `${grouped(100 * trial.g, 2)} %`;
+    return element(
+      "tr", { "data-row": trial.s, id: idOf(trial) },
+      element("th", { scope: "row", class: "name" }, name), element("td", { class: "trial" }, `${trial.u}, ${trial.k}`, ...setting),
+      element("td", {}, trial.x), cell(trial.b ?? ""), cell(short), cell(trial.h === null ? "" : seconds(trial.h)),
+      element("td", {}, fileOf(trial)),
     );
+  }
+
+  const idOf = (trial) => `trial-${data.workloads.indexOf(workload)}-${workload.trials.indexOf(trial)}`;
+
+  // A link where the logs lay when the page was made; by mail, only the path is of use.
+  function fileOf(trial) {
+    if (!trial.f) return element("code", {}, trial.p);
+    const path = trial.p.split("/").map(encodeURIComponent).join("/");
+    return element("a", { href: `${data.folder}/${path}/eval_measurements.csv` }, element("code", {}, trial.p));
+  }
+
+  // From a curve to the row of its trial, or of the one that decides.
+  function lead(line, at) {
+    const decides = (trial) => trial.s === line.s && trial.m & 2;
+    const trial = line.of ? line.of.find(({ end }) => at < end)?.trial : workload.trials.find(decides);
+    const row = trial && document.getElementById(idOf(trial));
+    if (!row) return;
+    find(".led-to").forEach((other) => other.classList.remove("led-to"));
+    row.classList.add("led-to");
+    row.scrollIntoView({ block: "nearest" });
+  }
+
+  // ---- From anywhere to a curve ----
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a.to-curve");
+    const place = link ? data.workloads.findIndex((workload) => workload.name === link.dataset.workload) : -1;
+    if (place < 0 || data.workloads[place].trials.length === 0) return;
+    select.value = String(place);
+    if (!chosen.has(Number(link.dataset.s))) choose(Number(link.dataset.s), true);
+    update();
   });
-  plot.addEventListener("click", (event) => {
-    const point = nearest(event);
-    if (point) choose(point.curve.trial.s);
-  });
-  select.addEventListener("change", reset);
-  for (const input of find('input[name="curves-trials"]')) input.addEventListener("change", reset);
-  for (const input of find('input[name="curves-axis"]')) input.addEventListener("change", draw);
-  window.addEventListener("resize", draw);
+
   document.getElementById("curves-view").hidden = false;
-  reset();
+  document.querySelector(".controls + .beside .legend").replaceChildren(
+    ...[...document.querySelectorAll("#profile .legend > *")].map((part) => part.cloneNode(true)),
+  );
+  for (const input of find("#curves .controls select, #curves .controls input")) input.addEventListener("change", update);
+  onChoice.push(() => onlyFollowed.checked && update());
+  const inSight = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      inSight.disconnect();
+      if (!drawn.has(plot)) update();
+    },
+    { rootMargin: "300px" },
+  );
+  inSight.observe(plot);
+  addEventListener("beforeprint", () => drawn.has(plot) || update());
 }
 
 const curvesData = embedded("curves-data");

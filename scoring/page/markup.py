@@ -9,18 +9,17 @@ from html import escape
 from typing import Any
 
 from scoring.result import Result
-from scoring.rules.studies import Study
 from scoring.tables.plots import LINE_STYLES, PALETTE
 from scoring.tables.tables import CsvTable
 
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What every section is made of. studies: by submission and workload. tables: by name."""
+    """What every section is made of. tables: by name. folder: of the own logs, from where the page lies; or empty."""
 
     result: Result
-    studies: Mapping[tuple[str, str], Sequence[Study]]
     tables: Mapping[str, CsvTable]
+    folder: str = ""
 
     @property
     def submissions(self) -> list[str]:
@@ -52,11 +51,12 @@ def swatch(place: int) -> str:
     )
 
 
-def name_cell(place: int, submission: str) -> str:
-    """A row's head that selects its submission wherever it is drawn."""
+def name_cell(place: int, submission: str, under: str = "") -> str:
+    """A row's head that selects its submission wherever it is drawn. under: what is said below the name."""
+    small = f"<small>{text(under)}</small>" if under else ""
     return (
-        f'<th scope="row" class="name"><button type="button" class="pick" data-s="{place}">{swatch(place)}'
-        f"<span>{text(submission)}</span></button></th>"
+        f'<th scope="row" class="name"><button type="button" class="pick" aria-pressed="false" data-s="{place}">'
+        f"{swatch(place)}<span>{text(submission)}</span></button>{small}</th>"
     )
 
 
@@ -65,17 +65,38 @@ def cell(words: object, style: str = "", under: str = "", tag: str = "td") -> st
     return f"<{tag}{kind}>{text(words)}{f'<small>{text(under)}</small>' if under else ''}</{tag}>"
 
 
+def curve_cell(words: str, workload: str, place: int, style: str = "", under: str = "") -> str:
+    """A cell that leads to the curves of its submission on its workload."""
+    link = (
+        f'<a href="#curves" class="to-curve" data-workload="{attribute(workload)}" data-s="{place}">{text(words)}</a>'
+    )
+    return f'<td class="{style}">{link}{f"<small>{text(under)}</small>" if under else ""}</td>'
+
+
 def table(
-    header: Sequence[str], rows: Iterable[str], under: Sequence[str] = (), style: str = "", caption: str = ""
+    header: Sequence[str],
+    rows: Iterable[str],
+    under: Sequence[str] = (),
+    style: str = "",
+    caption: str = "",
+    label: str = "",
 ) -> str:
-    """header: the columns' names. rows: each a `tr` element. under: what stands below the columns' names."""
+    """header: the columns' names, none of them empty. rows: each a `tr` element. under: what stands below the names.
+
+    caption: stands above the table; label: its name for those who hear the page, where it has no caption. What is wider
+    than the window scrolls sideways, and says so.
+    """
     facts = under or [""] * len(header)
-    names = "".join(cell(name, under=fact, tag="th") for name, fact in zip(header, facts, strict=True))
+    names = "".join(
+        f'<th scope="col">{text(name)}{f"<small>{text(fact)}</small>" if fact else ""}</th>'
+        for name, fact in zip(header, facts, strict=True)
+    )
     body = "\n".join(rows)
     title = f"<caption>{text(caption)}</caption>" if caption else ""
     return (
-        f'<div class="scroll" tabindex="0"><table class="{style}">{title}\n<thead><tr>{names}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{attribute(caption or label or header[0])}">'
+        f'<table class="{style}">{title}\n<thead><tr>{names}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+        '<p class="more" aria-hidden="true">The table goes on to the right →</p>'
     )
 
 
@@ -83,6 +104,27 @@ def row(cells: Iterable[str], place: int | None = None) -> str:
     """place: of the submission that the row is about."""
     about = "" if place is None else f' data-row="{place}"'
     return f"<tr{about}>{''.join(cells)}</tr>"
+
+
+def folded(summary: str, body: str) -> str:
+    """What is secondary: there, but to be opened."""
+    return f"<details><summary>{text(summary)}</summary>\n{body}\n</details>"
+
+
+def figure(name: str, label: str, content: Mapping[str, Any], under: str = "") -> str:
+    """A picture that `plots.js` draws when it comes into sight. under: markup that stands in its place without script.
+
+    label: what it shows, for those who hear the page. content, all in the units of its axes:
+    x, y: each {"label", "range": [from, to], "log": bool, "ticks": [[place, name], ...]}, of which only the label has
+    to be there. lines: [{"s": place of its submission, "name", "x": [...], "y": [...], "step": whether it goes up and
+    down only, "low", "high": a band around it, "band": where these are, if not at x, "marks": indices of points that
+    stand out, "dots": whether all points are shown, "solid": without dashes, "tips": what a pointer is told at each}].
+    guides: [{"y" or "x": where a line runs across, "label"}]. words: [{"x", "y", "text"}]. height: pixels.
+    """
+    return (
+        f'<div class="figure" id="{name}" role="img" aria-label="{attribute(label)}" '
+        f'style="min-height:{content.get("height", 420)}px">{under}</div>{embedded(f"{name}-data", content)}'
+    )
 
 
 def section(name: str, title: str, lead: str, body: str, sources: Sequence[CsvTable], note: str = "") -> str:
@@ -107,8 +149,8 @@ def section(name: str, title: str, lead: str, body: str, sources: Sequence[CsvTa
 EACH_TRIAL = '<a href="#curves">trials.csv</a> has each trial'
 
 
-def data_link(data: bytes) -> str:
-    return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(data).decode('ascii')}"
+def data_link(data: bytes, kind: str = "csv") -> str:
+    return f"data:text/{kind};charset=utf-8;base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def embedded(name: str, content: Any) -> str:
@@ -122,6 +164,11 @@ def duration(seconds: float) -> str:
     """Charged seconds as a table shows them; the unit stays with its number where a line breaks."""
     digits = 0 if seconds >= 100 else 1 if seconds >= 10 else 2
     return f"{seconds:,.{digits}f}\N{NO-BREAK SPACE}s"
+
+
+def count(number: int, what: str) -> str:
+    """`1 workload`, `2 workloads`."""
+    return f"{number:,} {what if number == 1 else f'{what}s'}"
 
 
 def finite(number: float, digits: int = 6) -> float | None:

@@ -1,39 +1,53 @@
-"""Where the numbers come from: machines, software, seeds, and what is wrong with the logs."""
+"""The evidence: what was judged, machines, software, seeds, and what is wrong with the logs."""
 
 import re
 from collections import Counter
 
 from algoperf.benchmark.registry import load_spec
-from scoring.page.markup import EACH_TRIAL, Context, cell, row, table, text
+from scoring.page.markup import EACH_TRIAL, Context, cell, folded, row, table, text
 from scoring.page.markup import section as as_section
 
 _MOST_ROWS = 14  # of a table that is shown at once
 _NUMBER = re.compile(r"[0-9][0-9,.]*")
 
 
-def hardware_section(context: Context) -> str:
-    made = context.tables["hardware"]
-    if not made.rows:
-        body = '<p class="missing">The logs do not say what they ran on: no result.json, no meta_data_0.json.</p>'
-        return as_section("hardware", "Hardware", _HARDWARE, body, [], EACH_TRIAL)
-    rows = [row(cell(word, "number" if column > 1 else "") for column, word in enumerate(words)) for words in made.rows]
+def section(context: Context) -> str:
+    """What was judged is open, all else folded where it is long."""
+    parts = (_judged, _hardware, _software, _quality)
+    body = "\n".join(part(context) for part in parts)
     return as_section(
-        "hardware",
-        "Hardware and its evidence",
-        _HARDWARE,
-        _folded(table(made.header, rows), len(rows), "machines"),
-        [made],
+        "evidence",
+        "Evidence",
+        "What the numbers rest on: verdicts and flags, machines and how they were doing, versions and seeds, and all "
+        "that was odd, damaged or missing in the logs.",
+        body,
+        [
+            context.tables[name]
+            for name in ("flags", "hardware", "software", "data_quality")
+            if context.tables[name].rows
+        ],
         EACH_TRIAL,
     )
 
 
-_HARDWARE = (
-    "Times compare on like machines only. How each machine was doing is taken at the beginning and at the end of a "
-    "trial's last session; of the trials of a row, the worst is shown."
-)
+def _hardware(context: Context) -> str:
+    made = context.tables["hardware"]
+    if not made.rows:
+        missing = "The logs do not say what they ran on: no result.json, no meta_data_0.json."
+        return _part("Hardware", missing, "")
+    rows = [row(cell(word, "number" if column > 1 else "") for column, word in enumerate(words)) for words in made.rows]
+    words = (
+        "Times compare on like machines only. How each machine was doing is taken at the beginning and at the end of a "
+        "trial's last session; of the trials of a row, the worst is shown."
+    )
+    return _part("Hardware", words, _folded(table(made.header, rows, label="Hardware"), len(rows), "machines"))
 
 
-def software_section(context: Context) -> str:
+def _part(title: str, words: str, body: str) -> str:
+    return f"<h3>{text(title)}</h3>\n<p>{words}</p>\n{body}"
+
+
+def _software(context: Context) -> str:
     """Protocol, versions, commits and seeds."""
     result, protocol = context.result, context.result.scores.protocol
     specs = [load_spec(name, protocol.scale) for name in protocol.workloads]
@@ -52,40 +66,32 @@ def software_section(context: Context) -> str:
         facts["seeds"] = f"{len(seeds):,} different ones in {sum(seeds.values()):,} trials" + (
             f", {repeated:,} trials repeat one" if repeated else ""
         )
-    settings = [row([cell(name, tag="th"), cell(value)]) for name, value in facts.items()]
+    settings = [row([f'<th scope="row">{text(name)}</th>', cell(value)]) for name, value in facts.items()]
     rows = [row([cell(what), cell(version), cell(f"{count:,}", "number")]) for what, version, count in made.rows]
     versions = (
         _folded(table(made.header, rows), len(rows), "versions")
         if rows
         else '<p class="missing">The logs name no versions and no commits.</p>'
     )
-    return as_section(
-        "software",
-        "Protocol, versions and seeds",
+    words = (
         "What was asked, and what the trials ran with. Each trial's seed, commit and hyperparameters stand in "
-        "<code>trials.csv</code>.",
-        table(("", ""), settings, style="facts") + versions,
-        [made],
-        EACH_TRIAL,
+        "<code>trials.csv</code>."
     )
+    asked = table(("what", "value"), settings, style="facts", label="What was asked")
+    return _part("Protocol, versions and seeds", words, asked + versions)
 
 
-def judged_section(context: Context) -> str:
+def _judged(context: Context) -> str:
     """Nothing where the referee had nothing to say."""
     made = context.tables["flags"]
     if not made.rows:
         return ""
     body = _folded(table(made.header, [row(map(cell, words)) for words in made.rows]), len(made.rows), "notes")
-    return as_section(
-        "flags",
-        "Refused and flagged",
-        "A refused trial broke a rule of the benchmark and counts as a miss. A flag is what a person has to judge.",
-        body,
-        [made],
-    )
+    words = "A refused trial broke a rule of the benchmark and counts as a miss. A flag is what a person has to judge."
+    return _part("Refused and flagged", words, body)
 
 
-def quality_section(context: Context) -> str:
+def _quality(context: Context) -> str:
     made = context.tables["data_quality"]
     kinds = Counter((_NUMBER.sub("…", finding.what), finding.done) for finding in context.result.logs.findings)
     summary = [
@@ -95,17 +101,13 @@ def quality_section(context: Context) -> str:
     if not rows:
         body = '<p class="missing">Nothing is wrong with these logs, and nothing is missing.</p>'
     else:
-        short = table(("", "the most frequent", "done"), summary) if len(rows) > _MOST_ROWS else ""
+        header = ("times", "the most frequent", "done")
+        short = table(header, summary, label="The most frequent") if len(rows) > _MOST_ROWS else ""
         body = short + _folded(table(made.header, rows), len(rows), "findings")
-    return as_section(
-        "quality",
-        "Data quality",
-        "Everything that was odd, damaged or missing in the logs, and what was made of it.",
-        body,
-        [made],
-    )
+    words = "Everything that was odd, damaged or missing in the logs, and what was made of it."
+    return _part("Data quality", words, body)
 
 
 def _folded(body: str, count: int, what: str) -> str:
     """As it is where it is short, to be opened where it is long."""
-    return body if count <= _MOST_ROWS else f"<details><summary>All {count:,} {text(what)}</summary>{body}</details>"
+    return body if count <= _MOST_ROWS else folded(f"All {count:,} {what}", body)

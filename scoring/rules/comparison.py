@@ -63,7 +63,7 @@ class Reach:
 
 def pairs(scores: Scores, budgets: Mapping[str, float]) -> tuple[Pair, ...]:
     """Every ordered pair of two submissions, in the order of the standings. budgets: charged seconds by workload."""
-    times, steps = _medians(scores, "time"), _comparable_steps(scores)
+    times, steps = _medians(scores, "time"), comparable_steps(scores)
     capped = np.fmin(times / fastest(times), MAX_RATIO)
     capped[~np.isfinite(times)] = MAX_RATIO
     whole = np.array([budgets[name] for name in scores.protocol.workloads]) + 1
@@ -92,7 +92,7 @@ def pairs(scores: Scores, budgets: Mapping[str, float]) -> tuple[Pair, ...]:
 
 def reaches(scores: Scores) -> tuple[Reach, ...]:
     """Submissions in the order of the standings, each on the protocol's workloads that it reaches."""
-    times, steps, comparable = _medians(scores, "time"), _medians(scores, "steps"), _comparable_steps(scores)
+    times, steps, comparable = _medians(scores, "time"), _medians(scores, "steps"), comparable_steps(scores)
     time_ratios, step_ratios = times / fastest(times), comparable / fastest(comparable)
     return tuple(
         Reach(
@@ -143,7 +143,8 @@ def _paces(scores: Scores) -> np.ndarray:
     return paces / median(paces, axis=0)
 
 
-def _comparable_steps(scores: Scores) -> np.ndarray:
+def comparable_steps(scores: Scores) -> np.ndarray:
+    """(submissions, scored workloads): steps at the target, NaN where not reached or where they compare with none."""
     return np.where(_paces(scores) > _ODD_PACE, np.nan, _medians(scores, "steps"))
 
 

@@ -149,8 +149,8 @@ def fastest(times: np.ndarray) -> np.ndarray:
     return np.fmin.reduce(times, axis=-2, keepdims=True, initial=np.nan)
 
 
-def settle(times: np.ndarray, protocol: Protocol) -> Settled:
-    """Rules 4 to 7, for times (..., submissions, workloads)."""
+def settle(times: np.ndarray, protocol: Protocol, limit: float = MAX_RATIO) -> Settled:
+    """Rules 4 to 7, for times (..., submissions, workloads). limit: of the 4x rule, where another is tried."""
     num_scored = len(protocol.workloads)
     held_outs = [
         (num_scored + place, protocol.workloads.index(base_of(name))) for place, name in enumerate(protocol.held_out)
@@ -159,7 +159,7 @@ def settle(times: np.ndarray, protocol: Protocol) -> Settled:
     for held_out, base in held_outs:  # 4: a held-out is voided by its base
         times[..., held_out] = np.where(np.isfinite(times[..., base]), times[..., held_out], np.inf)
     against = _ratios(times)
-    times = np.where(against > MAX_RATIO, np.inf, times)  # 5
+    times = np.where(against > limit, np.inf, times)  # 5
     for held_out, base in held_outs:  # 6: a base is voided by its held-out
         times[..., base] = np.where(np.isfinite(times[..., held_out]), times[..., base], np.inf)
     return Settled(against, _ratios(times[..., :num_scored]))  # 7
@@ -180,11 +180,11 @@ def jumps(ratios: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([[1, MAX_RATIO], ratios[ratios <= MAX_RATIO]]))
 
 
-def integrate(ratios: np.ndarray, reading: Reading) -> np.ndarray:
-    """Rule 9: (..., submissions), the mean height of the profile between tau = 1 and 4: 0 to 1."""
+def integrate(ratios: np.ndarray, reading: Reading, tau_max: float = MAX_RATIO) -> np.ndarray:
+    """Rule 9: (..., submissions), the mean height of the profile between tau = 1 and `tau_max`, which is 4: 0 to 1."""
     if reading == "as-documented":
-        return (MAX_RATIO - np.minimum(ratios, MAX_RATIO)).mean(axis=-1) / (MAX_RATIO - 1)
-    heights = profile(ratios, np.linspace(1, MAX_RATIO, 100))
+        return (tau_max - np.minimum(ratios, tau_max)).mean(axis=-1) / (tau_max - 1)
+    heights = profile(ratios, np.linspace(1, tau_max, 100))
     return ((heights[..., 1:] + heights[..., :-1]) / 2).mean(axis=-1)
 
 

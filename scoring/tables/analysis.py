@@ -8,7 +8,8 @@ submission, study and workload that is left out, who is first without it, whose 
 workload, and why; one row without a submission where nothing changes. time_ratios.csv: how likely each submission's
 score is higher than each other one's, and how much time, and how many steps, it takes compared with it, as geometric
 means: over the workloads that both reach, (capped) over all, a miss as 4 times the fastest, and (budget) over all, a
-miss as the budget and a second; with the ends of the 95 % intervals of the first two.
+miss as the budget and a second; with the ends of their 95 % intervals. speedup: the official one, 1 /
+budget_time_ratio; score_difference: ends of the interval of its score less the other's.
 steps_to_target.csv: seconds and steps at the target of each submission and workload, and both as multiples of the
 smallest; no multiple where steps do not compare.
 """
@@ -21,7 +22,7 @@ from scoring.certainty.leave_one_out import LeftOut
 from scoring.certainty.uncertainty import WAYS, Duels, Uncertainty
 from scoring.result import Result
 from scoring.rules.comparison import Pair
-from scoring.tables.tables import CsvTable
+from scoring.tables.tables import CsvTable, number
 
 _SPREAD = ("low", "high", "sd", "p_rank_1", "low_rank", "high_rank")
 _BY = {"posterior": "", "studies": "_with_studies", "studies and trials": "_with_trials"}
@@ -45,7 +46,7 @@ def analysis_tables(result: Result) -> dict[str, CsvTable]:
             "scoring.certainty.uncertainty.draw",
             ("submission", "by", *(f"rank_{rank}" for rank in range(1, 1 + len(result.scores.standings)))),
             [
-                (spread.submission, uncertainty.way, *map(_number, spread.p_rank))
+                (spread.submission, uncertainty.way, *map(number, spread.p_rank))
                 for uncertainty in uncertainties
                 for spread in uncertainty.spreads
             ],
@@ -68,7 +69,8 @@ def analysis_tables(result: Result) -> dict[str, CsvTable]:
             (
                 *("submission", "to", "p_beats", "workloads", "time_ratio", "time_ratio_low", "time_ratio_high"),
                 *("capped_time_ratio", "capped_time_ratio_low", "capped_time_ratio_high", "budget_time_ratio"),
-                *("step_workloads", "step_ratio"),
+                *("budget_time_ratio_low", "budget_time_ratio_high", "step_workloads", "step_ratio"),
+                *("speedup", "speedup_low", "speedup_high", "score_difference_low", "score_difference_high"),
             ),
             [_pair(pair, duels, (places[pair.submission], places[pair.to])) for pair in result.pairs],
         ),
@@ -79,7 +81,7 @@ def analysis_tables(result: Result) -> dict[str, CsvTable]:
             [
                 (
                     *(reach.submission, reach.workload, f"{reach.time:.3f}"),
-                    *map(_number, (reach.steps, reach.time_ratio, reach.step_ratio)),
+                    *map(number, (reach.steps, reach.time_ratio, reach.step_ratio)),
                 )
                 for reach in result.reaches
             ],
@@ -91,10 +93,13 @@ def analysis_tables(result: Result) -> dict[str, CsvTable]:
 def _pair(pair: Pair, duels: Duels, place: tuple[int, int]) -> tuple:
     row, column = place
     return (
-        *(pair.submission, pair.to, _number(duels.beats[place]), pair.workloads),
-        *map(_number, (pair.time_ratio, *duels.ratios[:, row, column])),
-        *map(_number, (pair.capped_ratio, *duels.capped[:, row, column], pair.budget_ratio)),
-        *(pair.step_workloads, _number(pair.step_ratio)),
+        *(pair.submission, pair.to, number(duels.beats[place]), pair.workloads),
+        *map(number, (pair.time_ratio, *duels.ratios[:, row, column])),
+        *map(number, (pair.capped_ratio, *duels.capped[:, row, column])),
+        *map(number, (pair.budget_ratio, *duels.budget[:, row, column])),
+        *(pair.step_workloads, number(pair.step_ratio)),
+        *map(number, (1 / pair.budget_ratio, *(1 / duels.budget[::-1, row, column]))),
+        *map(number, duels.difference[:, row, column]),
     )
 
 
@@ -106,14 +111,14 @@ def _spreads(uncertainties: Sequence[Uncertainty]) -> Iterable[tuple]:
         ]
         numbers += [(math.nan,) * len(_SPREAD)] * (len(WAYS) - len(uncertainties))
         first = of_submission[0]
-        yield first.submission, first.studies, _number(first.score), *map(_number, itertools.chain(*numbers))
+        yield first.submission, first.studies, number(first.score), *map(number, itertools.chain(*numbers))
 
 
 def _bands(uncertainty: Uncertainty) -> Iterable[tuple]:
     bands = uncertainty.bands
     for row, spread in enumerate(uncertainty.spreads):
         for tau, *band in zip(bands.tau, bands.heights[row], bands.low[row], bands.high[row], strict=True):
-            yield spread.submission, f"{tau:.3f}", *map(_number, band)
+            yield spread.submission, f"{tau:.3f}", *map(number, band)
 
 
 def _changes(left_out: LeftOut) -> Iterable[tuple]:
@@ -121,9 +126,5 @@ def _changes(left_out: LeftOut) -> Iterable[tuple]:
     if not left_out.changes:
         yield *start, "", "", "", "", "", "no rank and no workload changes hands"
     for change in left_out.changes:
-        scores = (_number(change.score_before), _number(change.score_after))
+        scores = (number(change.score_before), number(change.score_after))
         yield *start, change.submission, change.rank_before, change.rank_after, *scores, change.why
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6f}".rstrip("0").rstrip(".")

@@ -16,18 +16,18 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.transforms import ScaledTranslation
 
 from scoring.rules.score import MAX_RATIO, Scores, jumps, profile
 
 # Okabe & Ito (2008), without their yellow, which is too light for a line; told apart by the colour-blind.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 3)))
 _INK, _GREY, _PALE, _RED = "#222222", "#666666", "#e3e3e3", "#B23C00"
 _LONGEST_NAME = 26
 _LABEL_HEIGHT = 0.215  # inches
 _CAVEAT_HEIGHT = 0.24  # inches
 _CAVEAT_WIDTH = 100  # letters
+_BESIDE, _ROOM = 0.055, 0.45  # of a workload: between curves that coincide, and for all that do
 _MARGIN = 0.04  # below 0 and above all workloads
 
 
@@ -45,21 +45,18 @@ def profile_figure(scores: Scores, title: str, caveat: str = "") -> Figure:
     ratios = scores.ratios()
     steps = jumps(ratios)
     curves = profile(ratios, steps)
-    # Curves often coincide, above all where the workloads are few: each is moved by its own few points.
-    dodge = min(2.2, 12 / max(count - 1, 1))
-    shifts = [((count - 1) / 2 - place) * dodge / 72 for place in range(count)]
+    shown = curves + beside(curves, len(scores.protocol.workloads))
     _prepare_axes(axes, len(scores.protocol.workloads))
     for place in reversed(range(count)):
         axes.step(
             steps,
-            curves[place],
+            shown[place],
             where="post",
-            transform=axes.transData + ScaledTranslation(0, shifts[place], figure.dpi_scale_trans),
             clip_on=False,
             zorder=3,
             **_line(place, count),
         )
-    ends = (curves[:, -1] + _MARGIN) / (1 + 2 * _MARGIN) + np.array(shifts) / height
+    ends = (shown[:, -1] + _MARGIN) / (1 + 2 * _MARGIN)
     for place, label in enumerate(spread(ends, _LABEL_HEIGHT / height)):
         standing = scores.standings[place]
         leader = dict(transform=axes.transAxes, clip_on=False, **_line(place, count))
@@ -122,6 +119,23 @@ def _line(place: int, count: int) -> dict[str, Any]:
         solid_capstyle="butt",
         solid_joinstyle="miter",
     )
+
+
+def beside(curves: np.ndarray, num_workloads: int) -> np.ndarray:
+    """(submissions, steps), as shares of all workloads: by how much each curve moves where it coincides with others.
+
+    Curves of few workloads often do. One that is alone stays at its height; none goes below the lowest or above the
+    highest, nor far from its own. curves: the heights, (submissions, steps), best first.
+    """
+    moves = np.zeros_like(curves)
+    most = 1
+    for column, heights in enumerate(curves.T):
+        for height in np.unique(heights):
+            members = np.flatnonzero(heights == height)
+            most = max(most, len(members))
+            last = len(members) - 1
+            moves[members, column] = {0.0: last, 1.0: 0}.get(height, last / 2) - np.arange(len(members))
+    return moves * min(_BESIDE, _ROOM / most) / num_workloads
 
 
 def spread(heights: np.ndarray, gap: float) -> np.ndarray:

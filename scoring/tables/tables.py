@@ -5,7 +5,8 @@ workload (columns), inf where the workload is lost, empty where there is no data
 per cell, held-out workloads included: the seconds before any rule took them, the ratio to the fastest, and why the
 workload is lost. profile.csv: tau, and the height of each submission's profile from this tau to the next. budget.csv:
 the fraction of its budget, of seconds or of steps, that each cell has used. studies.csv: one row per study of each
-cell, with the trial that set its time. trials.csv: one row per trial, with what the files of its folder say. flags.csv:
+cell, with the trial that set its time. trials.csv: one row per trial, with its best value, by which share of the target
+that falls short (at or below 0: met), and what the files of its folder say. flags.csv:
 what the referee refused, or left to people to judge. hardware.csv: machines, and how they were doing. software.csv:
 what the trials ran with. submissions.csv: what each submission's `submission_info.yml` says of it; its framework, where
 that does not say it, is that of its trials. data_quality.csv: path, what, done.
@@ -18,13 +19,17 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from algoperf.benchmark.facts import Target
 from algoperf.benchmark.registry import load_spec
 from scoring.logs.info import Info
 from scoring.logs.trials import Trial
 from scoring.result import Result
+from scoring.rules.closeness import as_share, best, shortfall
 from scoring.rules.score import Scores, jumps, profile
 from scoring.rules.studies import Study, used_budget
 
+_BEST = ("best_value", "best_seconds", "best_step", "short_of_target")
+_TIMES = ("charged_seconds", "wall_seconds", "eval_seconds", "test_seconds")
 _INFO = tuple(field.name for field in dataclasses.fields(Info))
 
 
@@ -45,8 +50,8 @@ class CsvTable:
         return text.getvalue().encode("utf-8")
 
 
-def tables(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]]) -> dict[str, CsvTable]:
-    """Name without `.csv` -> table. studies: of `scoring.rules.studies.studies`."""
+def tables(result: Result) -> dict[str, CsvTable]:
+    """Name without `.csv` -> table."""
     scores = result.scores
     workloads = scores.protocol.workloads
     scored = [trial for trial in result.logs.trials if trial.workload in (*workloads, *scores.protocol.held_out)]
@@ -75,7 +80,7 @@ def tables(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]]) -
             "studies.csv",
             "scoring.rules.studies.studies",
             ("submission", "workload", "study", "seconds", "trial", "readable", "trials"),
-            [*_studies(scores, studies)],
+            [*_studies(scores, result.studies)],
         ),
         CsvTable(
             "submissions.csv",
@@ -86,7 +91,7 @@ def tables(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]]) -
                 for standing in scores.standings
             ],
         ),
-        _trials(scored),
+        _trials(scored, result.targets),
         _judged(scored),
         _hardware(scored),
         _software(scored),
@@ -102,6 +107,11 @@ def tables(result: Result, studies: Mapping[tuple[str, str], Sequence[Study]]) -
 
 def seconds(time: float) -> str:
     return "" if math.isnan(time) else f"{time:.3f}"
+
+
+def number(value: float) -> str:
+    """Six decimals at most; empty for NaN."""
+    return "" if math.isnan(value) else f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _scores(scores: Scores) -> list[tuple]:
@@ -159,10 +169,21 @@ def _studies(scores: Scores, studies: Mapping[tuple[str, str], Sequence[Study]])
                 yield standing.submission, name, study.study, seconds(study.time), best, *counts
 
 
-def _trials(trials: Sequence[Trial]) -> CsvTable:
+def _trials(trials: Sequence[Trial], targets: Mapping[str, Target]) -> CsvTable:
     evidence = sorted({name for trial in trials for name in trial.record.evidence})
     header = ("submission", "study", "workload", "framework", "trial", "path", "status", "evaluations", "hit_seconds")
-    header += ("hit_step", "machine", "host", "seed", "commit", "preemptions", *evidence, "hyperparameters")
+    header += (
+        "hit_step",
+        *_BEST,
+        *_TIMES,
+        "machine",
+        "host",
+        "seed",
+        "commit",
+        "preemptions",
+        *evidence,
+        "hyperparameters",
+    )
     header += ("refused", "flags", "content")
     rows = []
     for trial in trials:
@@ -174,8 +195,24 @@ def _trials(trials: Sequence[Trial]) -> CsvTable:
         seen = (record.evidence.get(name, "") for name in evidence)
         flags = ", ".join(sorted({rule for rule, _ in record.flags}))
         told = (*kept, *seen, record.hyperparameters, record.refused, flags, record.content)
-        rows.append((*identity, record.status, trial.rows, hit, step, *("" if word is None else word for word in told)))
+        numbers = (
+            trial.rows,
+            hit,
+            step,
+            *_best(trial, targets[trial.workload]),
+            *map(seconds, (trial.end_time, trial.total_time)),
+        )
+        numbers += (seconds(trial.eval_time), seconds(trial.test_time))
+        rows.append((*identity, record.status, *numbers, *("" if word is None else word for word in told)))
     return CsvTable("trials.csv", "scoring.logs.read.read_logs", header, rows)
+
+
+def _best(trial: Trial, target: Target) -> tuple:
+    found = best(trial, target)
+    if found is None:
+        return ("",) * len(_BEST)
+    short = as_share(shortfall(found.value, target), target)
+    return f"{found.value:.7g}", seconds(found.seconds), number(found.step), number(short)
 
 
 def _judged(trials: Iterable[Trial]) -> CsvTable:

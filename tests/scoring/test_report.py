@@ -31,15 +31,11 @@ from scoring.logs.info import Info
 from scoring.logs.read import read_logs
 from scoring.logs.record import Record
 from scoring.logs.trials import Finding, Logs, Trial
-from scoring.page import page as make_page
-from scoring.report import write
+from scoring.report import report_files, write
 from scoring.result import Result
 from scoring.rules.score import score_trials
-from scoring.rules.studies import studies
-from scoring.tables.analysis import analysis_tables
 from scoring.tables.leaderboard import leaderboard
 from scoring.tables.plots import profile_figure
-from scoring.tables.tables import tables
 from tests.conftest import REPOSITORY
 
 SAMPLE = REPOSITORY / "tests" / "data" / "scoring" / "logs"
@@ -63,9 +59,16 @@ TABLES = {
     "time_ratios.csv",
     "steps_to_target.csv",
     "flags.csv",
+    "summary.csv",
+    "closest.csv",
+    "cost.csv",
+    "tuning.csv",
+    "alternatives.csv",
+    "curve_bands.csv",
 }
 ONE_STUDY = "one study where the protocol has 5: baseline"
-FILES = TABLES | {"leaderboard.txt", "caveats.txt", "profile.svg", "profile.png", "report.html"}
+TEXTS = {"leaderboard.txt", "caveats.txt", "tables.md", "tables.tex"}
+FILES = TABLES | TEXTS | {"profile.svg", "profile.png", "report.html"}
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -119,7 +122,7 @@ def test_profile_csv_is_the_step_function_whose_mean_is_the_score(out: Path):
         assert area / 3 == pytest.approx(float(score["score"]), abs=1e-6)
 
 
-VOID = ("meta", "wbr", "input", "br")
+VOID = ("meta", "wbr", "input", "br", "img")
 
 
 class Outline(HTMLParser):
@@ -140,12 +143,12 @@ class Outline(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]):
         values = dict(attrs)
         assert len(values) == len(attrs)
-        assert tag not in ("link", "img", "iframe", "object", "embed", "base", "form")
-        assert "src" not in values
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form")
+        assert "src" not in values or (tag, values["src"].partition(",")[0]) == ("img", "data:image/svg+xml;base64")
         assert not [name for name, value in attrs if name.startswith("on") or "<wbr>" in (value or "")]
         if (link := values.get("href", "#")) and not link.startswith("#"):
             start, _, data = link.partition(",")
-            assert (tag, start) == ("a", "data:text/csv;charset=utf-8;base64")
+            assert (tag, start) in [("a", f"data:text/{kind};charset=utf-8;base64") for kind in ("csv", "plain")]
             self.links[values["download"]] = base64.b64decode(data, validate=True)
         if tag == "script":
             self.scripts.setdefault(values.get("type"), {})[values.get("id")] = ""
@@ -195,7 +198,7 @@ def test_the_page_is_whole_and_self_contained(out: Path):
 
 def test_the_tables_in_the_page_are_the_files_beside_it(out: Path):
     page = outline(out)
-    empty = {"hardware.csv", "flags.csv"}  # these logs do not tell
+    empty = {"hardware.csv", "flags.csv", "software.csv", "closest.csv"}  # these logs do not tell
     assert page.links.keys() >= TABLES - empty
     for name, data in page.links.items():
         assert data == (out / name).read_bytes()
@@ -211,13 +214,13 @@ def test_one_study_gives_no_intervals_and_the_page_says_why(tmp_path: Path):
     page = outline(tmp_path)
     assert "No intervals" in page.text
     assert "nan" not in page.text
-    assert "rank 1" not in page.text
-    assert 'class="band"' not in (tmp_path / "report.html").read_text("utf-8")
+    assert "rank between" not in page.text
+    assert not [line for line in page.data("profile-plot-data")["lines"] if "low" in line]
 
 
 def test_for_scripts_there_are_the_tables_and_no_pictures(out: Path, tmp_path: Path):
     score_logs(Path(PUBLISHED), "v0.5", "external", "as-documented", tmp_path, with_report=False)
-    assert {path.name for path in tmp_path.iterdir()} == TABLES | {"leaderboard.txt", "caveats.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == TABLES | TEXTS
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (out / path.name).read_bytes()
 
@@ -226,7 +229,8 @@ def test_the_policy_of_the_page_lets_its_own_script_run_and_nothing_else(out: Pa
     text = (out / "report.html").read_text("utf-8")
     (script,) = outline(out).scripts[None].values()
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src 'sha256-{digest}'"
+    assert policy in text
 
 
 def test_the_ruleset_decides_which_budget_is_shown(tmp_path: Path):
@@ -262,7 +266,7 @@ def test_text_from_logs_is_never_markup(tmp_path: Path):
     page = outline(tmp_path)
     assert page.open == []
     assert page.text.count(HOSTILE) >= 4
-    assert HOSTILE in page.data("profile-data")["submissions"]
+    assert HOSTILE in [line["name"] for line in page.data("profile-plot-data")["lines"]]
     assert table(tmp_path / "scores.csv")[1]["submission"] == HOSTILE
     assert table(tmp_path / "data_quality.csv") == [{"path": HOSTILE, "what": HOSTILE, "done": HOSTILE}]
     console = Console(file=io.StringIO(), width=200)
@@ -302,10 +306,10 @@ def test_no_name_ever_breaks_the_page(names: list[str], word: str):
     ]
     logs = Logs(tuple(trials), (Finding(word, word, word),))
     result = Result(word, "external", logs, score_trials(trials, protocol, "as-documented"), (word,))
-    found = studies(logs.trials, "as-documented")
-    page = Outline(make_page(result, found, {**tables(result, found), **analysis_tables(result)}))
+    page = Outline(report_files(result)["report.html"].decode("utf-8"))
     assert page.open == []
-    assert set(page.data("profile-data")["submissions"]) == {trial.submission for trial in trials}
+    shown = {line["name"] for line in page.data("profile-plot-data")["lines"]}
+    assert shown == {trial.submission for trial in trials}
     (wmt,) = (workload for workload in page.data("curves-data")["workloads"] if workload["trials"])
     assert {trial["p"] for trial in wmt["trials"]} == {word}
     assert len(page.scripts[None]) == 1
@@ -416,9 +420,7 @@ def test_damage_anywhere_gives_a_report_that_says_so(whole: Path, tmp_path_facto
     protocol = load_protocol("v0.5")
     found = read_logs(logs, protocol, "external")
     result = Result(str(logs), "external", found, score_trials(found.trials, protocol, "as-documented"))
-    of_cells = studies(found.trials, "as-documented")
-    made = {**tables(result, of_cells), **analysis_tables(result)}
-    page = Outline(make_page(result, of_cells, made))
+    page = Outline(report_files(result)["report.html"].decode("utf-8"))
     assert page.open == []
     for finding in found.findings:
         assert finding.path in page.links["data_quality.csv"].decode("utf-8")

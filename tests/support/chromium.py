@@ -67,6 +67,11 @@ class Browser:
             steps += [{"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
         self._ask("POST", f"{self._session}/actions", actions=[{"type": "pointer", "id": "mouse", "actions": steps}])
 
+    def key(self, letter: str) -> None:
+        """Presses and lets go a key, whatever has the focus."""
+        steps = [{"type": "keyDown", "value": letter}, {"type": "keyUp", "value": letter}]
+        self._ask("POST", f"{self._session}/actions", actions=[{"type": "key", "id": "keyboard", "actions": steps}])
+
     def complaints(self) -> list[str]:
         """What the browser has written to its console since the last time."""
         return [entry["message"] for entry in self._ask("POST", f"{self._session}/se/log", type="browser")]

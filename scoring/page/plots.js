@@ -1,0 +1,176 @@
+// Pictures: what each shows is JSON beside it (`figure` in markup.py says of what kind), BokehJS draws it.
+
+const FONT = "system-ui, sans-serif";
+const drawn = new Map(); // host -> {content, lines}, of what has been drawn
+
+// A submission's colour and dashes are those of the style sheet, in either theme.
+function strokeOf(place) {
+  const probe = element("span", { class: `line ${styleOf(place)}` });
+  document.body.append(probe);
+  const style = getComputedStyle(probe);
+  const dash = style.strokeDasharray === "none" ? [] : style.strokeDasharray.split(/[ ,]+/).map(parseFloat);
+  const color = style.getPropertyValue("--c").trim();
+  probe.remove();
+  return { color, dash };
+}
+
+const colorOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// Of a curve that goes up and down only, both ends of each step.
+function stepped(x, y, tips) {
+  const corners = { x: [], y: [], tips: [] };
+  x.forEach((at, index) => {
+    if (index > 0) corners.x.push(at), corners.y.push(y[index - 1]), corners.tips.push(tips[index - 1]);
+    corners.x.push(at), corners.y.push(y[index]), corners.tips.push(tips[index]);
+  });
+  return corners;
+}
+
+function prepareAxis(axis, content) {
+  Object.assign(axis, {
+    axis_label: content.label, axis_label_text_color: colorOf("--grey"), axis_label_text_font_style: "normal",
+    axis_label_text_font_size: "13px", axis_label_text_font: FONT, major_label_text_font: FONT, major_label_text_color: colorOf("--grey"),
+    major_label_text_font_size: "12px", axis_line_color: null, minor_tick_line_color: null,
+    major_tick_line_color: colorOf("--line"),
+  });
+  if (content.ticks) {
+    axis.ticker = new Bokeh.FixedTicker({ ticks: content.ticks.map(([at]) => at) });
+    axis.major_label_overrides = new Map(content.ticks);
+  } else {
+    axis.formatter = new Bokeh.NumeralTickFormatter({ format: "0,0.[00000]" });
+  }
+}
+
+// As far as it may be zoomed: a dashed line that is many times as long as the picture takes a browser seconds.
+const DEEPEST = 50;
+
+function rangeOf({ range, log }) {
+  if (!range) return new Bokeh.DataRange1d();
+  const [start, end] = range;
+  return new Bokeh.Range1d({ start, end, min_interval: log ? null : (end - start) / DEEPEST });
+}
+
+// Draws `content` into `host`, in place of what it showed. press: takes the index of a line that is pressed, and where.
+function draw(host, content, press = null) {
+  const figure = new Bokeh.Plotting.figure({
+    height: content.height ?? 420, sizing_mode: "stretch_width", toolbar_location: "above",
+    x_axis_type: content.x.log ? "log" : "linear", y_axis_type: content.y.log ? "log" : "linear",
+    x_range: rangeOf(content.x), y_range: rangeOf(content.y), tools: [], background_fill_color: null,
+    border_fill_color: null, outline_line_color: null, min_border_right: 12,
+  });
+  const [below, left] = [figure.below[0], figure.left[0]];
+  prepareAxis(below, content.x);
+  prepareAxis(left, content.y);
+  for (const grid of figure.center) grid.grid_line_color = colorOf("--line");
+  const lines = content.lines.map((line, index) => drawLine(figure, line, index));
+  for (const guide of content.guides ?? []) drawGuide(figure, guide);
+  drawWords(figure, content.words ?? [], host.clientWidth < 560);
+  addTools(figure, lines, press);
+  emphasize(lines);
+  drawn.get(host)?.view.then((view) => view.remove());
+  host.replaceChildren();
+  drawn.set(host, { content, lines, press, view: Bokeh.Plotting.show(figure, host) });
+}
+
+function drawLine(figure, line, index) {
+  const { color, dash } = strokeOf(line.s);
+  const tips = line.tips ?? line.x.map(() => "");
+  const data = line.step ? stepped(line.x, line.y, tips) : { x: line.x, y: line.y, tips };
+  data.name = data.x.map(() => line.name);
+  const parts = { s: line.s, index };
+  if (line.low) {
+    const band = line.band ?? line.x;
+    const sides = line.step || line.band ? [stepped(band, line.low, band), stepped(band, line.high, band)] : null;
+    const area = { x: sides ? sides[0].x : band, low: sides ? sides[0].y : line.low, high: sides ? sides[1].y : line.high };
+    const source = new Bokeh.ColumnDataSource({ data: area });
+    const style = { source, fill_color: color, fill_alpha: 0.16 };
+    parts.band = figure.varea({ field: "x" }, { field: "low" }, { field: "high" }, style);
+  }
+  const source = new Bokeh.ColumnDataSource({ data });
+  const style = { source, line_color: color, line_dash: line.solid ? [] : dash, line_width: 2, line_join: "bevel" };
+  parts.line = figure.line({ field: "x" }, { field: "y" }, style);
+  if (line.dots) {
+    const dots = { source, size: 5, fill_color: color, line_color: color };
+    parts.dots = figure.scatter({ field: "x" }, { field: "y" }, dots);
+  }
+  if (line.marks?.length) {
+    const hit = { marker: "diamond", size: 12, fill_color: color, line_color: colorOf("--page") };
+    parts.marks = figure.scatter(line.marks.map((at) => data.x[at]), line.marks.map((at) => data.y[at]), hit);
+  }
+  return parts;
+}
+
+function drawGuide(figure, guide) {
+  const isLevel = guide.y !== undefined, at = isLevel ? guide.y : guide.x, color = colorOf("--caveat");
+  const line = { location: at, dimension: isLevel ? "width" : "height", line_color: color, line_dash: [6, 4] };
+  figure.add_layout(new Bokeh.Span({ ...line, line_width: 1.5 }));
+  const place = isLevel ? { x: 6, x_units: "screen", y: at, y_offset: 3 } : { x: at, x_offset: 5, y: 6, y_units: "screen" };
+  const words = { text: guide.label, text_color: color, text_font_size: "12px", text_font: FONT };
+  figure.add_layout(new Bokeh.Label({ ...place, ...words, background_fill_color: colorOf("--page"), background_fill_alpha: 0.8 }));
+}
+
+function drawWords(figure, words, isNarrow) {
+  if (words.length === 0) return;
+  // Where there is no room, the first of many.
+  const few = (text) => (isNarrow && text.length > 9 ? `${text.slice(0, 9).replace(/\s\S*$/, "")} …` : text);
+  const column = (name) => words.map((word) => (name === "text" ? few(word.text) : word[name]));
+  const style = { text_color: colorOf("--ink"), text_font_size: "12px", text_baseline: "middle", x_offset: 8 };
+  const source = new Bokeh.ColumnDataSource({ data: { x: column("x"), y: column("y"), text: column("text") } });
+  figure.text({ field: "x" }, { field: "y" }, { field: "text" }, { source, ...style, text_font: FONT });
+}
+
+function addTools(figure, lines, press) {
+  const pointed = lines.map((line) => line.line);
+  const tooltips = '<div style="max-width:26rem;white-space:normal"><b>@name</b><br>@tips</div>';
+  const zoom = new Bokeh.BoxZoomTool();
+  figure.add_tools(
+    zoom, new Bokeh.PanTool(), new Bokeh.WheelZoomTool(), new Bokeh.ResetTool(), new Bokeh.SaveTool(),
+    new Bokeh.HoverTool({ renderers: pointed, tooltips, line_policy: "nearest", attachment: "above" }),
+  );
+  // A finger or a wheel moves the page, until a tool is chosen.
+  figure.toolbar.active_drag = matchMedia("(pointer: coarse)").matches ? null : zoom;
+  figure.toolbar.active_scroll = null;
+  figure.toolbar.logo = null;
+  if (!press) return;
+  figure.add_tools(new Bokeh.TapTool({ renderers: pointed }));
+  for (const { line, index } of lines) {
+    line.nonselection_glyph = null;
+    line.selection_glyph = null;
+    const selected = line.data_source.selected;
+    selected.properties.line_indices.change.connect(() => selected.line_indices.length && press(index, selected.line_indices[0]));
+  }
+}
+
+// What is followed stands out.
+function emphasize(lines) {
+  for (const { s, line, band, dots, marks } of lines) {
+    const isFaint = chosen.size > 0 && !chosen.has(s), isFirst = chosen.size === 0 ? s === 0 : chosen.has(s);
+    line.glyph.line_alpha = isFaint ? 0.15 : 1;
+    line.glyph.line_width = isFirst ? 3 : 1.8;
+    for (const part of [dots, marks]) if (part) part.visible = !isFaint;
+    if (band) band.visible = isFirst || (chosen.size === 0 && lines.length <= 3);
+  }
+}
+
+onChoice.push(() => drawn.forEach(({ lines }) => emphasize(lines)));
+
+function drawEmbedded(host) {
+  if (!drawn.has(host)) draw(host, embedded(`${host.id}-data`));
+}
+
+if (window.Bokeh) {
+  Bokeh.logger.set_level("error");
+  const inSight = new IntersectionObserver(
+    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
+      inSight.unobserve(entry.target);
+      drawEmbedded(entry.target);
+    }),
+    { rootMargin: "300px" },
+  );
+  find(".figure:not(.live)").forEach((host) => inSight.observe(host));
+  // On paper everything is in sight.
+  addEventListener("beforeprint", () => find(".figure:not(.live)").forEach(drawEmbedded));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const [host, { content, press }] of [...drawn]) draw(host, content, press);
+  });
+}
