@@ -28,6 +28,7 @@ if not EXPERIMENT.config.partial:  # a partial score takes the trials that are t
 
     include: "rules/train.smk"
     include: "rules/targets.smk"
+    include: "rules/rehearsal.smk"
 
 
 include: "rules/score.smk"

@@ -174,7 +174,8 @@ class WorkloadSpec:
     dropout_rate: what the model uses where a submission says nothing. batch_divisor: the mini scale divides the batch
     size that a submission asks for by it. reference_names: our name of a parameter or module -> its name in the
     reference implementation's PyTorch model, where they differ; or several names, to be joined along the first axis; or
-    `Rows` of one; or a `Sum`.
+    `Rows` of one; or a `Sum`. rehearsal: empty outside of one; in one, whether its examples are made up in memory or
+    those of the prepared store.
     """
 
     name: str
@@ -201,6 +202,7 @@ class WorkloadSpec:
     base: str = ""
     variant: str = ""
     scale: Scale = "full"
+    rehearsal: Literal["", "made_up", "store"] = ""
 
     def num_examples(self, split: Split) -> int:
         return getattr(self, f"num_{split}_examples")

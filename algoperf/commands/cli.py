@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from algoperf.benchmark.facts import InfrastructureError, UsageError
-from algoperf.commands import submission, targets, trial
+from algoperf.commands import rehearsal, submission, targets, trial
 from algoperf.machine import installation
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(data, name="data")
 app.add_typer(submission.app, name="submission")
 app.add_typer(targets.app, name="targets")
 app.command()(trial.trial)
+app.command()(rehearsal.rehearsal)
 
 DataDir = Annotated[Path, typer.Option(help="Where prepared data lies.")]
 ConfigFile = Annotated[Path, typer.Option(help="The experiment.")]

@@ -40,6 +40,19 @@ def trial(
         ),
     ] = False,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
+    rehearse: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Instead of training to the target: so many steps on made-up examples, an evaluation of some batches, "
+            "a checkpoint, a killed process, a restart, and the same step again. What it says stands in rehearsal.json "
+            "in --out. Exit code 1 where a stage fails. Protocol, study, trial and --out may be left out.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Of a rehearsal, in training and evaluation; the submission's own if not.")
+    ] = None,
+    with_data: Annotated[bool, typer.Option("--with-data", help="Rehearse on the prepared data.")] = False,
     accelerator: Annotated[
         str, typer.Option(help="The hardware it must find, as cluster.yaml describes it; local: any.")
     ] = "local",
@@ -58,6 +71,7 @@ def trial(
     from algoperf.submission import loading
     from algoperf.trial import progress_lines, superseded
     from algoperf.trial.definition import define
+    from algoperf.trial.rehearsal import Rehearsal
 
     said = loading.describe(submission)
     framework, ruleset = framework or said.framework, ruleset or said.ruleset
@@ -68,6 +82,14 @@ def trial(
             raise UsageError(f"a dry run needs --framework, {' or '.join(FRAMEWORKS)}: no submission_info.yml says it.")
         asked = (submission, framework, workload or [], data_dir, Console(highlight=False))
         sys.exit(table.show(*asked, search_space, strict_requirements))
+    if rehearse is None and (batch_size is not None or with_data):
+        raise UsageError("--batch-size and --with-data are for a rehearsal (--rehearse STEPS).")
+    if rehearse is not None:
+        from algoperf.commands import rehearsal
+
+        protocol, study, trial = protocol or rehearsal.PROTOCOL, study or 0, trial or 1
+        ruleset = ruleset or rehearsal.ruleset_of(submission, framework, protocol)
+        out = out or rehearsal.folder(workload, submission, framework)
     needed = {
         "framework": framework,
         "workload": workload,
@@ -84,6 +106,10 @@ def trial(
     if len(workload) > 1:
         raise UsageError(f"a trial has one --workload, not {len(workload)}.")
     identity = make_trial(protocol, ruleset, submission, framework, workload[0], study, trial)
+    if rehearse is not None:
+        options = {"search_space": search_space, "strict_requirements": strict_requirements}
+        asked = Rehearsal(rehearse, batch_size, is_made_up=not with_data)
+        sys.exit(rehearsal.run(identity, asked, out, data_dir, accelerator, options))
     definition = define(identity, max_steps, cluster.asked_for(accelerator), search_space)
     superseded.arrange(definition, out, only_finished=True)
     result = superseded.finished_result(definition, out)

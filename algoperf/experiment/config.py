@@ -58,6 +58,14 @@ class TargetSettingEntry(Strict):
     )
 
 
+class RehearsalEntry(Strict):
+    """How cells are walked through by the rule `rehearsal`."""
+
+    steps: int = pydantic.Field(5, ge=2, description="training steps of each cell, before one is taken twice")
+    batch_size: int | None = pydantic.Field(None, ge=1, description="where left out, the submission's own")
+    with_data: bool = pydantic.Field(False, description="on the prepared data, where left out on made-up examples")
+
+
 class Config(Strict):
     """An experiment."""
 
@@ -81,6 +89,9 @@ class Config(Strict):
     target_setting: TargetSettingEntry = pydantic.Field(
         TargetSettingEntry(),
         description="how `targets` are set: fewer points or seeds; said without rulesets, `plan` counts its trials",
+    )
+    rehearsal: RehearsalEntry = pydantic.Field(
+        RehearsalEntry(), description="how the dress rehearsal walks through each cell"
     )
     partial: bool = pydantic.Field(False, description="score the trials that there are, and run none")
     data_dir: Path = pydantic.Field(Path("data"), description="prepared data")

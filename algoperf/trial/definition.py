@@ -26,7 +26,7 @@ from algoperf.submission.points import hyperparameter_points
 from algoperf.submission.search import Point
 
 # Values of a spec that change nothing that a trial computes: what its job asks for, and names.
-_NOT_COMPUTED = {"needs", "reference_names", "metrics", "output_layer", "eval_batch_size"}
+_NOT_COMPUTED = {"needs", "reference_names", "metrics", "output_layer", "eval_batch_size", "rehearsal"}
 
 
 @dataclasses.dataclass(frozen=True)

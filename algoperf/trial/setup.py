@@ -16,6 +16,7 @@ from algoperf.referee.referee import Referee
 from algoperf.submission import loading
 from algoperf.submission.content import content
 from algoperf.trial.definition import Definition, define, spec_of
+from algoperf.trial.rehearsal import Rehearsal
 from workloads.datasets.prepare import open_source
 
 
@@ -57,21 +58,25 @@ def set_up(
     begun: float | None = None,
     search_space: Path | None = None,
     strict_requirements: bool = False,
+    rehearsal: Rehearsal | None = None,
 ) -> Setup:
     """Checks and loads a trial's parts; writes nothing.
 
     begun: as in Setup; this process's begin where None. search_space: a file, None for the one beside the submission.
-    strict_requirements: whether other versions than the submission requires are refused.
+    strict_requirements: whether other versions than the submission requires are refused. rehearsal: what of the trial
+    is walked through, where it is no trial but that.
 
     Raises UsageError for whatever a person got wrong, and InfrastructureError where the hardware is not the accelerator
     that was asked for.
     """
     wanted = cluster.asked_for(accelerator)
-    definition = define(trial, max_steps, wanted, search_space)
+    definition, spec = define(trial, max_steps, wanted, search_space), spec_of(trial)
+    if rehearsal is not None:
+        definition, spec = rehearsal.shortened(definition), rehearsal.reduced(spec)
     path = loading.find(trial.submission, trial.framework)
     compile_caches = CompileCaches()
     compile_caches.announce()
-    workload = make_workload(spec_of(trial), trial.framework, data_dir, trial.protocol)
+    workload = make_workload(spec, trial.framework, data_dir, trial.protocol)
     open_source(workload.spec, "train", data_dir)
     backend = load_backend(trial.framework)
     compile_caches.use(backend)
@@ -90,6 +95,8 @@ def set_up(
         batch_size = loaded.batch_size(workload.spec)
     with referee.free("get_eval_batch_size"):
         asked = loaded.eval_batch_size(workload.spec)
+    if rehearsal is not None and rehearsal.batch_size is not None:
+        batch_size = asked = rehearsal.batch_size
     loaded.check_point(definition.point)
     return Setup(
         trial=trial,

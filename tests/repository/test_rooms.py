@@ -19,7 +19,7 @@ _REFEREE = (*_MACHINE, "algoperf/submission", "algoperf/backends")
 _TRIAL = (*_REFEREE, "algoperf/referee")
 _EXPERIMENT = (*_TRIAL, "algoperf/trial")
 _PROGRESS = (*_EXPERIMENT, "algoperf/experiment")
-_ALL = (*_PROGRESS, "algoperf/dry_run", "algoperf/progress", "algoperf/doctor")
+_ALL = (*_PROGRESS, "algoperf/dry_run", "algoperf/rehearsal", "algoperf/progress", "algoperf/doctor")
 _LOGS = (*_WRITTEN, "scoring/logs")
 _RULES = (*_LOGS, "scoring/rules")
 _RESULT = (*_RULES, "scoring/certainty")
@@ -38,7 +38,8 @@ MAY_IMPORT = {
         "algoperf/trial": _TRIAL,
         "algoperf/referee": _REFEREE,
     },
-    **{"algoperf/dry_run": _EXPERIMENT, "algoperf/experiment": _EXPERIMENT, "algoperf/progress": _PROGRESS},
+    **{"algoperf/dry_run": _EXPERIMENT, "algoperf/experiment": _EXPERIMENT, "algoperf/rehearsal": _PROGRESS},
+    "algoperf/progress": (*_PROGRESS, "algoperf/rehearsal"),
     **{"algoperf/doctor": (*_PROGRESS, "algoperf/progress"), "algoperf/workflow": _ALL},
     "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables"),
     **{"scoring/logs": _WRITTEN, "scoring/published": _LOGS, "scoring/rules": _LOGS, "scoring/certainty": _RULES},

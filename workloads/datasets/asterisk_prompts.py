@@ -22,12 +22,13 @@ import scipy.signal
 import soundfile
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.librispeech import Corpus, open_split, prepare_corpus
+from workloads.datasets.librispeech import Corpus, made_up_utterances, open_split, prepare_corpus
 from workloads.datasets.raw.librispeech import FOLDER, SAMPLE_RATE
 from workloads.datasets.raw.packages import check_sha256, unpack_debian
+from workloads.datasets.source import Source
 from workloads.datasets.store import Progress
 
-__all__ = ["fetch", "open_split", "prepare"]
+__all__ = ["fetch", "made_up", "open_split", "prepare"]
 
 VERSION = "1.6.1-1"
 PACKAGES = {
@@ -71,6 +72,10 @@ def fetch(raw: Path, source: Path | None) -> Path:
         write_prompts(source, prompts)
         prompts.rename(raw)
     return raw
+
+
+def made_up(split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    return made_up_utterances(num_examples, data, PROMPTS)
 
 
 def write_prompts(source: Path, raw: Path) -> None:

@@ -7,20 +7,22 @@ ImageNet, and results on it say nothing about ImageNet. Preparation and reading 
 import gzip
 import os
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.imagenet import prepare_images
 from workloads.datasets.raw.imagenet import FOLDERS
 from workloads.datasets.raw.packages import check_sha256, unpack_debian
+from workloads.datasets.source import Source
 from workloads.datasets.store import Progress
-from workloads.datasets.transforms.images import open_split
+from workloads.datasets.transforms.images import made_up_images, open_split
 
-__all__ = ["fetch", "open_split", "prepare"]
+__all__ = ["fetch", "made_up", "open_split", "prepare"]
 
 PACKAGE = "dataset-fashion-mnist"
 VERSION = "0.0~git20200523.55506a9-1"
@@ -55,6 +57,10 @@ def fetch(raw: Path, source: Path | None) -> Path:
         write_folders(source, folders)
         folders.rename(raw)
     return raw
+
+
+def made_up(split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    return made_up_images(split, num_examples, data, len(CLASSES))
 
 
 def write_folders(source: Path, raw: Path) -> None:

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
+from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand, made_up_numbers
 from workloads.datasets.store import (
     FileWriter,
     Manifest,
@@ -39,7 +39,8 @@ from workloads.datasets.transforms.philox import stateless_uniform
 
 TRAIN_FOLDER, VAL_FOLDER = "knee_singlecoil_train", "knee_singlecoil_val"
 VALIDATION_FILES, VAL_FILES = 100, 199
-IMAGE_SIZE = 320
+IMAGE_SIZE, COLUMNS = 320, 368
+MADE_UP_SLICES = 32
 VOLUMES_PER_PART = 16
 _STORE_BYTES_PER_RAW_BYTE = 0.62  # where k-space has twice the rows of the image
 
@@ -156,6 +157,22 @@ def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, 
         sampled_columns, center_fraction=data["center_fraction"], acceleration=data["acceleration"]
     )
     return SliceSource(shards, of_shard[chosen], index[chosen], size, mask, augment=split == "train")
+
+
+def made_up(split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    """Slices of noise, with as many columns of k-space as most knees have: 368 where the image has 320."""
+    random, size = made_up_numbers(), int(data["image_size"])
+    columns = size * COLUMNS // IMAGE_SIZE
+    shard = random.standard_normal((MADE_UP_SLICES, size * (2 * columns + size)), np.float32)
+    shard[:, 2 * size * columns :] = np.abs(shard[:, 2 * size * columns :])  # the image
+    numbers = np.arange(num_examples) % MADE_UP_SLICES
+    index = np.empty(num_examples, INDEX)
+    index["offset"], index["columns"], index["volume_max"] = numbers * shard.shape[1], columns, shard.max()
+    mask = functools.partial(
+        sampled_columns, center_fraction=data["center_fraction"], acceleration=data["acceleration"]
+    )
+    of_shard = np.zeros(num_examples, np.int64)
+    return SliceSource([shard.ravel()], of_shard, index, size, mask, augment=split == "train")
 
 
 class SliceSource(RowSource):

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import tiktoken
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand
+from workloads.datasets.source import MADE_UP_EXAMPLES, Batch, RowSource, Source, downloaded_by_hand, made_up_numbers
 from workloads.datasets.store import (
     FileWriter,
     Manifest,
@@ -217,6 +217,13 @@ def open_documents(
         shards.append(memory_map(store / f"{part.name}.{stored}", TOKEN)[: count * length].reshape(count, length))
     total = sum(len(shard) for shard in shards)
     return SequenceSource(shards, evenly_spaced(total, total if split == "train" else min(num_examples, total)))
+
+
+def made_up(split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    """Sequences of random tokens."""
+    shape = (MADE_UP_EXAMPLES, int(data["sequence_length"]) + 1)
+    tokens = made_up_numbers().integers(int(data["vocab_size"]), size=shape).astype(TOKEN)
+    return SequenceSource([tokens], np.arange(num_examples) % MADE_UP_EXAMPLES)
 
 
 class SequenceSource(RowSource):

@@ -16,11 +16,11 @@ import numpy as np
 import scipy.fft
 
 from algoperf.benchmark.facts import UsageError
-from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER, open_split, prepare_volumes
+from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER, made_up, open_split, prepare_volumes
 from workloads.datasets.raw.packages import check_sha256, unpack_debian, unpack_sdist
 from workloads.datasets.store import Progress
 
-__all__ = ["fetch", "open_split", "prepare"]
+__all__ = ["fetch", "made_up", "open_split", "prepare"]
 
 DEBIAN = ("mricron-data", "1.2.20211006+dfsg-4")
 DEBIAN_SHA256 = "d40aa0ed66cf89bf6cafa049ad3884703c9d975c2ee2737525b7196528df9d6f"

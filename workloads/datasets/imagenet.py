@@ -7,24 +7,31 @@ because augmentation needs them whole.
 
 import functools
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.raw.imagenet import Group, groups
-from workloads.datasets.source import downloaded_by_hand
+from workloads.datasets.source import Source, downloaded_by_hand
 from workloads.datasets.store import FileWriter, Manifest, Part, Progress, build, write_manifest, written_part
-from workloads.datasets.transforms.images import INDEX, open_split
+from workloads.datasets.transforms.images import INDEX, made_up_images, open_split
 
-__all__ = ["fetch", "open_split", "prepare"]
+__all__ = ["fetch", "made_up", "open_split", "prepare"]
+
+NUM_CLASSES = 1_000
 
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; ImageNet can not be downloaded without an account."""
     return downloaded_by_hand(source, "ImageNet")
+
+
+def made_up(split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    return made_up_images(split, num_examples, data, NUM_CLASSES)
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:

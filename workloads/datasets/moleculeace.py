@@ -19,13 +19,13 @@ import pyarrow.csv
 from rdkit import Chem
 
 from algoperf.benchmark.facts import UsageError
-from workloads.datasets.ogbg import open_split, prepare_graphs
+from workloads.datasets.ogbg import made_up, open_split, prepare_graphs
 from workloads.datasets.raw.molecules import graph, scaffold, split_by_scaffold
 from workloads.datasets.raw.ogbg import SPLIT_FILES
 from workloads.datasets.raw.packages import unpack_wheel
 from workloads.datasets.store import Progress
 
-__all__ = ["fetch", "open_split", "prepare"]
+__all__ = ["fetch", "made_up", "open_split", "prepare"]
 
 PACKAGE, VERSION = "MoleculeACE", "3.0.0"
 SHA256 = "c2028c9a75281eab53d3b3e7dc11cbc8ac970d008bac4a0d3927f11ac2024bdc"

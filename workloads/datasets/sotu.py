@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.finewebedu import COLUMN, Documents, open_documents, prepare_documents
+from workloads.datasets.finewebedu import COLUMN, Documents, made_up, open_documents, prepare_documents
 from workloads.datasets.raw.packages import unpack_sdist
 from workloads.datasets.source import Source
 from workloads.datasets.store import Progress

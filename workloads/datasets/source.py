@@ -5,7 +5,7 @@ of `Dataset`. Adding a dataset is adding a file.
 """
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -96,6 +96,21 @@ def map_arrays(function: Callable[[np.ndarray], Any], value: Any) -> Any:
     return function(value)
 
 
+MADE_UP_EXAMPLES = 512  # that differ; the others of a made-up split are these again
+
+
+def made_up_numbers(seed: int = 0) -> np.random.Generator:
+    """What made-up examples are drawn with: the same in every process."""
+    return np.random.default_rng(seed)
+
+
+class NumberTokenizer:
+    """Stands for the tokenizer of made-up texts: a word for each number."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return " ".join(f"w{number}" for number in ids if number >= FIRST_PIECE)
+
+
 def num_rows(value: Any) -> int:
     """The length of the first array in a value of a batch."""
     while isinstance(value, dict | tuple):
@@ -123,4 +138,9 @@ class Dataset(Protocol):
     def open_split(self, store: Path, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
         """The examples of a prepared store; `data` is the spec's. eval_train: `num_examples` fixed ones of train,
         as evaluation sees them, without augmentation."""
+        ...
+
+    def made_up(self, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+        """Examples from no data at all, in memory, for a rehearsal: of the shapes, lengths and shares of the real ones,
+        on which the speed and the memory of a step hang. MADE_UP_EXAMPLES of them differ."""
         ...

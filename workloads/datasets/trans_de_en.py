@@ -12,16 +12,17 @@ split.
 import re
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.raw.packages import check_sha256, unpack_debian
 from workloads.datasets.raw.wmt import LANGUAGES
+from workloads.datasets.source import Source
 from workloads.datasets.store import Progress
-from workloads.datasets.wmt import ParallelText, open_split, prepare_text
+from workloads.datasets.wmt import ParallelText, made_up_pairs, open_split, prepare_text
 
-__all__ = ["fetch", "open_split", "prepare"]
+__all__ = ["fetch", "made_up", "open_split", "prepare"]
 
 PACKAGE = "trans-de-en"
 VERSION = "1.9-6"
@@ -57,6 +58,10 @@ def fetch(raw: Path, source: Path | None) -> Path:
         write_text(source, text)
         text.rename(raw)
     return raw
+
+
+def made_up(split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    return made_up_pairs(split, num_examples, data, TEXT)
 
 
 def write_text(source: Path, raw: Path) -> None:

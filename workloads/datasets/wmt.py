@@ -19,7 +19,17 @@ import numpy as np
 
 from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.raw.wmt import Block, find_blocks, sample
-from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand, equal_parts
+from workloads.datasets.source import (
+    FIRST_PIECE,
+    MADE_UP_EXAMPLES,
+    Batch,
+    NumberTokenizer,
+    RowSource,
+    Source,
+    downloaded_by_hand,
+    equal_parts,
+    made_up_numbers,
+)
 from workloads.datasets.store import (
     FileWriter,
     Manifest,
@@ -33,11 +43,13 @@ from workloads.datasets.store import (
     written_part,
 )
 from workloads.datasets.transforms.packing import lay_out, pack
-from workloads.datasets.transforms.sentencepieces import Tokenizer, train
+from workloads.datasets.transforms.sentencepieces import EOS_ID, Tokenizer, train
 
 TOKENIZER = "tokenizer.model"
 TOKENIZER_CHARS = 10_000_000
 TOKEN, LENGTH = np.dtype("<u2"), np.dtype("<i4")
+# Of German and of English, with the end of a sentence, and how the logarithm of that is spread: estimates.
+TOKENS_PER_SENTENCE, SPREAD = (31, 28), 0.7
 _STORE_BYTES_PER_RAW_BYTE = 0.55
 
 
@@ -106,29 +118,55 @@ def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, 
     """
     names = [part.name for part in read_manifest(store).of("train" if split == "eval_train" else split)]
     max_length = int(data["max_length"])
-    pairs = Pairs(store, names, max_length)
+    pairs = stored_pairs(store, names, max_length)
     if not len(pairs):
         raise UsageError(f"every pair of {split} in {store} has more than max_length = {max_length} tokens.")
-    tokenizer = Tokenizer(store / TOKENIZER)
+    return _source(pairs, split, num_examples, max_length, Tokenizer(store / TOKENIZER))
+
+
+def _source(pairs: "Pairs", split: Split, num_examples: int, max_length: int, tokenizer: Tokenizer | NumberTokenizer) -> Source:
     if split == "train":
         return PackedPairSource(pairs, max_length, tokenizer)
     numbers = evenly_spaced(len(pairs), min(num_examples, len(pairs)))
     return PairSource(pairs, numbers, max_length, tokenizer)
 
 
-class Pairs:
-    """The stored pairs of a split that are short enough, by number. lengths: (n, 2), tokens of source and target."""
+def made_up(split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
+    return made_up_pairs(split, num_examples, data, WMT)
 
-    def __init__(self, store: Path, names: Sequence[str], max_length: int) -> None:
-        """names: of the parts."""
-        # A view without the class memmap, of which every slice would cost some microseconds.
-        self._shards = [memory_map(store / f"{name}.tokens", TOKEN).view(np.ndarray) for name in names]
+
+def made_up_pairs(split: Split, num_examples: int, data: Mapping[str, object], text: ParallelText) -> Source:
+    """Pairs of random tokens: 31 and 28 of them on average, of a skewed distribution, as sentences of WMT17 have."""
+    random, max_length = made_up_numbers(), int(data["max_length"])
+    means = np.array(TOKENS_PER_SENTENCE) * np.exp(-(SPREAD**2) / 2)
+    common = random.normal(0, SPREAD, (MADE_UP_EXAMPLES, 1))  # long sentences have long translations
+    lengths = np.clip((means * np.exp(common)).round(), 2, max_length).astype(np.int64)
+    tokens = random.integers(FIRST_PIECE, text.vocab_size, lengths.sum()).astype(TOKEN)
+    tokens[np.cumsum(lengths) - 1] = EOS_ID
+    starts, numbers = np.cumsum(lengths.sum(axis=1)) - lengths.sum(axis=1), np.arange(num_examples) % MADE_UP_EXAMPLES
+    pairs = Pairs([tokens], lengths[numbers], starts[numbers])
+    return _source(pairs, split, num_examples, max_length, NumberTokenizer())
+
+
+def stored_pairs(store: Path, names: Sequence[str], max_length: int) -> "Pairs":
+    """Those of a split that are short enough. names: of the parts."""
+    # A view without the class memmap, of which every slice would cost some microseconds.
+    shards = [memory_map(store / f"{name}.tokens", TOKEN).view(np.ndarray) for name in names]
+    lengths = np.concatenate([memory_map(store / f"{name}.lengths", LENGTH, 2) for name in names])
+    of_pair = lengths.sum(axis=1)
+    short = lengths.max(axis=1) <= max_length
+    return Pairs(shards, lengths[short], (np.cumsum(of_pair) - of_pair)[short])
+
+
+class Pairs:
+    """Pairs by number. lengths: (n, 2), tokens of source and target."""
+
+    def __init__(self, shards: Sequence[np.ndarray], lengths: np.ndarray, starts: np.ndarray) -> None:
+        """shards: tokens. starts (n,): where each pair begins, counted through all shards."""
+        self._shards = shards
         self._shard_starts = np.cumsum([0, *(len(shard) for shard in self._shards)])
-        lengths = np.concatenate([memory_map(store / f"{name}.lengths", LENGTH, 2) for name in names])
-        of_pair = lengths.sum(axis=1)
-        short = lengths.max(axis=1) <= max_length
-        self.lengths = lengths[short]
-        self._starts = (np.cumsum(of_pair) - of_pair)[short]  # counted through all shards
+        self.lengths = lengths
+        self._starts = starts
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -148,7 +186,7 @@ class Pairs:
 class PairSource(RowSource):
     """Pairs by number, a pair in each row."""
 
-    def __init__(self, pairs: Pairs, numbers: np.ndarray, length: int, tokenizer: Tokenizer) -> None:
+    def __init__(self, pairs: Pairs, numbers: np.ndarray, length: int, tokenizer: Tokenizer | NumberTokenizer) -> None:
         """numbers: which of `pairs`. length: of the rows."""
         self.tokenizer = tokenizer
         self._pairs = pairs
@@ -174,7 +212,7 @@ class PackedPairSource:
 
     block_size = 1
 
-    def __init__(self, pairs: Pairs, length: int, tokenizer: Tokenizer) -> None:
+    def __init__(self, pairs: Pairs, length: int, tokenizer: Tokenizer | NumberTokenizer) -> None:
         """length: of the rows."""
         self.tokenizer = tokenizer
         self.lookahead = length // int(pairs.lengths.max(axis=1).min())

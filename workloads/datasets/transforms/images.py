@@ -14,7 +14,7 @@ import simplejpeg
 from PIL import Image
 
 from algoperf.benchmark.facts import Split
-from workloads.datasets.source import Batch, RowSource, Source
+from workloads.datasets.source import Batch, RowSource, Source, made_up_numbers
 from workloads.datasets.store import evenly_spaced, memory_map, read_manifest
 from workloads.datasets.transforms.augment import uniform
 from workloads.datasets.transforms.mixup import beta_weight, mix_images, mix_labels
@@ -23,6 +23,7 @@ from workloads.datasets.transforms.resample import CROP_DRAWS, bicubic, centre_c
 
 INDEX = np.dtype([("offset", "<i8"), ("size", "<i4"), ("label", "<i4"), ("height", "<i4"), ("width", "<i4")])
 BYTES_PER_JOB = 1 << 18  # of JPEG, when read: threads hinder each other where a job is much less than a millisecond
+MADE_UP_IMAGES = 64
 MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
 STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
 
@@ -42,6 +43,27 @@ def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, 
         index, shards = index[chosen], shards[chosen]
     jpegs = [memory_map(store / f"{name}.jpegs", np.dtype(np.uint8)) for name in names]
     images = Images(jpegs, shards, index, int(data["image_size"]))
+    if split != "train":
+        return EvaluationImages(images)
+    return TrainingImages(images, num_classes, int(data["rand_augment"]), float(data["mixup_alpha"]))
+
+
+def made_up_images(split: Split, num_examples: int, data: Mapping[str, object], num_classes: int) -> Source:
+    """Photographs of noise that was blurred until a JPEG of 500 x 375 has 110 kB, as ImageNet's have on average; as
+    much smaller as the images that they are cropped to are smaller than 224.
+    """
+    random, size = made_up_numbers(), int(data["image_size"])
+    jpegs, index, offset = [], np.empty(MADE_UP_IMAGES, INDEX), 0
+    for number in range(MADE_UP_IMAGES):
+        height, width = (max(size, edge * size // 224) for edge in ((375, 500), (500, 375))[number % 2])
+        coarse = random.integers(256, size=(height // 2, width // 2, 3)).astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(file, "jpeg", quality=85)
+        jpegs.append(np.frombuffer(file.getvalue(), np.uint8))
+        index[number] = offset, len(jpegs[-1]), random.integers(num_classes), height, width
+        offset += len(jpegs[-1])
+    numbers = np.arange(num_examples) % MADE_UP_IMAGES
+    images = Images([np.concatenate(jpegs)], np.zeros(num_examples, np.int64), index[numbers], size)
     if split != "train":
         return EvaluationImages(images)
     return TrainingImages(images, num_classes, int(data["rand_augment"]), float(data["mixup_alpha"]))
