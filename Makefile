@@ -7,7 +7,7 @@ RESULTS := results/mini/scores
 LOGS ?= results/mini/external
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: score test test-all packages lint format docs bench clean help
+.PHONY: score test test-all rehearsal packages lint format docs bench clean help
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -57,6 +57,10 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimiz
 	python benchmarks/coverage.py --leaderboards 60
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/optimizers.py
+
+rehearsal: $(INSTALLED)  ## walk through all cells at full scale on this machine, with made-up examples and small batches: an hour
+	snakemake --profile profiles/local rehearsal --configfile config/rehearsal.yaml
+	@ls results/v0.6-a100/rehearsal/rehearsal.html | sed 's/^/page: /'
 
 clean:  ## remove results, prepared data and the built site, not the environment
 	rm -rf results data build .snakemake

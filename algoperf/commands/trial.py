@@ -70,8 +70,7 @@ def trial(
     from algoperf.machine import cluster
     from algoperf.submission import loading
     from algoperf.trial import progress_lines, superseded
-    from algoperf.trial.definition import define
-    from algoperf.trial.rehearsal import Rehearsal
+    from algoperf.trial.definition import Rehearsal, define
 
     said = loading.describe(submission)
     framework, ruleset = framework or said.framework, ruleset or said.ruleset

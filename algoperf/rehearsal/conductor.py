@@ -56,9 +56,7 @@ def conduct(trial: Trial, steps: int, is_made_up: bool, out: Path, starter: Sequ
         "flags": found.pop("flags", {}).get("all", []),
         **{key: value for key, value in found.get("set up", {}).items() if key != "seconds"},
         "git_commit_hash": hardware.git_commit(Path(__file__).parent),
-        "seconds": {
-            stage: round(found[stage]["seconds"], 2) for stage in found if "seconds" in found[stage]
-        },
+        "seconds": {stage: round(found[stage]["seconds"], 2) for stage in found if "seconds" in found[stage]},
         "seconds_a_step": found.get("steps", {}).get("seconds_a_step"),
         "seconds_waiting": found.get("steps", {}).get("seconds_waiting"),
         "checkpoint_bytes": found.get("checkpoint", {}).get("bytes"),

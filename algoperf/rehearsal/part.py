@@ -35,6 +35,9 @@ class _TimedQueue:
     def __init__(self, queue: Iterator[Any]):
         self._queue, self.waited = queue, 0.0
 
+    def is_of(self, queue: Iterator[Any]) -> bool:
+        return self._queue is queue
+
     def __iter__(self) -> Iterator[Any]:
         return self
 
@@ -59,6 +62,7 @@ class Listener:
         self._queue: _TimedQueue | None = None
         self._settled = 1 if steps < 2 * _SETTLING else _SETTLING
         self._mark = (0.0, 0.0)  # when the steps that count began, and what was waited until then
+        self._seen: list[tuple[str, dict[str, Any]]] = []
 
     def heard(self) -> Setup:
         submission = dataclasses.replace(
@@ -67,7 +71,7 @@ class Listener:
         return dataclasses.replace(self._setup, submission=submission)
 
     def _data_selection(self, workload: Any, input_queue: Iterator[Any], *others: Any) -> Any:
-        if self._queue is None:
+        if self._queue is None or not self._queue.is_of(input_queue):
             self._queue = _TimedQueue(input_queue)
         return self._setup.submission.data_selection(workload, self._queue, *others)
 
@@ -99,9 +103,16 @@ class Listener:
         state = digests(self._backend.export((params, optimizer_state, model_state)))
         if self._part == "first":
             self._note("next step", state=state, peak_bytes=_peak_bytes(self._backend))
+            self.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         self._note("restart", seconds=time.time() - self._begun)
         self._note("same step", state=state)
+
+    def flush(self) -> None:
+        """Writes down what was seen; not while the submission's code runs, as whose file it would be taken."""
+        for stage, values in self._seen:
+            note(self._out, stage, **values)
+        self._seen.clear()
 
     def report(self, state: State) -> None:
         """After each evaluation, when its checkpoint is written."""
@@ -117,10 +128,24 @@ class Listener:
             files = list((self._setup.out / journal.CHECKPOINTS).glob(f"checkpoint_*{state.global_step}*.npz"))
             if files:
                 self._note("checkpoint", bytes=sum(file.stat().st_size for file in files))
+        self.flush()
 
     def _note(self, stage: str, **values: Any) -> None:
         if self._is_first:
-            note(self._out, stage, **values)
+            self._seen.append((stage, values))
+
+
+class _Watch(Watch):
+    """Is asked by the loop after each step, when the submission's code has ended."""
+
+    def __init__(self, listener: Listener):
+        super().__init__(time.monotonic)
+        self._flush = listener.flush
+
+    @property
+    def is_interrupted(self) -> bool:
+        self._flush()
+        return False
 
 
 def run(setup: Setup, steps: int, part: Part, begun: float) -> None:
@@ -129,7 +154,7 @@ def run(setup: Setup, steps: int, part: Part, begun: float) -> None:
     is_first = setup.backend.shard[0] == 0
     if part == "first" and is_first:
         note(setup.out.parent, "set up", seconds=time.time() - begun, **_described(setup))
-    result = session.execute(listener.heard(), listener.report, watch=Watch(time.monotonic))
+    result = session.execute(listener.heard(), listener.report, watch=_Watch(listener))
     if is_first and part == "second" and result["status"] == "budget_exhausted":
         note(setup.out.parent, "result", status=result["status"])
     sys.exit(result["status"] in ("out_of_memory", "submission_error"))

@@ -15,8 +15,7 @@ from algoperf.referee.compiled import CompileCaches
 from algoperf.referee.referee import Referee
 from algoperf.submission import loading
 from algoperf.submission.content import content
-from algoperf.trial.definition import Definition, define, spec_of
-from algoperf.trial.rehearsal import Rehearsal
+from algoperf.trial.definition import Definition, Rehearsal, define, spec_of
 from workloads.datasets.prepare import open_source
 
 

@@ -1,7 +1,6 @@
 """A cell is walked through by real processes, which are killed and go on; each stage is broken once on purpose."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -15,7 +14,7 @@ def rehearse(tmp_path, submission, framework, workload="ogbg", steps=4, *more):
     command = [sys.executable, "-m", "algoperf", "trial", "--rehearse", str(steps), "--workload", workload]
     command += ["--submission", str(submission), "--framework", framework, "--protocol", "mini"]
     command += ["--ruleset", "self", "--out", str(tmp_path / "out"), "--data-dir", str(tmp_path / "none"), *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, env=os.environ)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     path = tmp_path / "out" / "rehearsal.json"
     return done, json.loads(path.read_bytes()) if path.exists() else None
 

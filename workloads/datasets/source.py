@@ -97,6 +97,7 @@ def map_arrays(function: Callable[[np.ndarray], Any], value: Any) -> Any:
 
 
 MADE_UP_EXAMPLES = 512  # that differ; the others of a made-up split are these again
+FIRST_PIECE = 3  # numbers below it are padding, an unknown piece and the end of a text
 
 
 def made_up_numbers(seed: int = 0) -> np.random.Generator:

@@ -124,7 +124,9 @@ def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, 
     return _source(pairs, split, num_examples, max_length, Tokenizer(store / TOKENIZER))
 
 
-def _source(pairs: "Pairs", split: Split, num_examples: int, max_length: int, tokenizer: Tokenizer | NumberTokenizer) -> Source:
+def _source(
+    pairs: "Pairs", split: Split, num_examples: int, max_length: int, tokenizer: Tokenizer | NumberTokenizer
+) -> Source:
     if split == "train":
         return PackedPairSource(pairs, max_length, tokenizer)
     numbers = evenly_spaced(len(pairs), min(num_examples, len(pairs)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from algoperf.benchmark.facts import replace
-from algoperf.benchmark.registry import load_spec, workloads
+from algoperf.benchmark.registry import base_workloads, load_spec
 from algoperf.trial.input_queue import evaluation_batches
 from workloads.datasets.prepare import open_source
 from workloads.datasets.source import num_rows
@@ -24,7 +24,7 @@ def first(source, batch_size):
 
 
 @pytest.mark.parametrize("scale", ["mini", "full"])
-@pytest.mark.parametrize("name", workloads())
+@pytest.mark.parametrize("name", base_workloads())
 def test_every_split_of_every_workload_can_be_made_up(name, scale, tmp_path):
     spec = replace(load_spec(name, scale), {"rehearsal": "made_up"})
     batch = first(open_source(spec, "train", tmp_path), 4)
