@@ -43,17 +43,20 @@ def warmed_up(
 
 
 def restore(run: Run, state: State, saved: dict[str, Any]) -> None:
-    """Puts the checkpoint's state in place of the fresh one. Raises CheckpointError where it does not fit."""
-    backend = run.backend
+    """Puts the checkpoint's state in place of the fresh one, and takes it out of `saved`: it may have some GB.
+
+    Raises CheckpointError where it does not fit.
+    """
+    backend, own = run.backend, saved.pop("own")
     model = backend.describe(state.params)
-    state.params, state.optimizer_state, state.model_state = backend.restore(tree_of(state), saved["own"]["state"])
+    state.params, state.optimizer_state, state.model_state = backend.restore(tree_of(state), own.pop("state"))
     if backend.describe(state.params) != model:
         raise CheckpointError("the checkpoint is of another model; remove the trial's folder to begin it anew.")
     state.global_step = saved["global_step"]
     state.evaluations = saved["evaluations"]
     state.evaluations_not_finite = saved["evaluations_not_finite"]
     state.charged = saved["clock"]["charged"]
-    backend.restore_random_state(saved["own"]["random_state"])
+    backend.restore_random_state(own["random_state"])
     run.referee.go_on(state.params, [Flag(**flag) for flag in saved["flags"]])
 
 
