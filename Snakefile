@@ -36,7 +36,7 @@ include: "rules/report.smk"
 
 
 onstart:
-    EXPERIMENT.begin(is_on_cluster=workflow.non_local_exec)
+    EXPERIMENT.begin(workflow.scheduler._executor if workflow.non_local_exec else None)
 
 
 onerror:

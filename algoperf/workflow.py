@@ -15,8 +15,8 @@ from algoperf.benchmark.facts import InfrastructureError, Scale, UsageError
 from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.benchmark.registry import load_spec
-from algoperf.experiment import config, plan, target_records
-from algoperf.machine import cluster, interruption, leftovers, lock, resources
+from algoperf.experiment import config, on_cluster, plan, target_records
+from algoperf.machine import cluster, interruption, job, lock, resources
 from algoperf.progress import status, status_view
 from algoperf.records import made_of, official_files
 from algoperf.records.atomic import write_json
@@ -240,16 +240,15 @@ class Experiment:
         eval_period = load_protocol(self.config.protocol).eval_period(spec)
         return resources.resources(self.accelerator, spec, plan.max_runtime(self.config, workload), eval_period)
 
-    def begin(self, is_on_cluster: bool) -> None:
-        """Takes the results folder for this run, and ends what an earlier one has left on the cluster."""
+    def begin(self, executor: Any | None) -> None:
+        """Takes the results folder for this run. executor: Slurm's, which is arranged; None on a single machine."""
         try:
             self.write_plan()
             if self.config.partial:  # it runs no trial, and may be asked for while another run trains
                 return
             atexit.register(lock.FolderLock(self.config.results_dir).take().release)
-            if is_on_cluster:
-                comments = {leftovers.comment(trial, self.config.results_dir) for trial in self._known_trials}
-                leftovers.end(comments, Path.cwd(), say)
+            if executor is not None:
+                on_cluster.begin(executor, self.accelerator, self._known_trials, self.config.results_dir, say)
             for trial in self._known_trials:
                 journal.keep_result(self.config.results_dir / trial.folder)
         except InfrastructureError as error:
@@ -274,6 +273,7 @@ def say(sentence: str) -> None:
 def read(content: Mapping[str, Any]) -> Experiment:
     """The experiment of a Snakemake config. A mistake in it ends the process with one sentence and exit code 2."""
     try:
+        job.current()  # while the variables that say so are there
         checked = config.parse(dict(content))
         return make(checked, cluster.load().accelerator(checked.accelerator))
     except UsageError as error:

@@ -122,7 +122,7 @@ def status(
     from rich.console import Console
 
     from algoperf.experiment import config as configs
-    from algoperf.experiment import plan, target_records
+    from algoperf.experiment import left_out, plan, target_records
     from algoperf.progress import forecast, status, status_view
 
     experiment = configs.load(config)
@@ -139,6 +139,8 @@ def status(
         print(json.dumps(entries, indent=2))
     else:
         status_view.print_status(found, seen, console, every_trial)
+        for nodes, why in left_out.known(results).items():
+            console.print(f"{nodes} is left out by the run's later jobs: {why}", soft_wrap=True, markup=False)
 
 
 def _asked_for(experiment):

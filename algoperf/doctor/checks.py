@@ -20,7 +20,7 @@ from algoperf.doctor import survey
 from algoperf.doctor.finding import Check, mend, note, ok
 from algoperf.experiment import config, plan
 from algoperf.experiment.config import Config
-from algoperf.machine import cluster, installation
+from algoperf.machine import cluster, installation, job
 from workloads.datasets.prepare import open_source
 
 _PACKAGES = {"jax": "jax", "pytorch": "torch"}
@@ -44,6 +44,7 @@ def checks(config_file: Path) -> Iterator[Check]:
         yield _framework(framework, is_needed=framework in frameworks)
     yield from _data(experiment)
     yield _results(experiment.results_dir)
+    yield _cache()
     try:
         site = cluster.load()
     except UsageError as error:
@@ -88,6 +89,17 @@ def _results(folder: Path) -> Check:
     except OSError as error:
         return mend("results", f"nothing can be written to {folder}: {error.strerror}; results_dir names another")
     return ok("results", f"{folder} can be written to")
+
+
+def _cache() -> Check:
+    """Whether Snakemake, which keeps its cache in the home folder, can do so on this machine."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if os.access(existing, os.W_OK | os.X_OK):
+        return ok("cache", f"{folder} can be written to")
+    if job.current() is not None:
+        return note("cache", f"{folder} cannot be written to on this node: jobs of the workflow bring a folder of theirs")
+    return mend("cache", f"{folder} cannot be written to: Snakemake wants `export XDG_CACHE_HOME=...`, a folder that can")
 
 
 def _scratch(site: cluster.Cluster) -> Check:

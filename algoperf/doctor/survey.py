@@ -9,7 +9,7 @@ from algoperf.benchmark.registry import load_spec
 from algoperf.doctor.finding import Check, mend, note, ok
 from algoperf.experiment import plan
 from algoperf.experiment.config import Config
-from algoperf.machine import cluster, slurm
+from algoperf.machine import answers, cluster, slurm
 from algoperf.machine.resources import resources
 from algoperf.machine.slurm import Node, Partition
 
@@ -52,6 +52,10 @@ def _accelerator(experiment: Config, site: cluster.Cluster, partitions: Sequence
         return
     yield from _nodes(name, accelerator, partition)
     yield from _job(experiment, accelerator, partition)
+    if refusal := slurm.refusal(_options(experiment, accelerator)):
+        yield mend("submission", f"Slurm would refuse a trial's job: {refusal}")
+    else:
+        yield ok("submission", "Slurm would take a trial's job with all that it asks for")
     yield preemption(partition)
 
 
@@ -96,6 +100,8 @@ def fits(node: Node, accelerator: cluster.Accelerator) -> bool:
 
     Of constraints only names and their conjunction (a&b) are understood; others are taken to hold.
     """
+    if accelerator.exclude is not None and node.name in slurm.hostnames(accelerator.exclude):
+        return False
     names = (accelerator.constraint or "").replace(" ", "").split("&")
     if all(name.replace("_", "").replace("-", "").isalnum() for name in names) and not {*names} <= {*node.features}:
         return False
@@ -176,6 +182,17 @@ def _asked(experiment: Config, accelerator: cluster.Accelerator) -> dict[str, in
     return {name: max(job[name] for job in jobs) for name in ("cpus_per_task", "mem_mb", "runtime")}
 
 
+def _options(experiment: Config, accelerator: cluster.Accelerator) -> Iterator[str]:
+    """What sbatch is told for the largest job of a trial, apart from its time: that is looked at by itself."""
+    asked = _asked(experiment, accelerator)
+    yield from (f"--cpus-per-task={asked['cpus_per_task']}", f"--mem={asked['mem_mb']}", f"--nodes={accelerator.nodes}")
+    for name in ("partition", "gres", "constraint", "account", "qos", "reservation", "exclude"):
+        if (value := getattr(accelerator, name)) is not None:
+            yield f"--{name}={value}"
+    yield from ["--exclusive"] * accelerator.exclusive
+    yield from accelerator.options
+
+
 def preemption(partition: Partition) -> Check:
     name, modes = "preemption", partition.preemption.upper()
     if "CANCEL" in modes:
@@ -196,7 +213,7 @@ def settings(controller: dict[str, str]) -> Iterator[Check]:
         yield ok("accounting", "sacct answers")
     else:
         yield note("accounting", "sacct does not answer: not needed, but jobs' past and their efficiency are not told")
-    age = int(controller.get("MinJobAge", "0").split()[0])
+    age = answers.whole(controller.get("MinJobAge", "0"))
     if age >= _MIN_JOB_AGE:
         yield ok("job states", f"squeue tells of ended jobs for {age} s")
     elif has_accounting:

@@ -6,6 +6,7 @@ first version from the live cluster.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +19,44 @@ from algoperf.records.strict import Strict, check_content, read_yaml
 FILE = Path("profiles", "slurm", "cluster.yaml")
 FILE_VARIABLE = "ALGOPERF_CLUSTER"
 
+_NODES = r"[A-Za-z0-9_.-]+(\[[0-9,-]+\][A-Za-z0-9_.-]*)*"
+
 # The accelerator of configs that name none: whatever machine a trial is started on, as long as all are alike.
 LOCAL = "local"
 
 Count = Annotated[int, pydantic.Field(ge=1)]
+
+# Options of sbatch -> what sets them in place of `options`: a value of the accelerator, or the workflow itself.
+_SET_BY = {
+    **{"partition": "partition", "gres": "gres", "gpus": "gres", "constraint": "constraint", "account": "account"},
+    **{"qos": "qos", "reservation": "reservation", "nodes": "nodes", "exclude": "exclude", "exclusive": "exclusive"},
+    **{"time": "time_limit", "cpus-per-task": "cpus", "mem": "memory_gib", "mem-per-cpu": "memory_gib"},
+    **dict.fromkeys(("job-name", "output", "error", "comment", "export", "chdir", "workdir", "signal", "requeue"), ""),
+    **dict.fromkeys(("no-requeue", "parsable", "wrap", "array", "clusters", "ntasks", "ntasks-per-gpu"), ""),
+    **dict.fromkeys(("cpus-per-gpu", "mem-per-gpu", "wait", "test-only", "help", "usage", "version"), ""),
+}
+
+
+def is_list_of_nodes(text: str) -> bool:
+    """Whether it is one as Slurm writes it: n1,n[3-5]."""
+    return re.fullmatch(f"{_NODES}(,{_NODES})*", text) is not None
+
+
+def _nodes(text: str) -> str:
+    if not is_list_of_nodes(text):
+        raise ValueError("a list of nodes looks like n1,n[3-5]")
+    return text
+
+
+def _option(text: str) -> str:
+    """One of sbatch's, which takes what is unambiguous of a name for the whole."""
+    if not re.fullmatch(r"--[a-z][a-z-]*(=[^\s'\"]+)?", text):
+        raise ValueError("an option of sbatch's looks like --licenses=name:1: its long name, and a value without spaces")
+    name = text.removeprefix("--").partition("=")[0]
+    for option, value in _SET_BY.items():
+        if option.startswith(name):
+            raise ValueError(f"--{option} is set by {value or 'the workflow'}")
+    return text
 
 
 class Accelerator(Strict):
@@ -29,7 +64,8 @@ class Accelerator(Strict):
 
     device: must be part of the name of every device that a trial finds; count: devices of a node that a trial must
     find, all of them. time_limit: minutes; longer trials cross it in pieces. exclusive: a whole node for each trial.
-    cpus, memory_gib: for each trial and node, in place of the workload's own on nodes that are shared.
+    cpus, memory_gib: for each trial and node, in place of the workload's own on nodes that are shared. gres: one or
+    several, with commas. exclude: nodes, as a list of Slurm's ("n1,n[3-5]"). options: further ones of sbatch's.
     """
 
     device: str | None = None
@@ -45,6 +81,8 @@ class Accelerator(Strict):
     exclusive: bool = True
     cpus: Count | None = None
     memory_gib: Count | None = None
+    exclude: Annotated[str, pydantic.AfterValidator(_nodes)] | None = None
+    options: tuple[Annotated[str, pydantic.AfterValidator(_option)], ...] = ()
 
 
 class Environment(Strict):

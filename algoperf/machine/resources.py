@@ -27,7 +27,7 @@ def resources(accelerator: Accelerator, spec: WorkloadSpec, max_runtime: float, 
     asked = {
         "slurm_partition": accelerator.partition,
         "slurm_account": accelerator.account,
-        "gres": accelerator.gres,
+        "gres": None if "," in (accelerator.gres or "") else accelerator.gres,
         "constraint": accelerator.constraint,
         "qos": accelerator.qos,
         "nodes": accelerator.nodes,
@@ -57,3 +57,9 @@ def _further_options(accelerator: Accelerator, spec: WorkloadSpec, minutes: int)
     notice = interruption.notice(60 * minutes, spec.needs.evaluation_time)
     if notice >= _SHORTEST_NOTICE:  # a job that gets no notice watches its end by itself
         yield f"--signal=USR2@{notice}"
+    yield from map(shlex.quote, accelerator.options)
+
+
+def variables(accelerator: Accelerator) -> dict[str, str]:
+    """What sbatch reads from the environment of who submits: several generic resources, of which the executor takes one."""
+    return {"SBATCH_GRES": accelerator.gres} if "," in (accelerator.gres or "") else {}

@@ -1,21 +1,18 @@
 """What the project asks of Slurm and tells it, through Slurm's own commands; no other module calls them.
 
-Every call raises InfrastructureError with the command and Slurm's own words where Slurm does not answer: that the
-controller is down never looks like "there is no such job". Written for Slurm 20 to 24.
+Every call raises InfrastructureError with the command and Slurm's own words where Slurm does not answer, and where its
+answer cannot be understood or says nothing of what was asked: neither ever looks like "there is no such job". Written
+for Slurm 20 to 24.
 """
 
 import dataclasses
-import datetime
-import os
+import functools
 import re
 import shutil
-import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 
 from algoperf.benchmark.facts import InfrastructureError
-
-# Seconds. Slurm's commands ask a controller that is down for 10 to 20 s before they say so.
-TIME_LIMIT = 60
+from algoperf.machine import answers
 
 # States in which Slurm will do no more for a job. All others, those of later versions too, count as active: to take a
 # finished job for a running one costs a wait, the reverse may cost two writers of one trial.
@@ -28,19 +25,41 @@ _ENDED = {
 _UNKNOWN = ("Invalid job id",)
 _ENDED_ALREADY = (*_UNKNOWN, "already completing or completed")
 
-# Variables that would change what these commands answer, or make them ask a person.
-_USERS_DEFAULTS = ("SACCT_", "SCANCEL_", "SCONTROL_", "SINFO_", "SQUEUE_", "SLURM_TIME_FORMAT")
+_JOB = {
+    **{"id": "%A", "shown": "%i", "state": "%T", "begun": "%S", "ends": "%e", "nodes": "%N"},
+    **{"name": "%j", "comment": "%k", "workdir": "%Z"},
+}
+_NODE = ("%P", "%a", "%l", "%M", "%N", "%T", "%G", "%f", "%c", "%m")
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One of the user's jobs that has not ended. state: as squeue names it. workdir: where it was submitted."""
+    """A job, or an element of a job array.
+
+    id: as SLURM_JOB_ID in it; of no other job, but of the last element of an array that of the array, too. shown: as
+    Slurm's commands name it: 7, and 7_3 an element of an array. state: as squeue names it. begun, ends: in seconds
+    since the epoch, as far as Slurm says so; ends: of one that has ended when it did. nodes: as a list of Slurm's.
+    workdir: where it was submitted.
+    """
 
     id: str
     state: str
     name: str
     comment: str
     workdir: str
+    shown: str
+    begun: float | None
+    ends: float | None
+    nodes: str
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in _ENDED
+
+    @property
+    def handle(self) -> str:
+        """What commands that change it call it: by its number alone they might change the whole array."""
+        return self.shown if re.fullmatch(r"[0-9]+_[0-9]+", self.shown) else self.id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,40 +101,74 @@ def installed() -> bool:
     return shutil.which("sbatch") is not None
 
 
+def prepare_environment(environ: MutableMapping[str, str]) -> None:
+    """Lets Slurm's commands that others call, as Snakemake's executor does, answer as they do here.
+
+    A person's own settings of them are dropped, and jobs in hidden partitions are shown.
+    """
+    for name in [name for name in environ if name.startswith(answers.USERS_DEFAULTS)]:
+        del environ[name]
+    environ["SQUEUE_ALL"] = "1"
+
+
+def all_my_jobs() -> list[Job]:
+    """The user's jobs, those that have ended among them for as long as the controller remembers (MinJobAge)."""
+    return _jobs("--me") or []
+
+
 def my_jobs() -> list[Job]:
     """The user's jobs that have not ended, those that Slurm will run again among them."""
-    fields = "%A\t%T\t%j\t%k\t%Z"
-    rows = _rows("squeue", "--noheader", "--me", "--states=all", f"--format={fields}")
-    return [Job(*("" if value == "(null)" else value for value in row)) for row in rows if row[1] not in _ENDED]
+    return [job for job in all_my_jobs() if not job.has_ended]
 
 
 def is_active(job_id: str) -> bool:
     """Whether the job may still run: it waits, runs, is suspended, ends right now, or will be run again."""
-    states = _run("squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--format=%T", forgiven=_UNKNOWN)
-    return any(state not in _ENDED for state in states.split())
+    job = _job(job_id)
+    return job is not None and not job.has_ended
 
 
 def is_running(job_id: str) -> bool:
     """Whether the job runs and nobody has ended it yet."""
-    return _run("squeue", "--noheader", f"--jobs={job_id}", "--format=%T", forgiven=_UNKNOWN).split() == ["RUNNING"]
+    job = _job(job_id)
+    return job is not None and job.state == "RUNNING"
 
 
 def times(job_id: str) -> tuple[float, float | None]:
     """When a running job began and when Slurm will end it, in seconds since the epoch; None where it has no limit."""
-    (row,) = _rows("squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--format=%S\t%e")
-    start, end = (_epoch(time) for time in row)
-    return start, end
+    job = _job(job_id)
+    if job is None or job.begun is None:
+        raise InfrastructureError(f"Slurm does not say when job {job_id} began.")
+    return job.begun, job.ends
 
 
-def _epoch(time: str) -> float | None:
-    """The seconds of a time as Slurm prints it, in the local zone."""
-    return datetime.datetime.fromisoformat(time).timestamp() if time[0].isdigit() else None
+def _job(job_id: str) -> Job | None:
+    """None for a job that Slurm says it does not know: that it says nothing is no answer."""
+    jobs = _jobs(f"--jobs={job_id}")
+    if jobs is None:
+        return None
+    if (found := next((job for job in jobs if job.id == job_id), None)) is None:
+        raise InfrastructureError(f"Slurm's squeue was asked for job {job_id} and says nothing of it.")
+    return found
+
+
+def _jobs(which: str) -> list[Job] | None:
+    command = ("squeue", "--all", "--states=all", which)
+    if (rows := answers.rows(*command, fields=_JOB.values(), forgiven=_UNKNOWN)) is None:
+        return None
+    return [_described(dict(zip(_JOB, row, strict=True))) for row in rows]
+
+
+def _described(row: dict[str, str]) -> Job:
+    if not (re.fullmatch(r"[0-9]+", row["id"]) and re.fullmatch(r"[A-Z_]+", row["state"])):
+        raise InfrastructureError(f"Slurm's squeue names a job {row['id']!r} in the state {row['state']!r}.")
+    times = {name: answers.epoch(row[name]) for name in ("begun", "ends")}
+    return Job(**{name: "" if value == "(null)" else value for name, value in row.items()} | times)
 
 
 def cancel(job_ids: Iterable[str]) -> None:
     """Ends jobs; those that have ended already are no error."""
     if ids := list(job_ids):
-        _run("scancel", *ids, forgiven=_ENDED_ALREADY)
+        answers.run("scancel", *ids, forgiven=_ENDED_ALREADY)
 
 
 def signal(job_ids: Iterable[str], name: str) -> None:
@@ -124,18 +177,40 @@ def signal(job_ids: Iterable[str], name: str) -> None:
     Jobs that do not run have nobody to hear it; without the word RUNNING scancel would try them for over a minute.
     """
     if ids := list(job_ids):
-        _run("scancel", f"--signal={name}", "--state=RUNNING", *ids, forgiven=_ENDED_ALREADY)
+        answers.run("scancel", f"--signal={name}", "--state=RUNNING", *ids, forgiven=_ENDED_ALREADY)
 
 
 def requeue(job_id: str) -> None:
-    """Ends a job and queues it again under the same id."""
-    _run("scontrol", "requeue", job_id)
+    """Ends a job and queues it again under the same id; of a job array only this element."""
+    job = _job(job_id)
+    answers.run("scontrol", "requeue", job_id if job is None else job.handle)
+
+
+def leave_out(nodes: Iterable[str], job: Job) -> None:
+    """Keeps a job that waits from these nodes, in place of those that it was kept from."""
+    answers.run("scontrol", "update", f"JobId={job.handle}", f"ExcNodeList={','.join(nodes)}")
+
+
+@functools.cache
+def hostnames(nodes: str) -> tuple[str, ...]:
+    """The names in a list of nodes as Slurm writes it: n1,n[3-5]."""
+    names = answers.run("scontrol", "show", "hostnames", nodes).split() if "[" in nodes else nodes.split(",")
+    return tuple(filter(None, names))
+
+
+def refusal(options: Iterable[str]) -> str | None:
+    """Why sbatch would not take a job with these options, in Slurm's words; None where it would. Nothing is submitted."""
+    try:
+        answers.run("sbatch", "--test-only", *options, "--wrap=true")
+    except InfrastructureError as error:
+        return str(error).rpartition("failed: ")[2]
+    return None
 
 
 def accounting_answers() -> bool:
     """Whether sacct can be asked about jobs."""
     try:
-        _run("sacct", "--noheader", "--allocations", "--starttime=now")
+        answers.run("sacct", "--noheader", "--allocations", "--starttime=now")
     except InfrastructureError:
         return False
     return True
@@ -143,25 +218,24 @@ def accounting_answers() -> bool:
 
 def config() -> dict[str, str]:
     """The controller's settings as `scontrol show config` names them."""
-    lines = _run("scontrol", "show", "config").splitlines()
+    lines = answers.run("scontrol", "show", "config").splitlines()
     return {key.strip(): value.strip() for key, found, value in (line.partition("=") for line in lines) if found}
 
 
 def partitions() -> list[Partition]:
-    """The partitions that the user may see and that have nodes, by name."""
-    fields = "%P\t%a\t%l\t%M\t%N\t%T\t%G\t%f\t%c\t%m"
+    """The partitions that have nodes, hidden ones among them, by name."""
     found: dict[str, Partition] = {}
-    for row in _rows("sinfo", "--noheader", "--Node", f"--format={fields}"):
+    for row in answers.rows("sinfo", "--all", "--Node", fields=_NODE) or []:
         marked, availability, limit, preemption, *node = row
         name = marked.removesuffix("*")
         nodes = (*found[name].nodes, _node(*node)) if name in found else (_node(*node),)
-        found[name] = Partition(name, marked != name, availability == "up", minutes(limit), preemption, nodes)
+        found[name] = Partition(name, marked != name, availability == "up", answers.minutes(limit), preemption, nodes)
     return [found[name] for name in sorted(found)]
 
 
 def _node(name: str, state: str, gres: str, features: str, cpus: str, memory: str) -> Node:
     names = () if features == "(null)" else tuple(features.split(","))
-    return Node(name, state, gpus(gres), names, int(cpus), int(memory))
+    return Node(name, state, gpus(gres), names, answers.whole(cpus), answers.whole(memory))
 
 
 def gpus(gres: str) -> dict[str, int]:
@@ -174,47 +248,3 @@ def gpus(gres: str) -> dict[str, int]:
             kind = rest[0] if rest else ""
             counts[kind] = counts.get(kind, 0) + int(count)
     return counts
-
-
-def minutes(limit: str) -> int | None:
-    """A time limit as Slurm prints it ([days-]hours:minutes:seconds, or minutes:seconds); None for no limit."""
-    if not limit[0].isdigit():  # infinite, UNLIMITED, n/a
-        return None
-    days, _, clock = limit.rpartition("-")
-    seconds = 0
-    for part in clock.split(":"):
-        seconds = seconds * 60 + int(part)
-    return int(days or 0) * 24 * 60 + seconds // 60
-
-
-def _rows(*command: str) -> list[list[str]]:
-    return [line.split("\t") for line in _run(*command).splitlines()]
-
-
-def _run(*command: str, forgiven: tuple[str, ...] = ()) -> str:
-    """What the command printed.
-
-    Raises InfrastructureError where it cannot be run, does not end in time, or fails for more than `forgiven` reasons.
-    """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(_USERS_DEFAULTS)}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=TIME_LIMIT,
-            env=environment,
-            check=False,
-        )
-    except OSError as error:
-        raise InfrastructureError(f"Slurm's {command[0]} cannot be run: {error.strerror}.") from None
-    except subprocess.TimeoutExpired:
-        raise InfrastructureError(f"Slurm does not answer: `{' '.join(command)}` took over {TIME_LIMIT} s.") from None
-    complaints = done.stderr.strip().splitlines()
-    is_forgiven = complaints and all(any(words in line for words in forgiven) for line in complaints)
-    if done.returncode and not is_forgiven:
-        words = " ".join(complaints) or f"exit code {done.returncode}"
-        raise InfrastructureError(f"Slurm's `{' '.join(command)}` failed: {words}")
-    return done.stdout

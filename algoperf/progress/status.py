@@ -15,7 +15,8 @@ from algoperf.benchmark.facts import InfrastructureError, Target
 from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
-from algoperf.machine import leftovers, lock, slurm
+from algoperf.experiment import leftovers
+from algoperf.machine import lock, slurm
 from algoperf.progress import trial_files
 from algoperf.progress.curve import Curve, read_curve
 from algoperf.progress.trial_files import Signature

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from algoperf.benchmark.facts import Framework
-from algoperf.machine import nvml
+from algoperf.machine import job, nvml
 from algoperf.machine.cluster import Environment
 
 # Says to the processes of a trial that they are, so that they do not start themselves again.
@@ -76,5 +76,6 @@ def run(starter: Sequence[str], arguments: Sequence[str], is_finished: Callable[
 
     mark: the variable that tells them so. A submission may end its process with any code.
     """
-    code = subprocess.run([*starter, *arguments], env={**os.environ, mark: "1"}, check=False).returncode
+    environment = {**os.environ, mark: "1", job.STARTED_IN: os.environ.get("SLURM_JOB_ID", "")}
+    code = subprocess.run([*starter, *arguments], env=environment, check=False).returncode
     return 0 if is_finished() else code or 1

@@ -7,6 +7,7 @@ the last digit, those of the same trials without it.
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
+from tests.support.documents import DOCS, blocks
 from tests.support.several_processes import QUICK_COMPILATION
 from tests.support.slurm_cluster import wait_until
 
@@ -87,9 +89,26 @@ class Experiment:
         ]
         log = (self.site.folder / f"{self.name}.log").open("a")
         environment = self.site.environment | variables
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=self.site.folder, env=environment, stdout=log, stderr=log, start_new_session=True
         )
+        self.site.started.append(process)
+        return process
+
+    def submit(self):
+        """As a job that does what the documentation says, of one processor; its id."""
+        (script,) = [block for block in blocks((DOCS / "cluster.md").read_text(), "") if "B:USR2" in block]
+        own = {
+            "snakemake score": f"{sys.executable} {REPOSITORY / 'tests/support' / 'polling_snakemake.py'} score",
+            "--profile slurm": f"--snakefile {REPOSITORY / 'Snakefile'} --profile {REPOSITORY / 'slurm'}",
+            "config/full.yaml": f"{self.config} --latency-wait 5",
+            "driver.log": f"{self.name}.log",
+        }
+        for shown, here in own.items():
+            assert script.count(shown) == 1
+            script = script.replace(shown, here)
+        (self.site.folder / "driver.sh").write_text(script)
+        return self.site.submit("--parsable", "driver.sh")
 
     @property
     def log(self):
@@ -131,23 +150,26 @@ class Site:
 
     def __init__(self, cluster, folder, data_dir):
         self.cluster, self.folder, self.data_dir = cluster, folder, data_dir
+        self.started = []
         shared = {"exclusive": False, "cpus": 2, "memory_gib": 3}
         accelerators = {
             **{name: {"partition": name, "constraint": name, **shared} for name in PARTITIONS},
             "whole node": {"partition": "v100", "exclusive": True},
             "one minute": {"partition": "h200", "time_limit": 1, **shared},
-            "little memory": {"partition": "h200", **shared, "memory_gib": 2},
+            "little memory": {"partition": "hidden", **shared, "memory_gib": 2},
             "two GPUs": {"partition": "h200", "gres": "gpu:h200:2", "count": 2, **shared},
             "Volta": {"partition": "h200", "device": "Tesla V100", "count": 8, **shared},
         }
         command = f"{sys.executable} {REPOSITORY / 'tests/support/steps_as_time.py'}"
-        environment = {"setup": f"export PYTHONPATH={REPOSITORY}", "command": command}
+        broken = 'test "$SLURMD_NODENAME" != "${BROKEN_NODE:-}" || exit 1'  # as a node that lacks a file system
+        environment = {"setup": f"export PYTHONPATH={REPOSITORY}\n{broken}", "command": command}
         description = {"accelerators": accelerators, "environments": {"pytorch": environment}}
         (folder / "cluster.yaml").write_text(yaml.safe_dump(description))
         self.environment = {**cluster.environment, "ALGOPERF_CLUSTER": str(folder / "cluster.yaml")}
         for number in range(20):
             self.add_submission(f"s{number}", pause=0.2)  # long enough to be met while it trains
         self.add_submission("quick/s0", pause=0.0)
+        self.add_submission("steady/s0", pause=1.0)
         self.add_submission("slow/s0", pause=1.3)  # its 55 steps outlast a job of a minute
         self.add_submission("hungry/s0", pause=0.1, more=HUNGER)
 
@@ -161,10 +183,26 @@ class Site:
     def slurm(self, *command):
         return self.cluster.run(*command)
 
+    def submit(self, *command):
+        """A job that is started in the folder of the site; what sbatch prints."""
+        done = subprocess.run(
+            ["sbatch", *command], cwd=self.folder, env=self.environment, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def end(self):
+        """Ends every Snakemake that still runs because a test was interrupted."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
 
 @pytest.fixture(scope="module")
 def site(slurm_cluster, tmp_path_factory, data_dir):
-    return Site(slurm_cluster, tmp_path_factory.mktemp("site"), data_dir)
+    site = Site(slurm_cluster, tmp_path_factory.mktemp("site"), data_dir)
+    yield site
+    site.end()
 
 
 FOUR = ["s0", "s1", "s2", "s3"]
@@ -174,7 +212,10 @@ UNDISTURBED = {
     "hungry": ("little memory", [str(Path("hungry", "s0"))]),
     "two_ranks": ("two GPUs", ["s0"]),
     "refused": ("Volta", ["s1"]),
+    "swallowed": ("v100", [str(Path("quick", "s0"))]),
 }
+OPTIONS = {"refused": ["--retries", "0"]}
+VARIABLES = {"swallowed": {"BROKEN_NODE": "v100-1"}}
 DISTURBED = {"ended": ("a100", FOUR), "lost": ("whole node", ["s0", "s1"]), "killed": ("a100", FOUR)}
 
 
@@ -186,26 +227,76 @@ def runs(site):
     # Its minutes are for training: the others, which keep the machine busy, wait for it.
     wait_until(lambda: limited.is_training("s0"), 240, "training of the slow trial")
     found = {name: Experiment(site, name, *of) for name, of in (UNDISTURBED | DISTURBED).items()}
-    started = {name: found[name].start(*(["--retries", "0"] if name == "refused" else [])) for name in UNDISTURBED}
+    started = {name: found[name].start(*OPTIONS.get(name, ()), **VARIABLES.get(name, {})) for name in UNDISTURBED}
     for name in UNDISTURBED:
         found[name].code = started[name].wait(1_000)
     started = {name: found[name].start() for name in DISTURBED}
+    found["driven"] = Experiment(site, "driven", "a100", [str(Path("steady", "s0"))])
     with ThreadPoolExecutor() as disturbers:
+        driven = disturbers.submit(requeue_driver, site, found["driven"])
+        array = disturbers.submit(requeue_element, site)
         ended = disturbers.submit(end_jobs, site, found["ended"])
         lost = disturbers.submit(lose_nodes, site, found["lost"])
         killed = disturbers.submit(kill_snakemake, found["killed"], started["killed"], len(FOUR))
-    ended.result()
-    lost.result()
+    for disturber in (driven, array, ended, lost):
+        disturber.result()
     started["killed"] = killed.result()
+    site.cluster.restart("slurmctld", "slurmctld", "-D", seconds=5)  # while the workflows go on
     for name in DISTURBED:
         found[name].code = started[name].wait(1_000)
+    wait_until((array.result() / "1" / "result.json").exists, 240, "result of the array's last element")
+    found["driven"].code = end_of_job(site, found["driven"].job)
     site.cluster.start_node(found["lost"].dead_node)
     limited.code = process.wait(1_000)
     return {**found, "limited": limited}
 
 
+def requeue_driver(site, run):
+    """Snakemake as a job, which is told that its time is nearly over while its trial trains."""
+    run.job = run.submit()
+    wait_until(lambda: run.is_training("s0"), 240, "training of the trial whose driver is a job")
+    site.slurm("scancel", "--signal=USR2", "--batch", run.job)
+
+
+def end_of_job(site, job):
+    """Its exit code, when it has ended."""
+
+    def described():
+        return dict(re.findall(r"(\w+)=(\S+)", site.slurm("scontrol", "show", "job", job)))
+
+    wait_until(lambda: described()["JobState"] in ("COMPLETED", "FAILED"), 300, f"end of job {job}")
+    assert described()["Restarts"] == "1"
+    return int(described()["ExitCode"].partition(":")[0])
+
+
+def by_hand(site, label, out):
+    """The command that a person gives for a trial."""
+    trial = [
+        *("trial", "--workload", "criteo1tb", "--framework", "pytorch", "--submission", str(site.folder / label)),
+        *("--protocol", "mini", "--ruleset", "external", "--study", "0", "--trial", "1"),
+        *("--data-dir", str(site.data_dir), "--out", str(out)),
+    ]
+    return [sys.executable, str(REPOSITORY / "tests/support" / "steps_as_time.py"), *trial]
+
+
+def requeue_element(site):
+    """A job array by hand: the same trial twice, of which the last one, whose number is the array's, is told to save.
+
+    Returns where they lie.
+    """
+    out = site.folder / "array"
+    script = f"export PYTHONPATH={REPOSITORY}; exec {' '.join(by_hand(site, 's0', out))}/$SLURM_ARRAY_TASK_ID"
+    job = site.submit(
+        *("--parsable", "--array=0-1", "--partition=h200", "--cpus-per-task=2"),
+        *("--output=array.%a.log", "--open-mode=append", f"--wrap={script}"),
+    )
+    wait_until(lambda: list((out / "1").glob("checkpoints/*.npz")), 240, "training of an element of an array")
+    site.slurm("scancel", "--signal=USR2", f"{job}_1")
+    return out
+
+
 def end_jobs(site, run):
-    """USR2, TERM, a killed process, `scontrol requeue`: one of each for the four trials of the run, as they train."""
+    """USR2, TERM, a killed process, `scontrol requeuehold`: one of each for the four trials of the run, as they train."""
     run.ended = {}
 
     def end(trial):
@@ -218,7 +309,7 @@ def end_jobs(site, run):
             case "s2":
                 os.kill(json.loads((run.trials()[trial] / "lock.json").read_text())["pid"], signal.SIGKILL)
             case "s3":
-                site.slurm("scontrol", "requeue", job)
+                site.slurm("scontrol", "requeuehold", job)
 
     def end_those_that_train():
         for trial in run.trials().keys() - run.ended.keys():
@@ -227,6 +318,9 @@ def end_jobs(site, run):
         return len(run.ended) == 4
 
     wait_until(end_those_that_train, 240, "training of all trials")
+    held = ("squeue", "--noheader", f"--jobs={run.ended['s3']}", "--format=%T")
+    wait_until(lambda: site.slurm(*held).split() == ["PENDING"], 60, "held job")
+    site.slurm("scontrol", "release", run.ended["s3"])
 
 
 def lose_nodes(site, run):
@@ -324,6 +418,30 @@ def test_a_job_that_is_killed_for_its_memory_goes_on(site, runs):
     assert runs["hungry"].outcomes()["s0"]["preemptions"] == 1
 
 
+def test_a_node_that_swallows_jobs_is_left_out_by_the_later_ones(runs):
+    run = runs["swallowed"]
+    assert_equal_to(runs["undisturbed"], run)
+    (session,) = run.results.rglob("meta_data_*.json")
+    assert recorded(session, "node") == "v100-2"
+    assert run.log.count("v100-1 is left out by the jobs that this run submits from now on: jobs ") == 1
+    assert not list(run.results.rglob("left_out.json"))
+
+
+def test_a_driver_in_a_job_is_queued_again_and_goes_on(runs):
+    run = runs["driven"]
+    assert_equal_to(runs["undisturbed"], run)
+    assert "1 jobs of an earlier run are still there" in run.log
+    assert run.outcomes()["s0"]["preemptions"] == 1
+
+
+def test_an_element_of_a_job_array_is_queued_again_and_the_other_goes_on(site, runs):
+    for element, preemptions in (("0", 0), ("1", 1)):
+        folder = site.folder / "array" / element
+        assert rows(folder / "eval_measurements.csv") == runs["undisturbed"].curves()["s0"]
+        assert json.loads((folder / "result.json").read_text())["preemptions"] == preemptions
+        assert not (folder / "lock.json").exists()
+
+
 def test_two_ranks_of_one_job_are_one_trial(runs):
     run = runs["two_ranks"]
     assert run.code == 0, run.log
@@ -369,7 +487,8 @@ def test_killing_the_snakemake_of_twenty(site, runs):
 
 def test_no_trial_ran_on_a_partition_that_its_config_did_not_name(runs):
     """Those of all runs above, over three partitions."""
-    partitions = {"lost": "v100", "killed": "a100", "undisturbed": "a100", "ended": "a100"}
+    partitions = {"lost": "v100", "swallowed": "v100", "hungry": "hidden"}
+    partitions |= dict.fromkeys(("undisturbed", "ended", "killed", "driven"), "a100")
     trials = 0
     for name, run in runs.items():
         found = {recorded(path, "partition") for path in run.results.rglob("meta_data_*.json")}
@@ -378,25 +497,13 @@ def test_no_trial_ran_on_a_partition_that_its_config_did_not_name(runs):
     assert trials > 15
 
 
-@pytest.mark.parametrize("starter", ["sbatch", "srun"])
-def test_a_trial_is_run_by_hand_with_the_same_files(site, runs, starter):
-    out = site.folder / starter
-    submission = str(site.folder / "quick" / "s0")
-    trial = [
-        *("trial", "--workload", "criteo1tb", "--framework", "pytorch", "--submission", submission),
-        *("--protocol", "mini", "--ruleset", "external", "--study", "0", "--trial", "1"),
-        *("--data-dir", str(site.data_dir), "--out", str(out)),
-    ]
-    command = [sys.executable, str(REPOSITORY / "tests/support" / "steps_as_time.py"), *trial]
-    if starter == "sbatch":
-        script = f"exec {' '.join(command)}"
-        command = ["sbatch", "--cpus-per-task=2", f"--output={out}.log", f"--wrap={script}"]
-    else:
-        command = ["srun", "--cpus-per-task=2", *command]
+def test_a_trial_is_run_by_hand_with_the_same_files(site, runs):
+    """By srun; by sbatch it is an element of the array above."""
+    out = site.folder / "srun"
+    command = ["srun", "--cpus-per-task=2", *by_hand(site, str(Path("quick", "s0")), out)]
     environment = {**site.environment, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, env=environment, cwd=site.folder, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    wait_until((out / "result.json").exists, 120, "result")
     assert rows(out / "eval_measurements.csv") == runs["undisturbed"].curves()["s0"]
 
 
@@ -422,12 +529,19 @@ def test_a_controller_that_is_down_is_said_in_a_sentence(site, without_controlle
     assert "Traceback" not in run.log
 
 
-@pytest.mark.nightly("a cluster with accounting")
+@pytest.mark.nightly("a cluster with accounting, which goes down and up")
 def test_a_run_on_a_cluster_with_accounting(slurm_cluster_with_accounting, tmp_path_factory, data_dir, runs):
     site = Site(slurm_cluster_with_accounting, tmp_path_factory.mktemp("accounted"), data_dir)
-    run = Experiment(site, "accounted", "a100", [str(Path("quick", "s0"))])
-    run.code = run.start().wait(600)
+    run = Experiment(site, "accounted", "a100", ["s0"])
+    process = run.start()
+    try:
+        wait_until(lambda: run.is_training("s0"), 240, "training")
+        site.cluster.restart("slurmdbd", "slurmdbd", "-D", seconds=10)
+        run.code = process.wait(600)
+    finally:
+        site.end()
     assert_equal_to(runs["undisturbed"], run)
+    assert run.outcomes()["s0"]["preemptions"] == 0
     wait_until(lambda: site.slurm("sacct", "-X", "-n", "-o", "State").split() == ["COMPLETED"], 30, "accounts")
 
 

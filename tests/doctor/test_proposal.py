@@ -24,6 +24,7 @@ def test_each_partition_and_kind_of_gpu_is_an_accelerator(on_cluster, algoperf):
         "local": Accelerator(),
         "a100": Accelerator(device="a100", count=8, gres="gpu:a100:8", partition="a100"),
         "cpu": Accelerator(partition="cpu"),
+        "hidden": Accelerator(partition="hidden"),
         "h200": Accelerator(device="h200", count=8, gres="gpu:h200:8", partition="h200"),
         "mixed_a100x8": Accelerator(
             device="a100", count=8, gres="gpu:a100:8", partition="mixed", constraint="a100", time_limit=240

@@ -102,6 +102,23 @@ def test_an_accelerator_that_is_not_explained(site):
         ({"accelerators": {"v100": {"count": 0}}}, ["'accelerators.v100.count'"]),
         ({"accelerators": {"v100": {"time_limit": "4 hours"}}}, ["'accelerators.v100.time_limit'", "4 hours"]),
         ({"accelerators": ["v100"]}, ["'accelerators'"]),
+        *(
+            ({"accelerators": {"v100": {"exclude": nodes}}}, ["'accelerators.v100.exclude'"])
+            for nodes in ("None assigned", "n1;n2", "", "n1,", "n[1")
+        ),
+        *(
+            ({"accelerators": {"v100": {"options": [option]}}}, ["'accelerators.v100.options.0'", *names])
+            for option, *names in (
+                ("--partition=gpu", "--partition is set by partition"),
+                ("--part=gpu", "--partition is set by partition"),
+                ("--signal=USR2@60", "--signal is set by the workflow"),
+                ("--mem=4G", "memory_gib"),
+                ("-p gpu", "--licenses=name:1"),
+                ("--mail-user=a b", "without spaces"),
+                ("--comment='x'", "without spaces"),
+                ("licenses=x", "--licenses=name:1"),
+            )
+        ),
         (["v100"], ["'it'"]),
         ("accelerators: {v100: [", ["is not YAML"]),
     ],
@@ -128,3 +145,10 @@ def test_variables_in_the_scratch_folder_are_filled_in(site, monkeypatch):
     with pytest.raises(UsageError) as error:
         cluster.load().scratch_folder()
     assert_one_sentence(error, str(cluster.path()), "'$NODE_DISK/algoperf'", "not set")
+
+
+def test_nodes_and_options_of_sbatchs_that_a_site_wants(site):
+    options = ["--gpus-per-node=v100:8", "--licenses=name:1", "--mail-type=END", "--nice", "--mem-bind=local"]
+    site({"accelerators": {"v100": {"exclude": "n1,n[3-5,7],rack2-n[1-2].cluster", "options": options}}})
+    found = cluster.load().accelerator("v100")
+    assert (found.exclude, found.options) == ("n1,n[3-5,7],rack2-n[1-2].cluster", tuple(options))

@@ -5,7 +5,7 @@ import pytest
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import plan
 from algoperf.machine.cluster import Accelerator
-from algoperf.machine.resources import cpus, resources
+from algoperf.machine.resources import cpus, resources, variables
 from tests.experiment.test_plan import make
 
 FASTMRI = load_spec("fastmri")
@@ -53,3 +53,17 @@ def test_a_job_takes_as_long_as_its_trial_but_not_longer_than_the_partition_allo
 def test_a_short_job_is_told_of_its_end_in_the_last_tenth():
     asked = resources(Accelerator(time_limit=30), FASTMRI, BUDGET, PERIOD)
     assert asked["slurm_extra"] == "--exclusive --signal=USR2@180"
+
+
+def test_further_options_of_a_site_are_the_last():
+    accelerator = Accelerator(options=("--licenses=name:1", "--gpus-per-node=v100:8"), exclude="n1,n[3-5]")
+    extra = resources(accelerator, FASTMRI, BUDGET, PERIOD)["slurm_extra"]
+    # Nodes are left out by the executor, which knows of more of them: the last `--exclude` would be the only one.
+    assert extra == "--exclusive --signal=USR2@308 --licenses=name:1 --gpus-per-node=v100:8"
+
+
+def test_several_generic_resources_go_around_the_executor_which_takes_one():
+    one, several = Accelerator(gres="gpu:v100:8"), Accelerator(gres="gpu:v100:8,nvme:1")
+    assert (variables(one), variables(Accelerator())) == ({}, {})
+    assert variables(several) == {"SBATCH_GRES": "gpu:v100:8,nvme:1"}
+    assert "gres" not in resources(several, FASTMRI, BUDGET, PERIOD)

@@ -1,12 +1,16 @@
 """What Slurm is asked and told, against a real one."""
 
+import dataclasses
+import os
+import subprocess
 import sys
 import time
 
 import pytest
 
 from algoperf.benchmark.facts import InfrastructureError
-from algoperf.machine import slurm
+from algoperf.machine import answers, slurm
+from tests.conftest import REPOSITORY
 from tests.support.slurm_cluster import wait_until
 
 
@@ -21,11 +25,13 @@ def state(job_id) -> str:
 
 def test_my_jobs_are_those_that_have_not_ended(on_cluster, tmp_path):
     ended = submit(on_cluster, tmp_path, "true")
-    waiting = submit(on_cluster, tmp_path, "true", "--hold", "--job-name=algoperf_1", "--comment=rule_a|b c")
+    comment = "rule_a|b c\n17\tRUNNING\n"
+    waiting = submit(on_cluster, tmp_path, "true", "--hold", "--job-name=algoperf_1", f"--comment={comment}")
     wait_until(lambda: not slurm.is_active(ended), 10, "end of the job")
     jobs = {job.id: job for job in slurm.my_jobs()}
     assert ended not in jobs
-    assert jobs[waiting] == slurm.Job(waiting, "PENDING", "algoperf_1", "rule_a|b c", str(tmp_path))
+    described = (waiting, "PENDING", "algoperf_1", comment, str(tmp_path), waiting, None, None, "")
+    assert dataclasses.astuple(jobs[waiting]) == described
     slurm.cancel([ended, waiting])
     wait_until(lambda: not slurm.is_active(waiting), 10, "end of the job")
 
@@ -51,6 +57,7 @@ def test_a_job_is_active_until_it_has_ended_and_again_when_it_is_requeued(on_clu
 
 def test_a_running_job_says_when_it_began_and_when_it_will_be_ended(on_cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
     limited = submit(on_cluster, tmp_path, "sleep 100", "--time=5")
     unlimited = submit(on_cluster, tmp_path, "sleep 100")
     wait_until(lambda: state(unlimited) == "RUNNING", 10, "running job")
@@ -88,7 +95,7 @@ def test_what_slurm_refuses_is_told_in_its_own_words(on_cluster):
 
 def test_partitions_say_what_their_nodes_have(on_cluster):
     partitions = {partition.name: partition for partition in slurm.partitions()}
-    assert set(partitions) == {"a100", "cpu", "h200", "mixed", "v100", "v100_hi"}
+    assert set(partitions) == {"a100", "cpu", "h200", "hidden", "mixed", "v100", "v100_hi"}
     v100, mixed = partitions["v100"], partitions["mixed"]
     assert (v100.is_default, v100.is_up, v100.time_limit, v100.preemption) == (True, True, None, "REQUEUE")
     assert not mixed.is_default
@@ -129,7 +136,7 @@ def test_a_command_that_does_not_answer_or_is_not_there_is_an_error(tmp_path, mo
     squeue.write_text("#!/bin/sh\nexec sleep 5\n")
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    monkeypatch.setattr(slurm, "TIME_LIMIT", 0.2)
+    monkeypatch.setattr(answers, "TIME_LIMIT", 0.2)
     with pytest.raises(InfrastructureError, match=r"squeue.* took over 0\.2 s"):
         slurm.my_jobs()
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
@@ -163,14 +170,6 @@ def test_generic_resources_are_read_as_gpus_by_type(gres, expected):
     assert slurm.gpus(gres) == expected
 
 
-@pytest.mark.parametrize(
-    ("limit", "expected"),
-    [("infinite", None), ("n/a", None), ("30:00", 30), ("4:00:00", 240), ("1-02:00:00", 1560), ("2-00:00:00", 2880)],
-)
-def test_time_limits_are_read_in_minutes(limit, expected):
-    assert slurm.minutes(limit) == expected
-
-
 def test_a_node_that_is_down_or_does_not_answer_is_not_up():
     def is_up(state):
         return slurm.Node("n", state, {}, (), 1, 1).is_up
@@ -189,3 +188,52 @@ def test_the_job_of_a_failed_node_counts_as_active_until_it_has_another(on_clust
         time.sleep(0.05)
     slurm.cancel([job])
     wait_until(lambda: on_cluster.node_state(node) == "idle", 20, "idle node")
+
+
+def test_one_element_of_an_array_is_queued_again_and_the_others_go_on(on_cluster, tmp_path):
+    """The last one that is started has the number of the array."""
+    array = submit(on_cluster, tmp_path, "sleep 100", "--array=0-1")
+    wait_until(lambda: [job.state for job in slurm.my_jobs() if job.shown.startswith(array)] == ["RUNNING"] * 2, 20, "two")
+    elements = {job.id: job for job in slurm.my_jobs() if job.shown.startswith(f"{array}_")}
+    assert elements[array].handle == f"{array}_1"
+    other = next(job.id for job in elements.values() if job.id != array)
+    slurm.requeue(array)
+    wait_until(lambda: state(array) == "PENDING", 20, "element that waits again")
+    assert (slurm.is_running(other), slurm.is_active(array)) == (True, True)
+    slurm.cancel([elements[array].handle])
+    wait_until(lambda: not slurm.is_active(array), 20, "end of the element")
+    assert slurm.is_running(other)
+    slurm.cancel([array])
+
+
+def test_a_person_sees_jobs_in_partitions_that_are_hidden(on_cluster, tmp_path):
+    """Which root sees in any case: asked as somebody else, who may read what root may."""
+    job = submit(on_cluster, tmp_path, "true", "--hold", "--partition=hidden")
+    ask = "from algoperf.machine import slurm; import sys; print(slurm.is_active(sys.argv[1]))"
+    nobody = ["setpriv", "--reuid=65534", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+
+    def asked(*command):
+        return subprocess.run([*nobody, *command], capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout
+
+    assert job not in asked("squeue", "--noheader", "--format=%A")
+    assert asked(sys.executable, "-c", ask, job) == "True\n"
+    environ = dict(os.environ)
+    slurm.prepare_environment(environ)
+    assert environ["SQUEUE_ALL"] == "1"
+    assert job in asked("env", "SQUEUE_ALL=1", "squeue", "--noheader", "--format=%A")  # as Snakemake's executor asks
+    slurm.cancel([job])
+
+
+def test_a_job_that_waits_is_kept_from_nodes(on_cluster, tmp_path):
+    job = submit(on_cluster, tmp_path, "true", "--hold", "--partition=v100")
+    slurm.leave_out(["v100-1"], next(one for one in slurm.my_jobs() if one.id == job))
+    assert "ExcNodeList=v100-1" in on_cluster.run("scontrol", "show", "job", job)
+    slurm.cancel([job])
+    assert slurm.hostnames("v100-[1-2],cpu-1") == ("v100-1", "v100-2", "cpu-1")
+    assert (slurm.hostnames("cpu-1"), slurm.hostnames("")) == (("cpu-1",), ())
+
+
+def test_what_sbatch_would_refuse_is_told_and_nothing_is_submitted(on_cluster):
+    assert slurm.refusal(["--partition=v100", "--gres=gpu:v100:8"]) is None
+    assert "node configuration is not available" in slurm.refusal(["--partition=v100", "--gres=gpu:a100:8"])
+    assert "Invalid node name" in slurm.refusal(["--exclude=nowhere"])

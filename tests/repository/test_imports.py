@@ -17,7 +17,7 @@ LIGHT = {
     "workflow.read(config.load(Path('config/full.yaml')).model_dump(mode='json'))",
     "scoring": "import scoring.command, scoring.tables.leaderboard",
     "start": "from algoperf.machine import job, ranks, staging; from algoperf.trial import journal, launch, setup",
-    "cluster": "from algoperf.doctor import checks, proposal, survey; from algoperf.machine import leftovers;"
+    "cluster": "from algoperf.doctor import checks, proposal, survey; from algoperf.experiment import leftovers;"
     "from algoperf.experiment import rerun",
     "data": "from workloads.datasets import imagenet, criteo1tb, fashion_mnist, nyc_flights, prepare",
     "targets": "import algoperf.commands.targets, algoperf.experiment.target_records, scoring.tables.target_plot",

@@ -1,8 +1,8 @@
 """A real Slurm on this machine, for tests: its own ports, keys and folders, several slurmd under the names of nodes.
 
 Five nodes: v100-1 and v100-2, a100-1 and h200-1 of eight GPUs each, which are device files without hardware, and cpu-1.
-A partition for each kind, `v100_hi`, which preempts `v100`, and `mixed`, which holds unlike GPUs and stops jobs after
-four hours. Job steps are tracked and their memory is limited by control groups where this machine lets us.
+A partition for each kind, `v100_hi`, which preempts `v100`, `mixed`, which holds unlike GPUs and stops jobs after four
+hours, and `hidden` with the node `cpu-1`. Job steps are tracked and their memory is limited by control groups where this machine lets us.
 """
 
 import contextlib
@@ -51,6 +51,12 @@ class Cluster:
     def start_controller(self) -> None:
         self.start_daemon("slurmctld", "slurmctld", "-D")
         wait_until(lambda: _succeeds(self, "scontrol", "show", "partition"), 20, "controller")
+
+    def restart(self, daemon: str, *command: str, seconds: float) -> None:
+        """Kills a daemon and starts it again some seconds later, with what it had written down."""
+        self._end(daemon)
+        time.sleep(seconds)
+        self.start_daemon(daemon, *command)
 
     def start_node(self, name: str) -> None:
         (self.folder / "spool" / name).mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,8 @@ from snakemake.io import regex_from_filepattern
 from snakemake_executor_plugin_slurm.utils import get_job_wildcards
 
 from algoperf import workflow
-from algoperf.experiment import config, plan
-from algoperf.machine import leftovers, slurm
+from algoperf.experiment import config, leftovers, plan
+from algoperf.machine import slurm
 from algoperf.records import official_files
 from tests.conftest import REPOSITORY
 from tests.support.slurm_cluster import wait_until

@@ -43,10 +43,10 @@ def end(comments: Collection[str], workdir: Path, say: Callable[[str], None], pa
     if not (jobs := left()):
         return
     say(f"{len(jobs)} jobs of an earlier run are still there; they save and end, and this run goes on from there.")
-    slurm.cancel(job.id for job in jobs if job.state == "PENDING")
-    slurm.signal((job.id for job in jobs if job.state != "PENDING"), TAKE_OVER.name.removeprefix("SIG"))
+    slurm.cancel(job.handle for job in jobs if job.state == "PENDING")
+    slurm.signal((job.handle for job in jobs if job.state != "PENDING"), TAKE_OVER.name.removeprefix("SIG"))
     if not _becomes_empty(left, patience):
-        slurm.cancel(job.id for job in left())
+        slurm.cancel(job.handle for job in left())
         if not _becomes_empty(left, _ENDED_WITHIN):
             say("Some of them do not end; the lock of each trial keeps this run from writing what they write.")
 
