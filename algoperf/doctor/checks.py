@@ -98,8 +98,8 @@ def _cache() -> Check:
     if os.access(existing, os.W_OK | os.X_OK):
         return ok("cache", f"{folder} can be written to")
     if job.current() is not None:
-        return note("cache", f"{folder} cannot be written to on this node: jobs of the workflow bring a folder of theirs")
-    return mend("cache", f"{folder} cannot be written to: Snakemake wants `export XDG_CACHE_HOME=...`, a folder that can")
+        return note("cache", f"{folder} cannot be written to on this node: the workflow's jobs bring their own")
+    return mend("cache", f"{folder} cannot be written to: Snakemake needs `export XDG_CACHE_HOME=...` that can")
 
 
 def _scratch(site: cluster.Cluster) -> Check:

@@ -1,4 +1,4 @@
-"""What Slurm's commands print, read so that whatever is not an answer is an error: nothing, half of it, or more than it.
+"""What Slurm's commands print, read so that whatever is no answer is an error: nothing, half of one, something else.
 
 Every function raises InfrastructureError where Slurm does not answer or its answer cannot be understood.
 """

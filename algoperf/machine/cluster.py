@@ -51,7 +51,7 @@ def _nodes(text: str) -> str:
 def _option(text: str) -> str:
     """One of sbatch's, which takes what is unambiguous of a name for the whole."""
     if not re.fullmatch(r"--[a-z][a-z-]*(=[^\s'\"]+)?", text):
-        raise ValueError("an option of sbatch's looks like --licenses=name:1: its long name, and a value without spaces")
+        raise ValueError("an option of sbatch's is its long name and a value without spaces: --licenses=name:1")
     name = text.removeprefix("--").partition("=")[0]
     for option, value in _SET_BY.items():
         if option.startswith(name):

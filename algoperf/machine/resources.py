@@ -61,5 +61,5 @@ def _further_options(accelerator: Accelerator, spec: WorkloadSpec, minutes: int)
 
 
 def variables(accelerator: Accelerator) -> dict[str, str]:
-    """What sbatch reads from the environment of who submits: several generic resources, of which the executor takes one."""
+    """What sbatch reads from its environment: several generic resources, of which the executor takes one."""
     return {"SBATCH_GRES": accelerator.gres} if "," in (accelerator.gres or "") else {}

@@ -199,7 +199,7 @@ def hostnames(nodes: str) -> tuple[str, ...]:
 
 
 def refusal(options: Iterable[str]) -> str | None:
-    """Why sbatch would not take a job with these options, in Slurm's words; None where it would. Nothing is submitted."""
+    """Why sbatch would not take a job with these options, in Slurm's words; None where it would."""
     try:
         answers.run("sbatch", "--test-only", *options, "--wrap=true")
     except InfrastructureError as error:

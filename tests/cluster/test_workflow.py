@@ -296,7 +296,7 @@ def requeue_element(site):
 
 
 def end_jobs(site, run):
-    """USR2, TERM, a killed process, `scontrol requeuehold`: one of each for the four trials of the run, as they train."""
+    """USR2, TERM, a killed process, `scontrol requeuehold`: one of each for the four trials, as they train."""
     run.ended = {}
 
     def end(trial):

@@ -49,8 +49,8 @@ def failing(on_cluster, tmp_path):
     ids = []
 
     def submit(*options, name=RUN, command="false"):
-        options = ("--parsable", "--mem=10", f"--job-name={name}", f"--chdir={tmp_path}", "--output=/dev/null", *options)
-        ids.append(on_cluster.run("sbatch", *options, f"--wrap={command}").strip())
+        options = (f"--job-name={name}", f"--chdir={tmp_path}", "--output=/dev/null", "--mem=10", *options)
+        ids.append(on_cluster.run("sbatch", "--parsable", *options, f"--wrap={command}").strip())
         return ids[-1]
 
     yield submit
@@ -93,7 +93,9 @@ def test_a_job_that_waits_already_is_kept_from_it(failing, on_cluster, tmp_path)
 def test_the_last_nodes_are_not_left_out(failing, tmp_path):
     """Where all that are alike fail, it is not the nodes, and jobs would wait for ever."""
     run = f"{RUN}_{tmp_path.name}"
-    both = [failing(f"--nodelist=v100-{node}", f"--comment={node}{number}", name=run) for node in "12" for number in "ab"]
+    both = [
+        failing(f"--nodelist=v100-{node}", f"--comment={node}{number}", name=run) for node in "12" for number in "ab"
+    ]
     only = [failing("--partition=h200", f"--comment={trial}", name=run) for trial in "cd"]
     ended(*both, *only)
     assert len(NodesLeftOut(Accelerator(partition="v100"), run, tmp_path, lambda sentence: None)) == 1

@@ -41,7 +41,7 @@ def test_a_jobs_snakemake_needs_no_home_folder(begun, tmp_path):
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
     homeless = {**os.environ, "HOME": "/proc/no/home"}
     homeless.pop("XDG_CACHE_HOME", None)
-    died = subprocess.run(command, env=homeless, cwd=tmp_path, capture_output=True, text=True)
+    died = subprocess.run(command, env=homeless, cwd=tmp_path, capture_output=True, check=False)
     assert (died.returncode != 0, (tmp_path / "made").exists()) == (True, False)
     begun(Accelerator())
     lives = {**homeless, "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"]}

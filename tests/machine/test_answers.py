@@ -1,4 +1,4 @@
-"""Whatever Slurm's commands print that is no answer is an error, and never one about a job: fake ones print all of it."""
+"""Whatever Slurm's commands print that is no answer is an error, never one about a job: fake ones print it."""
 
 import json
 import sys

@@ -144,10 +144,10 @@ print(may, job.current(), "SLURM_JOB_ID" in os.environ, "SLURM_NTASKS" in os.env
 """
 
 
-def confirmed(how, variables, prefix=(), **options):
+def confirmed(how, variables, prefix=(), check=False):
     command = [*prefix, sys.executable, "-c", CONFIRM, how]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, **options)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=check)
 
 
 def leftover(job_id):

@@ -193,7 +193,9 @@ def test_the_job_of_a_failed_node_counts_as_active_until_it_has_another(on_clust
 def test_one_element_of_an_array_is_queued_again_and_the_others_go_on(on_cluster, tmp_path):
     """The last one that is started has the number of the array."""
     array = submit(on_cluster, tmp_path, "sleep 100", "--array=0-1")
-    wait_until(lambda: [job.state for job in slurm.my_jobs() if job.shown.startswith(array)] == ["RUNNING"] * 2, 20, "two")
+    wait_until(
+        lambda: [job.state for job in slurm.my_jobs() if job.shown.startswith(array)] == ["RUNNING"] * 2, 20, "two"
+    )
     elements = {job.id: job for job in slurm.my_jobs() if job.shown.startswith(f"{array}_")}
     assert elements[array].handle == f"{array}_1"
     other = next(job.id for job in elements.values() if job.id != array)
