@@ -123,7 +123,7 @@ def after_a_node_failed(nodes, answer, folder, monkeypatch):
     executor._status_query_calls = executor._status_query_failures = 0
     executor._status_query_total_seconds = executor._status_query_max_seconds = 0.0
     executor._status_query_min_seconds, executor._status_query_cycle_rows = None, []
-    executor._next_seconds_between_status_checks = None
+    executor.next_seconds_between_status_checks = 40
 
     async def still_active():
         job = types.SimpleNamespace(external_jobid="17", aux={})

@@ -2,8 +2,8 @@
 
 Five nodes: v100-1 and v100-2, a100-1 and h200-1 of eight GPUs each, which are device files without hardware, and cpu-1.
 A partition for each kind, `v100_hi`, which preempts `v100`, `mixed`, which holds unlike GPUs and stops jobs after four
-hours, and `hidden` with the node `cpu-1`. Job steps are tracked and their memory is limited by control groups where this
-machine lets us.
+hours, and `hidden` with the node `cpu-1`. Job steps are tracked and their memory is limited by control groups where
+this machine lets us.
 """
 
 import contextlib
