@@ -139,6 +139,12 @@ class Experiment:
         folder = self.trials().get(trial)
         return folder is not None and (folder / "lock.json").exists() and bool(list(folder.glob("checkpoints/*.npz")))
 
+    def has_begun(self):
+        """Whether each of its trials trains or is done."""
+        return all(
+            (folder / "result.json").exists() or self.is_training(name) for name, folder in self.trials().items()
+        )
+
 
 def rows(path):
     with path.open(newline="") as file:
@@ -241,7 +247,10 @@ def runs(site):
     for disturber in (driven, array, ended, lost):
         disturber.result()
     started["killed"] = killed.result()
-    site.cluster.restart("slurmctld", "slurmctld", "-D", seconds=5)  # while the workflows go on
+    # While the workflows go on, and no job is about to start: its srun would wait for minutes until it asks again.
+    going_on = [found[name] for name in (*DISTURBED, "driven")]
+    wait_until(lambda: all(run.has_begun() for run in going_on), 240, "trials that train again")
+    site.cluster.restart("slurmctld", "slurmctld", "-D", seconds=5)
     for name in DISTURBED:
         found[name].code = started[name].wait(1_000)
     wait_until((array.result() / "1" / "result.json").exists, 240, "result of the array's last element")

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from algoperf.doctor import checks
-from algoperf.machine import cluster
+from algoperf.machine import cluster, job
 
 CONFIG = {
     "protocol": "mini",
@@ -54,6 +54,18 @@ def test_results_that_cannot_be_written_are_to_be_mended(found, tmp_path):
         mark, advice = found({"results_dir": str(folder)})["results"]
         assert mark == "mend"
         assert str(folder) in advice
+
+
+def test_a_cache_that_cannot_be_made_is_to_be_mended_but_in_a_job(found, monkeypatch):
+    """Root may write everywhere but in /proc."""
+    assert found()["cache"][0] == "ok"
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/proc/no/home")
+    mark, advice = found()["cache"]
+    assert (mark, "export XDG_CACHE_HOME" in advice) == ("mend", True)
+    monkeypatch.setattr(job, "current", lambda: "17")
+    mark, advice = found()["cache"]
+    assert (mark, "bring their own" in advice) == ("note", True)
 
 
 def test_a_wrong_cluster_description_is_one_clear_line(found):

@@ -29,7 +29,7 @@ def test_a_sound_cluster_needs_no_mending(on_cluster):
     found = findings(Accelerator(device="V100", count=8, partition="v100", gres="gpu:v100:8"))
     assert not [name for name, (mark, _) in found.items() if mark == "mend"]
     assert found["accelerator wanted"] == ("ok", "v100-1, v100-2 of partition v100, each with gpu:v100:8")
-    assert found["preemption"][0] == "ok"
+    assert found["preemption"][0] == found["submission"][0] == "ok"
     assert found["accounting"][0] == "note"
 
 
@@ -42,7 +42,7 @@ def test_accounting_that_answers_is_told(slurm_cluster_with_accounting, monkeypa
 @pytest.mark.parametrize(
     ("accelerator", "advice"),
     [
-        (Accelerator(partition="v1000"), ["no partition v1000", "a100, cpu, h200, mixed, v100, v100_hi"]),
+        (Accelerator(partition="v1000"), ["no partition v1000", "a100, cpu, h200, hidden, mixed, v100, v100_hi"]),
         (Accelerator(partition="v100", gres="gpu:a100:8"), ["no node of partition v100 has gpu:a100:8", "gpu:v100:8"]),
         (Accelerator(partition="v100", gres="gpu:v100:9"), ["no node of partition v100 has gpu:v100:9"]),
         (Accelerator(partition="v100", constraint="a100"), ["no node of partition v100 has a100"]),
@@ -89,6 +89,24 @@ def test_a_job_that_is_larger_than_a_node_is_told_what_to_ask_for(on_cluster):
     assert found["processors"][0] == found["memory"][0] == "mend"
     assert "add cpus: 64" in found["processors"][1]
     assert "add memory_gib: 62" in found["memory"][1]
+
+
+def test_nodes_that_the_site_excludes_are_none_of_the_accelerators(on_cluster):
+    for nodes, words in (("v100-[1,3]", "v100-2 of partition v100"), ("v100-[1-2]", "no node of partition v100")):
+        assert words in findings(Accelerator(partition="v100", exclude=nodes))["accelerator wanted"][1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"exclude": "nowhere"}, "Invalid node name"),
+        ({"options": ("--licenses=unknown:1",)}, "Invalid license"),
+        ({"options": ("--no-such-option",)}, "--no-such-option"),
+    ],
+)
+def test_what_sbatch_would_refuse_is_to_be_mended(on_cluster, changes, words):
+    mark, advice = findings(Accelerator(partition="v100", **changes))["submission"]
+    assert (mark, words in advice) == ("mend", True), advice
 
 
 def test_a_drained_node_is_noted(on_cluster):

@@ -13,6 +13,7 @@ from algoperf.experiment import left_out
 from algoperf.experiment.left_out import NodesLeftOut, suspects
 from algoperf.machine import slurm
 from algoperf.machine.cluster import Accelerator
+from tests.conftest import REPOSITORY
 from tests.support.slurm_cluster import wait_until
 
 RUN = "algoperf_1"
@@ -61,7 +62,7 @@ def ended(*ids):
     wait_until(lambda: not any(map(slurm.is_active, ids)), 30, "end of the jobs")
 
 
-def test_a_node_that_swallows_jobs_is_left_out_named_and_forgotten(failing, tmp_path):
+def test_a_node_that_swallows_jobs_is_left_out_named_and_forgotten(failing, tmp_path, algoperf):
     run, said = f"{RUN}_{tmp_path.name}", []
     nodes = NodesLeftOut(Accelerator(partition="v100"), run, tmp_path, said.append)
     assert not nodes
@@ -75,6 +76,8 @@ def test_a_node_that_swallows_jobs_is_left_out_named_and_forgotten(failing, tmp_
     assert list(left_out.known(tmp_path)) == ["v100-1"]
     assert "failed on it within 10 minutes" in left_out.known(tmp_path)["v100-1"]
     assert waits in {one.id for one in slurm.my_jobs()}
+    code, printed, _ = algoperf("status", tmp_path, "--config", REPOSITORY / "config" / "mini.yaml")
+    assert (code, "v100-1 is left out by the run's later jobs: jobs " in printed) == (0, True)
     left_out.forget(tmp_path)
     assert left_out.known(tmp_path) == {}
 
