@@ -92,14 +92,15 @@ def _results(folder: Path) -> Check:
 
 
 def _cache() -> Check:
-    """Whether Snakemake, which keeps its cache in the home folder, can do so on this machine."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if os.access(existing, os.W_OK | os.X_OK):
-        return ok("cache", f"{folder} can be written to")
-    if job.current() is not None:
-        return note("cache", f"{folder} cannot be written to on this node: the workflow's jobs bring their own")
-    return mend("cache", f"{folder} cannot be written to: Snakemake needs `export XDG_CACHE_HOME=...` that can")
+    """Whether Snakemake, which keeps its cache in the home folder, can do so on this machine; nothing is left there."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
+    try:
+        tempfile.TemporaryFile(dir=next(path for path in (folder, *folder.parents) if path.exists())).close()
+    except OSError:
+        if job.current() is not None:
+            return note("cache", f"{folder} cannot be written to on this node: the workflow's jobs bring their own")
+        return mend("cache", f"{folder} cannot be written to: Snakemake needs `export XDG_CACHE_HOME=...` that can")
+    return ok("cache", f"{folder} can be written to")
 
 
 def _scratch(site: cluster.Cluster) -> Check:

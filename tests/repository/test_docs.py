@@ -25,7 +25,7 @@ COMMAND_LINE = typer.main.get_command(cli.app)
 
 # Programs that are not ours; of those that start ours, what comes after it is looked at.
 FOREIGN = {".", "apt-get", "git", "mv", "pip", "pre-commit", "sbatch", "tmux", "../envs/jax/bin/pip"}
-FOREIGN |= {"../envs/pytorch/bin/pip", "python3.11"}
+FOREIGN |= {"../envs/pytorch/bin/pip", "python3.11", "trap", "wait"}
 STARTERS = {"exec", "srun", "torchrun"}
 
 
@@ -89,6 +89,7 @@ def test_options_that_are_only_named_exist():
         *(spelling for action in get_argument_parser()._actions for spelling in action.option_strings),
         *("--help", "--source", "--nproc-per-node", "--standalone", "--gpus-per-task", "--ntasks", "--gres"),
         *("--exclusive", "--nv", "--bind", "--signal", "--report"),
+        *("--licenses", "--mail-type", "--gpus-per-node"),
     }
     for page in PAGES:
         text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)

@@ -30,12 +30,12 @@ def blocks(text: str, *languages: str) -> list[str]:
 
 
 def commands(text: str) -> Iterator[str]:
-    """The commands of a page's blocks of shell: without comments, continued lines as one, `&&` as two."""
+    """The commands of a page's blocks of shell: without comments and the last `&`, continued as one, `&&` as two."""
     for block in blocks(text.partition("## The tree")[0], "", "sh", "bash", "shell"):
         for line in re.sub(r" *\\\n *", " ", block).splitlines():
             for command in re.sub(r"(^|\s)#.*", "", line).split("&&"):
                 if command.strip():
-                    yield command.strip()
+                    yield command.strip().removesuffix(" &")
 
 
 def shown() -> list[tuple[str, str]]:
