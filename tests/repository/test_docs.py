@@ -89,7 +89,7 @@ def test_options_that_are_only_named_exist():
         *(spelling for action in get_argument_parser()._actions for spelling in action.option_strings),
         *("--help", "--source", "--nproc-per-node", "--standalone", "--gpus-per-task", "--ntasks", "--gres"),
         *("--exclusive", "--nv", "--bind", "--signal", "--report"),
-        *("--licenses", "--mail-type", "--gpus-per-node"),
+        *("--licenses", "--mail-type", "--gpus-per-node", "--array"),
     }
     for page in PAGES:
         text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
