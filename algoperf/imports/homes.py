@@ -126,27 +126,9 @@ class Home:
         self._notice_added_roots()
         key = (name, wanted)
         if key not in self._known:
-            location = None if name.partition(".")[0] in NEVER_ITS_OWN else self._find(name.split("."), wanted)
+            location = own_location(self.folder, self._roots, name.split("."), wanted)
             self._known[key] = None if location is None else packages.module_name(location)
         return self._known[key]
-
-    def _find(self, parts: list[str], wanted: tuple[str, ...]) -> Path | None:
-        for root in self._roots:
-            location = root.joinpath(*parts)
-            if packages.is_module(root / parts[0]) or (not _is_installed(parts[0]) and _is_there(location)):
-                return location
-        if parts[0] not in _LAYOUT and _is_installed(parts[0]):
-            return None
-        for above in self.folder.parents:
-            if _is_there(location := above.joinpath(*parts)):
-                return location
-        if parts[0] not in _LAYOUT or _is_baselines(parts):
-            return None
-        for place, start in itertools.product(folders(self.folder), range(1, len(parts))):
-            if _is_there(location := place.joinpath(*parts[start:])):
-                return location
-        is_folder = parts[-1] == self.folder.name or any(packages.is_module(self.folder / name) for name in wanted)
-        return self.folder if is_folder else None
 
     def _notice_added_roots(self) -> None:
         """Folders that the submission has put on `sys.path`."""
@@ -155,6 +137,33 @@ class Home:
                 self._path_before.append(entry)
                 self._roots.append(Path(entry).absolute())
                 self._known.clear()
+
+
+def own_location(folder: Path, roots: Sequence[Path], parts: Sequence[str], wanted: Sequence[str]) -> Path | None:
+    """The file (without its suffix) or folder that an absolute import in a submission of `folder` means, None where it
+    means something installed, or nothing.
+
+    roots: the folder, and those that the submission has put on `sys.path`. parts: the module's name. wanted: what is
+    imported from it.
+    """
+    if parts[0] in NEVER_ITS_OWN:
+        return None
+    for root in roots:
+        location = root.joinpath(*parts)
+        if packages.is_module(root / parts[0]) or (not _is_installed(parts[0]) and _is_there(location)):
+            return location
+    if parts[0] not in _LAYOUT and _is_installed(parts[0]):
+        return None
+    for above in folder.parents:
+        if _is_there(location := above.joinpath(*parts)):
+            return location
+    if parts[0] not in _LAYOUT or _is_baselines(parts):
+        return None
+    for place, start in itertools.product(folders(folder), range(1, len(parts))):
+        if _is_there(location := place.joinpath(*parts[start:])):
+            return location
+    is_folder = parts[-1] == folder.name or any(packages.is_module(folder / name) for name in wanted)
+    return folder if is_folder else None
 
 
 def _is_there(location: Path) -> bool:

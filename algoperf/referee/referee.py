@@ -47,7 +47,8 @@ class Referee:
     """Watches one trial's submission. Made before the submission is imported, as that runs its code already.
 
     folder: the submission's. compile_caches: those that it has to use. flags: what it has seen so far;
-    nothing is noted twice. free_seconds: what the submission took for each of the things that are free.
+    nothing is noted twice. free_seconds: what the submission took for each of the things that are free, where it did one
+    again the last time.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Referee:
         if elsewhere := self._compile_caches.elsewhere(self._backend):
             self.flag("compile_cache", f"the submission asked for a compile cache in {elsewhere}, which is not used.")
             self._compile_caches.use(self._backend)
-        spent = self.free_seconds[what] = self.free_seconds.get(what, 0.0) + time.monotonic() - begin
+        spent = self.free_seconds[what] = time.monotonic() - begin
         if spent > FREE_SECONDS:
             self.flag("free_time", f"{what} took the submission more than {FREE_SECONDS:.0f} s, which are free.")
 

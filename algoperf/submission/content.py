@@ -1,7 +1,8 @@
 """What a submission is made of: the files that decide what it computes, and one hash over them.
 
 Counted are
-- its file, and what that imports from beside it, from `submissions/` and from the kit, and so on from there;
+- its file, and what that imports from beside it, by the layout of an official repository from the folders above it, from
+  `submissions/` and from the kit, and so on from there;
 - where the file is its folder's own (`jax.py`, `pytorch.py`, `submission.py`): all code in the folder and below it, but
   the other framework's file;
 - data that lie with it and that its code names in a string: `np.load(here / "table.npz")`, or by their ending:
@@ -19,11 +20,13 @@ import hashlib
 import io
 import os
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from algoperf.benchmark.facts import FRAMEWORKS, UsageError
 from algoperf.benchmark.protocol import PROTOCOLS
+from algoperf.imports import homes
 from algoperf.submission import requirements
 from algoperf.submission.loading import KIT, SUBMISSIONS
 from algoperf.submission.points import POINT_FILES
@@ -58,7 +61,7 @@ class _Search:
     """files: what counts of a submission, by name."""
 
     def __init__(self, path: Path):
-        self._folder = path.parent
+        self._folder = path.parent.absolute()
         self.files: dict[str, Path] = {}
         self._strings: set[str] = set()
         self._add(path.name, path)
@@ -78,17 +81,37 @@ class _Search:
         if file.suffix != ".py" or (tree := _parsed(file)) is None:
             return
         self._strings |= _strings(tree)
-        for module in _imports(tree, _package_of(name)):
-            for imported, its_file in self._modules(module):
-                self._add(imported, its_file)
+        for imported in _imports(tree):
+            for its_file in self._files(file, imported):
+                self._add(self._name(its_file), its_file)
 
-    def _modules(self, module: str) -> Iterator[tuple[str, Path]]:
-        """The files that the import of a module runs, where they are the submission's own or shared: name, file."""
+    def _files(self, importing: Path, imported: "_Import") -> Iterator[Path]:
+        """What an import runs of the submission's own files and of shared ones."""
+        if imported.level > 0:
+            yield from _files_of(imported.names, importing.parents[imported.level - 1])
+            return
         for package, folder in _SHARED.items():
-            if module.startswith(f"{package}."):
-                shown, rest = package.replace(".", "/"), module.removeprefix(f"{package}.")
-                yield from ((f"{shown}/{name}", file) for name, file in _files_of(rest, folder))
-        yield from _files_of(module, self._folder)
+            head = package.split(".")
+            if imported.names[: len(head)] == head:
+                yield from _files_of(imported.names[len(head) :], folder)
+        own = list(_files_of(imported.names, self._folder))
+        yield from own or self._files_above(imported)
+
+    def _files_above(self, imported: "_Import") -> Iterator[Path]:
+        """What an absolute import means by the layout of an official repository, where it means a file at all."""
+        location = homes.own_location(self._folder, [self._folder], imported.module, imported.members)
+        if location is not None and location != self._folder:
+            is_around = self._folder.is_relative_to(location)  # what those packages do is not the submission's
+            yield from () if is_around else _files_of([location.name], location.parent)
+            yield from _files_of(imported.members, location)
+
+    def _name(self, file: Path) -> str:
+        """From the submission's folder, or from the repository where the file is shared."""
+        if not file.is_relative_to(self._folder):
+            for package, folder in _SHARED.items():
+                if file.is_relative_to(folder):
+                    return Path(*package.split("."), file.relative_to(folder)).as_posix()
+        return Path(os.path.relpath(file, self._folder)).as_posix()
 
     def _named_files(self) -> dict[str, Path]:
         """Those that a string of the code leads to from the submission's folder."""
@@ -142,31 +165,34 @@ def _holds_a_submissions_files(folder: os.DirEntry) -> bool:
     return not is_environment and not is_of_the_benchmark
 
 
-def _files_of(module: str, folder: Path) -> Iterator[tuple[str, Path]]:
+def _files_of(names: Sequence[str], folder: Path) -> Iterator[Path]:
     """The module's own file in `folder`, and its packages': `a.b` is `a/__init__.py` and `a/b.py`."""
-    parts = module.split(".")
-    for end in range(1, len(parts) + 1):
-        inside = "/".join(parts[:end])
-        for name in (f"{inside}/__init__.py", f"{inside}.py"):
-            if (folder / name).is_file():
-                yield name, folder / name
+    for end in range(1, len(names) + 1):
+        inside = folder.joinpath(*names[:end])
+        for file in (inside / "__init__.py", inside.with_name(f"{inside.name}.py")):
+            if file.is_file():
+                yield file
 
 
-def _package_of(name: str) -> str:
-    """Of a file's name the package, with dots; empty beside the submission's file."""
-    return ".".join(name.split("/")[:-1])
+class _Import(NamedTuple):
+    """`from MODULE import MEMBER`, from so many folders up; whether the member is a module shows on the disk."""
+
+    level: int
+    module: list[str]
+    members: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        return self.module + self.members
 
 
-def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """The full names of all that a module in `package` may import; whether one is a module shows on the disk."""
+def _imports(tree: ast.AST) -> Iterator[_Import]:
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
-                yield from (alias.name for alias in names)
+                yield from (_Import(0, alias.name.split("."), []) for alias in names)
             case ast.ImportFrom(module=module, names=names, level=level):
-                above = package.split(".")[: len(package.split(".")) - level + 1] if level else []
-                base = ".".join(part for part in (*above, module or "") if part)
-                yield from (f"{base}.{alias.name}" if base else alias.name for alias in names)
+                yield from (_Import(level, module.split(".") if module else [], [alias.name]) for alias in names)
 
 
 def _strings(tree: ast.AST) -> set[str]:

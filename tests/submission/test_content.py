@@ -174,6 +174,31 @@ def test_of_a_single_file_in_a_big_folder_only_what_it_imports_and_names(folder:
     assert content(single) != before
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from algorithms.shared.schedules import warm",
+        "import algorithms.shared.schedules as schedules",
+        "from algorithms.shared import schedules",
+        "from ..shared.schedules import warm",
+        "from ..shared import schedules",
+        "from ...algorithms.shared import schedules",
+    ],
+)
+def test_what_is_imported_from_folders_above_counts(tmp_path: Path, line: str):
+    mine, shared = (tmp_path / "repository" / "algorithms" / name for name in ("mine", "shared"))
+    mine.mkdir(parents=True)
+    shared.mkdir()
+    (shared / "schedules.py").write_text("from .numbers import warm\n")
+    (shared / "numbers.py").write_text("warm = 1\n")
+    (shared / "other.py").write_text("")
+    (mine / "submission.py").write_text(f"import jax\n{line}\n")
+    before = content(mine / "submission.py")
+    assert set(before.files) == {"submission.py", "../shared/schedules.py", "../shared/numbers.py"}
+    (shared / "numbers.py").write_text("warm = 2\n")
+    assert content(mine / "submission.py") != before
+
+
 def test_data_are_named_by_their_endings_too(folder: Path):
     append("pytorch.py", 'FILES = sorted(HERE.glob("*.npz"))\n')(folder)
     before = content(folder / "pytorch.py")
