@@ -146,13 +146,11 @@ def own_location(folder: Path, roots: Sequence[Path], parts: Sequence[str], want
     roots: the folder, and those that the submission has put on `sys.path`. parts: the module's name. wanted: what is
     imported from it.
     """
-    if parts[0] in NEVER_ITS_OWN:
-        return None
-    for root in roots:
+    for root in () if parts[0] in NEVER_ITS_OWN else roots:
         location = root.joinpath(*parts)
         if packages.is_module(root / parts[0]) or (not _is_installed(parts[0]) and _is_there(location)):
             return location
-    if parts[0] not in _LAYOUT and _is_installed(parts[0]):
+    if parts[0] in NEVER_ITS_OWN or (parts[0] not in _LAYOUT and _is_installed(parts[0])):
         return None
     for above in folder.parents:
         if _is_there(location := above.joinpath(*parts)):

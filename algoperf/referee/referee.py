@@ -47,8 +47,8 @@ class Referee:
     """Watches one trial's submission. Made before the submission is imported, as that runs its code already.
 
     folder: the submission's. compile_caches: those that it has to use. flags: what it has seen so far;
-    nothing is noted twice. free_seconds: what the submission took for each of the things that are free, where it did one
-    again the last time.
+    nothing is noted twice. free_seconds: what the submission took for each of the things that are free, where it did
+    one again the last time.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """What a submission is made of: the files that decide what it computes, and one hash over them.
 
 Counted are
-- its file, and what that imports from beside it, by the layout of an official repository from the folders above it, from
-  `submissions/` and from the kit, and so on from there;
+- its file, and what that imports from beside it, by the layout of an official repository from the folders above it,
+  from `submissions/` and from the kit, and so on from there;
 - where the file is its folder's own (`jax.py`, `pytorch.py`, `submission.py`): all code in the folder and below it, but
   the other framework's file;
 - data that lie with it and that its code names in a string: `np.load(here / "table.npz")`, or by their ending:
