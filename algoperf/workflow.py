@@ -110,9 +110,12 @@ class Experiment:
         return str(self.config.results_dir / self.config.protocol / "scores" / name)
 
     def submission(self, label: str, ruleset: Ruleset) -> str | list[str]:
-        """What a contestant is loaded by, with the file that its points are drawn from where one is named."""
+        """What a contestant is loaded by, with what its points are drawn from, and how, where the config says it."""
         space = None if ruleset == "self" else self.config.space_of(label)
-        return self.names[label] if space is None else [self.names[label], "--search-space", str(space)]
+        options = [] if space is None else ["--search-space", str(space)]
+        if self.config.search is not None and ruleset == "external":
+            options += ["--search", self.config.search]
+        return [self.names[label], *options] if options else self.names[label]
 
     def identity(self, workload: str, wildcards: Any) -> dict[str, Any]:
         """What a trial computes: what changes it makes it another trial."""

@@ -15,6 +15,7 @@ Ruleset: TypeAlias = Literal["external", "self", "target_setting"]
 RULESETS: tuple[Ruleset, ...] = ("external", "self")
 
 Search: TypeAlias = Literal["shared", "dealt"]
+SEARCHES: tuple[Search, ...] = ("shared", "dealt")
 
 # No ruleset for submissions: its trials make the targets. They are tuned as under the external one.
 TARGET_SETTING: Ruleset = "target_setting"
@@ -78,6 +79,14 @@ class Protocol:
     def is_dealt(self, ruleset: Ruleset) -> bool:
         """Whether each study has hyperparameter points of its own."""
         return self.search == "dealt" and ruleset == "external"
+
+    def searched(self, search: Search | None) -> "Protocol":
+        """The same with another way to search; None: as it is. Raises UsageError where it has nothing to deal."""
+        if search not in (None, *SEARCHES):
+            raise UsageError(f"there is no search {search!r}; a search is {' or '.join(SEARCHES)}.")
+        if search == "dealt" and self.studies == 1:
+            raise UsageError(f"the search of protocol {self.name} cannot be dealt: it has one study.")
+        return self if search is None else dataclasses.replace(self, search=search)
 
     def max_runtime(self, spec: WorkloadSpec, ruleset: Ruleset) -> float:
         """Seconds of charged time that a trial may use.

@@ -28,6 +28,9 @@ def trial(
     search_space: Annotated[
         Path | None, typer.Option(help="What external tuning draws points from; a file beside the submission if not.")
     ] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Whether studies have the same points: shared or dealt; the protocol's if not.")
+    ] = None,
     strict_requirements: Annotated[
         bool, typer.Option("--strict-requirements", help="Refuse other versions than its requirements.txt asks for.")
     ] = False,
@@ -100,20 +103,21 @@ def trial(
     }
     if missing := [f"--{name}" for name, value in needed.items() if value is None]:
         raise UsageError(f"a trial needs {', '.join(missing)}; only a dry run (--dry-run) does without.")
-    if ruleset == "self" and search_space is not None:
-        raise UsageError("--search-space is for external tuning: under self-tuning a submission has one point.")
+    for option, value in (("--search-space", search_space), ("--search", search)):
+        if ruleset == "self" and value is not None:
+            raise UsageError(f"{option} is for external tuning: under self-tuning a submission has one point.")
     if len(workload) > 1:
         raise UsageError(f"a trial has one --workload, not {len(workload)}.")
     identity = make_trial(protocol, ruleset, submission, framework, workload[0], study, trial)
     if rehearse is not None:
-        options = {"search_space": search_space, "strict_requirements": strict_requirements}
+        options = {"search_space": search_space, "search": search, "strict_requirements": strict_requirements}
         asked = Rehearsal(rehearse, batch_size, is_made_up=not with_data)
         sys.exit(rehearsal.run(identity, asked, out, data_dir, accelerator, options))
-    definition = define(identity, max_steps, cluster.asked_for(accelerator), search_space)
+    definition = define(identity, max_steps, cluster.asked_for(accelerator), search_space, search)
     superseded.arrange(definition, out, only_finished=True)
     result = superseded.finished_result(definition, out)
     if result is None:
-        options = {"search_space": search_space, "strict_requirements": strict_requirements}
+        options = {"search_space": search_space, "search": search, "strict_requirements": strict_requirements}
         result = _run_trial(definition, out, data_dir, max_steps, accelerator, options)
     progress_lines.print_result(result, out, Console(highlight=False))
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from algoperf.benchmark.facts import FRAMEWORKS, Framework
+from algoperf.benchmark.facts import FRAMEWORKS, Framework, UsageError
 from algoperf.benchmark.identity import short_name
-from algoperf.benchmark.protocol import PROTOCOLS, RULESETS, Ruleset
+from algoperf.benchmark.protocol import PROTOCOLS, RULESETS, SEARCHES, Protocol, Ruleset, load_protocol
 from algoperf.records.strict import Strict, check_content, read_yaml
 from algoperf.submission import loading
 
@@ -79,6 +79,11 @@ class Config(Strict):
     search_space: Path | None = pydantic.Field(
         None, description="a file that the points of submissions are drawn from that do not name one"
     )
+    search: Literal[SEARCHES] | None = pydantic.Field(
+        None,
+        description="whether each study tries the same points (shared) or those of all studies are drawn at once and "
+        "dealt to them (dealt), under external tuning; the protocol's where left out",
+    )
     workloads: list[str] | Literal["all"] = pydantic.Field("all", description="names, or all of the protocol's")
     variants: list[str] | Literal["all", "none"] = pydantic.Field(
         "none", description="variants beyond the protocol's held-outs: full names, all or none"
@@ -135,6 +140,21 @@ class Config(Strict):
             if asked > (most := getattr(of_protocol, key)):
                 raise ValueError(f"target_setting.{key} is {asked}, but protocol {self.protocol} has {most}")
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _there_is_a_search(self) -> "Config":
+        if self.search is not None and (self.is_of_targets or "external" not in self.rulesets):
+            raise ValueError("search is for external tuning, and there is none here")
+        try:
+            self.version  # noqa: B018 - for what it refuses
+        except UsageError as error:
+            raise ValueError(str(error).removesuffix(".")) from None
+        return self
+
+    @property
+    def version(self) -> Protocol:
+        """The protocol, searched as the config says."""
+        return load_protocol(self.protocol).searched(self.search)
 
     def entries(self, ruleset: Ruleset) -> list[SubmissionEntry]:
         """The submissions that take part in a ruleset."""

@@ -58,12 +58,13 @@ def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Rules
     """The hyperparameter points of each contestant, by its label, under each ruleset on each workload in each study.
 
     As many as the protocol has trials, or the config asks for; fewer where a submission lists fewer. Of target setting
-    there is study 0, the search.
+    there is study 0, the search. Raises UsageError where the config asks to deal points of which there are too few.
     """
-    protocol = load_protocol(config.protocol)
+    protocol = config.version
     found = {}
     for ruleset in rulesets:
         num_trials = _num_trials(config, ruleset)
+        is_asked_for = config.search == "dealt" and protocol.is_dealt(ruleset)
         for entry in config.entries(ruleset):
             path, space = loading.find(entry.name, entry.framework), config.space_of(entry.label)
             for workload in workloads(config):
@@ -71,6 +72,11 @@ def points(config: Config, rulesets: Sequence[Ruleset]) -> dict[tuple[str, Rules
                     same = found.get((entry.label, ruleset, workload, study - 1))
                     if same is None or protocol.is_dealt(ruleset):
                         same = hyperparameter_points(path, protocol, ruleset, workload, study, space)[:num_trials]
+                    if is_asked_for and study and same == found[entry.label, ruleset, workload, study - 1]:
+                        raise UsageError(
+                            f"the points of {entry.label} cannot be dealt: they are listed, the same for every study; "
+                            "leave `search` out, or name a search space of ranges."
+                        )
                     found[entry.label, ruleset, workload, study] = same
     return found
 

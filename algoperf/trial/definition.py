@@ -16,7 +16,7 @@ from typing import Any
 
 from algoperf.benchmark.facts import Budget, UsageError, WorkloadSpec, replace
 from algoperf.benchmark.identity import Trial, differing, seed
-from algoperf.benchmark.protocol import TARGET_SETTING, load_protocol
+from algoperf.benchmark.protocol import TARGET_SETTING, Search, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.machine import hardware
 from algoperf.machine.cluster import Accelerator
@@ -151,12 +151,14 @@ def define(
     max_steps: int | None = None,
     accelerator: Accelerator | None = None,
     search_space: Path | None = None,
+    search: Search | None = None,
 ) -> Definition:
     """A trial as its submission and its protocol are now. Raises UsageError for whatever a person got wrong.
 
-    search_space: the file that points are drawn from; None: the one beside the submission.
+    search_space: the file that points are drawn from; None: the one beside the submission. search: how; None: as the
+    protocol has it.
     """
-    protocol = load_protocol(trial.protocol)
+    protocol = load_protocol(trial.protocol).searched(search)
     path = loading.find(trial.submission, trial.framework)
     points = hyperparameter_points(path, protocol, trial.ruleset, trial.workload, trial.study, search_space)
     if not 1 <= trial.trial <= len(points):

@@ -9,6 +9,7 @@ import psutil
 from algoperf.backends import Backend, load_backend
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import Trial
+from algoperf.benchmark.protocol import Search
 from algoperf.benchmark.workload import Workload, make_workload
 from algoperf.machine import cluster, hardware
 from algoperf.referee.compiled import CompileCaches
@@ -56,20 +57,21 @@ def set_up(
     accelerator: str = cluster.LOCAL,
     begun: float | None = None,
     search_space: Path | None = None,
+    search: Search | None = None,
     strict_requirements: bool = False,
     rehearsal: Rehearsal | None = None,
 ) -> Setup:
     """Checks and loads a trial's parts; writes nothing.
 
     begun: as in Setup; this process's begin where None. search_space: a file, None for the one beside the submission.
-    strict_requirements: whether other versions than the submission requires are refused. rehearsal: what of the trial
-    is walked through, where it is no trial but that.
+    search: as in `define`. strict_requirements: whether other versions than the submission requires are refused.
+    rehearsal: what of the trial is walked through, where it is no trial but that.
 
     Raises UsageError for whatever a person got wrong, and InfrastructureError where the hardware is not the accelerator
     that was asked for.
     """
     wanted = cluster.asked_for(accelerator)
-    definition, spec = define(trial, max_steps, wanted, search_space), spec_of(trial)
+    definition, spec = define(trial, max_steps, wanted, search_space, search), spec_of(trial)
     if rehearsal is not None:
         definition, spec = rehearsal.shortened(definition), rehearsal.reduced(spec)
     path = loading.find(trial.submission, trial.framework)

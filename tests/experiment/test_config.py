@@ -27,6 +27,10 @@ from tests.experiment.test_plan import NADAMW, make
         ({"variants": "some"}, "variants"),
         ({"accelerator": 8}, "accelerator"),
         ({"partial": "some"}, "partial"),
+        ({"protocol": "v0.6", "search": "halton"}, "'search'.*'shared' or 'dealt'"),
+        ({"search": "dealt"}, "protocol mini cannot be dealt: it has one study"),
+        ({"protocol": "v0.6", "rulesets": ["self"], "search": "dealt"}, "search is for external tuning"),
+        ({"search": "shared", "target_setting": {}}, "search is for external tuning"),
     ],
 )
 def test_a_wrong_config_is_one_sentence_that_names_the_key(content, names):

@@ -2,9 +2,13 @@
 
 import pytest
 
+from algoperf import workflow
 from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.identity import make_trial
 from algoperf.benchmark.protocol import RULESETS
 from algoperf.experiment import config, plan
+from algoperf.machine import cluster
+from algoperf.trial.definition import define
 from tests.conftest import REPOSITORY
 
 NADAMW = {"name": "nadamw", "framework": "jax"}
@@ -82,3 +86,21 @@ def test_points_are_dealt_to_the_studies_or_shared_by_them():
     assert len(all_points) == 15
     assert len({tuple(point.items()) for point in all_points}) == 15
     assert dealt["nadamw_jax", "self", "wmt", 0] == dealt["nadamw_jax", "self", "wmt", 2]
+
+
+def test_a_config_chooses_between_dealt_and_shared_points(tmp_path):
+    """What the trials of the workflow compute, and what the command that it runs for them does."""
+    for protocol, search, other in (("v0.6", "dealt", "v0.6-a100"), ("v0.6-a100", "shared", "v0.6")):
+        asked = make(protocol=protocol, search=search, workloads=["wmt"], rulesets=["external", "self"])
+        found = plan.points(asked, RULESETS)
+        assert found == plan.points(make(protocol=other, workloads=["wmt"], rulesets=["external", "self"]), RULESETS)
+        experiment = workflow.make(asked, cluster.Accelerator())
+        assert experiment.submission("nadamw_jax", "external") == ["nadamw", "--search", search]
+        assert experiment.submission("nadamw_jax", "self") == "nadamw"
+        trial = make_trial(protocol, "external", "nadamw", "jax", "wmt", 1, 2)
+        assert define(trial, search=search) == plan.definitions(asked, [trial])[trial]
+    space = tmp_path / "listed.json"
+    space.write_text('[{"learning_rate": 1}, {"learning_rate": 2}]')
+    with pytest.raises(UsageError, match=r"points of nadamw_jax cannot be dealt: they are listed"):
+        plan.trials(make(protocol="v0.6", search="dealt", search_space=space))
+    assert len(plan.trials(make(protocol="v0.6-a100", search_space=space))) == 9 * 3 * 2

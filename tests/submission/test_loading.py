@@ -236,6 +236,8 @@ def test_what_a_description_says_and_where_the_points_are_go_on_the_command_line
     assert "requires numpy==0.1 (" in error
     code, _, error = algoperf(*words, "--ruleset", "self")
     assert (code, "--search-space is for external tuning" in error) == (2, True)
+    code, _, error = algoperf(*words, "--search", "halton")
+    assert (code, "there is no search 'halton'; a search is shared or dealt." in error) == (2, True)
     code, _, error = algoperf("trial", "--dry-run", "--submission", "nadamw")
     assert (code, "a dry run needs --framework, jax or pytorch" in error) == (2, True)
     identity = make_trial("mini", "external", str(mine), "jax", "criteo1tb", 0, 1)
