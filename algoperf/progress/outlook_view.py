@@ -10,7 +10,7 @@ from rich.text import Text
 from algoperf.benchmark.protocol import load_protocol
 from algoperf.progress.estimate import SAVED_A_SECOND, SET_UP, Estimate
 from algoperf.progress.outlook import Outlook
-from algoperf.records.words import duration
+from algoperf.records.words import counted, duration
 
 _MINUTES_BELOW = 3.0  # hours in all, below which minutes are shown
 _WHOLE_FROM = 1_000.0  # hours in all, from which only whole ones are shown
@@ -23,7 +23,7 @@ def print_outlook(outlook: Outlook, where: str, console: Console) -> None:
     console.print(
         Text.assemble(
             (where, "bold"),
-            f": {outlook.config.protocol}, {trials:,} trials, accelerator {outlook.config.accelerator}",
+            f": {outlook.config.protocol}, {counted(trials, 'trial')}, accelerator {outlook.config.accelerator}",
         )
     )
     console.print()

@@ -14,7 +14,7 @@ from rich.text import Text
 from algoperf.progress.estimate import Kind
 from algoperf.progress.forecast import Forecast, forecast
 from algoperf.progress.status import Reader, Stage, TrialStatus, failures
-from algoperf.records.words import duration
+from algoperf.records.words import counted, duration
 
 # Seconds between two looks: a file system that a whole cluster shares is asked for some files of each trial.
 _PERIOD = 3.0
@@ -42,14 +42,14 @@ def print_status(found: Sequence[TrialStatus], forecast: Forecast, console: Cons
         console.print()
     for line in (*_failed(listed), *_judged(found), *map(Text, again(found))):
         console.print(line, soft_wrap=True)
-    console.print(_in_all(found, forecast))
+    console.print(in_all(found, forecast))
     if len(listed) < len(found):
         console.print("--all lists every trial", style="dim")
 
 
 def live_view(found: Sequence[TrialStatus], forecast: Forecast, console: Console) -> RenderableType:
     """As much of it as the terminal is high: the workloads, then the trials, those that run first."""
-    parts: list[RenderableType] = [_in_all(found, forecast), Text()]
+    parts: list[RenderableType] = [in_all(found, forecast), Text()]
     height = console.height - 3
     kinds = {Kind.of(entry.trial) for entry in found}
     if (lines := len(kinds) + 3) < height:
@@ -80,19 +80,19 @@ def _latest(entry: TrialStatus) -> float:
     return -(entry.since or 0.0)
 
 
-def _in_all(found: Sequence[TrialStatus], forecast: Forecast) -> Text:
+def in_all(found: Sequence[TrialStatus], forecast: Forecast) -> Text:
     """Two lines: `15 of 27 done, 1 running, 11 waiting`, and when all will have ended."""
     counts = Counter(entry.progress for entry in found)
     others = (f"{counts[name]:,} {name}" for name in _ORDER if name != "done" and counts[name])
     text = Text(", ".join((f"{counts['done']:,} of {len(found):,} done", *others)), "bold")
     if forecast.ends and forecast.is_running:
-        text.append(f"\nends in {_time(forecast.end)}, with {forecast.at_once:,} at once", "not bold")
+        text.append(f"\nends in {remaining(forecast.end)}, with {forecast.at_once:,} at once", "not bold")
     elif forecast.ends:
-        text.append(f"\nnothing runs; what waits takes {_time(forecast.end)}, one after the other", "not bold")
+        text.append(f"\nnothing runs; what waits takes {remaining(forecast.end)}, one after the other", "not bold")
     return text
 
 
-def _time(seconds: float) -> str:
+def remaining(seconds: float) -> str:
     """Of a forecast, which knows no better than `40 s`, `12 min`, `17 h`, `34 days`, and may be late."""
     for unit, size, until in (("s", 1, 90), ("min", 60, 90 * 60), ("h", 3_600, 72 * 3_600)):
         if seconds < until:
@@ -105,7 +105,7 @@ def _workloads(found: Iterable[TrialStatus], forecast: Forecast, width: int) -> 
     groups: dict[Kind, list[TrialStatus]] = {}
     for entry in found:
         groups.setdefault(Kind.of(entry.trial), []).append(entry)
-    names = {kind: _name(kind, groups) for kind in groups}
+    names = {kind: kind_name(kind, groups) for kind in groups}
     has_bar = max(map(len, names.values())) + _BESIDE_WORKLOADS <= width
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("workload", no_wrap=True)
@@ -120,12 +120,12 @@ def _workloads(found: Iterable[TrialStatus], forecast: Forecast, width: int) -> 
             f"{counts['done']:,}/{len(entries):,}",
             *([_bar(counts["done"] / len(entries))] if has_bar else []),
             *_numbers(reached, counts["running"], counts["failed"] + counts["stopped"], counts["waiting"]),
-            _time(max(ends)) if ends and forecast.is_running else "",
+            remaining(max(ends)) if ends and forecast.is_running else "",
         )
     return table
 
 
-def _name(kind: Kind, kinds: Iterable[Kind]) -> str:
+def kind_name(kind: Kind, kinds: Iterable[Kind]) -> str:
     """The workload, with the ruleset where there are several."""
     return kind.workload if len({other.ruleset for other in kinds}) == 1 else f"{kind.workload} ({kind.ruleset})"
 
@@ -139,7 +139,7 @@ def _trials(
 ) -> RenderableType:
     """Grouped by workload, under a line with its target and its budget. overflow: what long names do."""
     is_wide = width >= _WIDE
-    names = [_trial_name(entry) for entry in listed]
+    names = [trial_name(entry) for entry in listed]
     columns = [(_STATE, 21), ("step", 8), ("best", 8), ("to target", _BAR + 1)]
     columns += [("charged", 18), ("where", 30)] if is_wide else [("charged", 7)]
     room = width - sum(1 + size for _, size in columns)
@@ -148,7 +148,7 @@ def _trials(
     parts: list[RenderableType] = [_of_widths(columns, overflow, show_header=True)]
     for kind, entries in itertools.groupby(listed, lambda entry: Kind.of(entry.trial)):
         group = list(entries)
-        parts.append(_heading(_name(kind, kinds), group[0]))
+        parts.append(_heading(kind_name(kind, kinds), group[0]))
         table = _of_widths(columns, overflow, show_header=False)
         for entry in group:
             table.add_row(*_cells(entry, forecast, is_wide), style=_style(entry))
@@ -166,21 +166,25 @@ def _of_widths(columns: Iterable[tuple[str, int]], overflow: Literal["fold", "el
 
 def _heading(name: str, entry: TrialStatus) -> Text:
     """`fastmri  ssim ≥ 0.7 within 2 h 8 min`, or `within 200 steps` where these end its trials."""
+    return Text.assemble((name, "bold"), (f"  {goal(entry)}", "dim"), no_wrap=True, overflow="ellipsis")
+
+
+def goal(entry: TrialStatus) -> str:
+    """`ssim ≥ 0.7 within 2 h 8 min`."""
     sign = "≤" if entry.target.goal == "min" else "≥"
-    end = duration(entry.budget) if entry.max_steps is None else f"{entry.max_steps:,} steps"
-    what = f"  {entry.target.metric} {sign} {entry.target.validation:g} within {end}"
-    return Text.assemble((name, "bold"), (what, "dim"), no_wrap=True, overflow="ellipsis")
+    end = duration(entry.budget) if entry.max_steps is None else counted(entry.max_steps, "step")
+    return f"{entry.target.metric} {sign} {entry.target.validation:g} within {end}"
 
 
-def _trial_name(entry: TrialStatus) -> str:
+def trial_name(entry: TrialStatus) -> str:
     """Submission, study and trial; workload and ruleset stand above it."""
     return f"{entry.trial.label} {entry.trial.study}/{entry.trial.trial}"
 
 
 def _cells(entry: TrialStatus, forecast: Forecast, is_wide: bool) -> Iterator[RenderableType]:
     share = entry.share_of_way
-    yield Text(f"  {_trial_name(entry)}")
-    yield Text(_state(entry, forecast))
+    yield Text(f"  {trial_name(entry)}")
+    yield Text(state(entry, forecast))
     yield "" if entry.global_step is None else f"{entry.global_step:,}"
     yield "" if entry.best is None else f"{entry.best:.4g}"
     yield "" if share is None else _bar(share)
@@ -191,13 +195,13 @@ def _cells(entry: TrialStatus, forecast: Forecast, is_wide: bool) -> Iterator[Re
         yield Text(entry.outcome if entry.progress in ("running", "waiting") else "")
 
 
-def _state(entry: TrialStatus, forecast: Forecast) -> str:
+def state(entry: TrialStatus, forecast: Forecast) -> str:
     """`reached`, `running, 2 h 5 min`, `failed`: how it is done, and until when it runs or waits."""
     if entry.progress == "done":
         return entry.outcome
     if not forecast.is_running or entry.trial not in forecast.ends:
         return entry.progress
-    return f"{entry.progress}, {_time(forecast.ends[entry.trial])}"
+    return f"{entry.progress}, {remaining(forecast.ends[entry.trial])}"
 
 
 def _style(entry: TrialStatus) -> str:

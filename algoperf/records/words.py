@@ -10,3 +10,9 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {seconds} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours < 72 else f"{hours // 24} days {hours % 24} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 workload`, `2 studies`, `1,204 trials`."""
+    plural = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from algoperf.benchmark.protocol import TARGET_SETTING
 from algoperf.records import official_files
-from algoperf.records.words import duration
+from algoperf.records.words import counted, duration
 from algoperf.trial.setup import Setup
 from algoperf.trial.train import State
 
@@ -66,7 +66,7 @@ def print_result(result: dict[str, Any], out: Path, console: Console) -> None:
         Text.assemble(
             (f"{result['status']}{how}", style),
             f" · {result['workload']} · {result['label']} · study {result['study']} · trial {result['trial']}"
-            f" · {result['global_step']:,} steps",
+            f" · {counted(result['global_step'], 'step')}",
         ),
         soft_wrap=True,
     )

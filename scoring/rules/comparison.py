@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from algoperf.records.words import counted
 from scoring.logs.trials import Finding
 from scoring.rules.score import MAX_RATIO, Scores, fastest, median
 
@@ -117,7 +118,7 @@ def check_steps(scores: Scores) -> list[Finding]:
         Finding(
             standing.submission,
             f"a logged step takes up to {paces[row][odd[row]].max():,.0f} times the median submission's",
-            f"not compared in steps, on {np.count_nonzero(odd[row])} workloads",
+            f"not compared in steps, on {counted(np.count_nonzero(odd[row]), 'workload')}",
         )
         for row, standing in enumerate(scores.standings)
         if odd[row].any()

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.protocol import Protocol
 from algoperf.benchmark.registry import base_of
+from algoperf.records.words import counted
 from scoring.logs.trials import Trial, in_order
 
 Reading: TypeAlias = Literal["as-documented", "as-published"]
@@ -257,8 +258,10 @@ def _fact(table: Table, row: int, column: int) -> str:
     by_study = table.statuses.get((table.submissions[row], table.workloads[column]), {})
     statuses = [status for study in by_study.values() for status in study]
     ended = Counter(status for status in statuses if status not in (None, "reached"))
-    reached = f"reached in {np.count_nonzero(np.isfinite(times))} of {there} studies" if there else ""
-    words = ", ".join(f"{status} {count} of {len(statuses)} trials" for status, count in sorted(ended.items()))
+    reached = f"reached in {np.count_nonzero(np.isfinite(times))} of {counted(there, 'study')}" if there else ""
+    words = ", ".join(
+        f"{status} {count} of {counted(len(statuses), 'trial')}" for status, count in sorted(ended.items())
+    )
     return "; ".join(part for part in (reached, words) if part)
 
 

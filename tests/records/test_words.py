@@ -2,7 +2,7 @@
 
 import pytest
 
-from algoperf.records.words import duration
+from algoperf.records.words import counted, duration
 
 
 @pytest.mark.parametrize(
@@ -11,3 +11,16 @@ from algoperf.records.words import duration
 )
 def test_durations_are_written_as_people_say_them(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (1, "workload", "1 workload"),
+        (0, "workload", "0 workloads"),
+        (1, "study", "1 study"),
+        (1_204, "study", "1,204 studies"),
+    ],
+)
+def test_one_is_not_many(number, noun, text):
+    assert counted(number, noun) == text
