@@ -1,10 +1,13 @@
 """What a terminal shows: the leaderboard, and how own submissions compare with published ones."""
 
+import dataclasses
 import io
 import math
+import re
 from collections.abc import Iterator
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +16,45 @@ from scoring.result import Result
 from scoring.rules.score import Standing
 
 _WIDTH = 100  # columns of a plain-text leaderboard
-_LONGEST_NAME = 22  # columns in which a name is not folded, so that the table fits on 80
+_BELOW = 30  # columns for which what stands below a name may widen the table
+_PART = re.compile(r"[^_./-]*[_./-]+|[^_./-]+")  # a name may be broken after these
+
+
+@dataclasses.dataclass(frozen=True)
+class _Names:
+    """A cell of names, which are broken after their underscores where one does not fit, and within a part at last.
+
+    below: a line that is dim, and cut with a cue where it is longer.
+    """
+
+    text: str
+    below: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text("\n".join(_broken(self.text, options.max_width)), overflow="fold")
+        if self.below:
+            yield Text(self.below, "dim", overflow="ellipsis", no_wrap=True)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        parts = [len(part) for word in self.text.split() for part in _PART.findall(word)]
+        most = max(len(self.text), min(len(self.below), _BELOW))
+        return Measurement(max(parts, default=0), most).clamp(max_width=options.max_width)
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """The lines of a text, each as long as fits."""
+    if len(text) <= width:
+        return [text]
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+            continue
+        for place, part in enumerate(_PART.findall(word)):
+            if lines[-1] and (place == 0 or len(lines[-1] + part) > width):
+                lines.append("")
+            lines[-1] += part
+    return lines
 
 
 def leaderboard(result: Result) -> Table:
@@ -28,15 +69,14 @@ def leaderboard(result: Result) -> Table:
     caveat = f"\n{result.caveat}" if result.caveats else ""
     title = Text.assemble(result.title, (caveat, "bold red"), f"\n{noise}" if noise else "")
     sure = bool(posterior.draws)
-    longest = max(len(standing.submission) for standing in result.scores.standings)
     below = "Below the score its interval, below the rank how likely it is to be first: " if sure else ""
     caption = f"{below}{posterior.note}"
     table = Table(title=title, title_justify="left", caption=Text(caption), caption_justify="left")
     table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column("submission", overflow="fold", min_width=min(longest, _LONGEST_NAME))
+    table.add_column("submission")
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("workloads", justify="right", no_wrap=True)
-    table.add_column("lost", overflow="fold")
+    table.add_column("lost")
     for standing, spread in zip(result.scores.standings, posterior.spreads, strict=True):
         lost: dict[str, list[str]] = {}
         for name in names:
@@ -45,10 +85,12 @@ def leaderboard(result: Result) -> Table:
         interval = "" if math.isnan(spread.low) else f"{spread.low:.2f}-{spread.high:.2f}"
         table.add_row(
             f"{standing.rank}\n{spread.p_rank[0]:.0%}" if sure else f"{standing.rank}",
-            Text.assemble(standing.submission, (f"\n{_said(result.infos.get(standing.submission))}", "dim")),
+            _Names(standing.submission, _said(result.infos.get(standing.submission))),
             f"{standing.score:.4f}\n{interval}" if sure else f"{standing.score:.4f}",
             f"{len(names) - sum(map(len, lost.values()))} of {len(names)}",
-            Text("; ".join((*(f"{reason}: {', '.join(of)}" for reason, of in lost.items()), *_thin(result, standing)))),
+            _Names(
+                "; ".join((*(f"{reason}: {', '.join(of)}" for reason, of in lost.items()), *_thin(result, standing)))
+            ),
             style="bold" if standing.rank == 1 else "",
         )
     return table
@@ -85,7 +127,7 @@ def versus_published(result: Result) -> Table:
     )
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     for heading in ("own", "published"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     for heading in ("time", "steps"):
         table.add_column(heading, justify="right", no_wrap=True)
     for own in result.own:
@@ -94,7 +136,7 @@ def versus_published(result: Result) -> Table:
             if pair.submission == own and pair.to in result.published and pair.workloads:
                 in_time = f"{pair.time_ratio:.3f} [{pair.workloads}]"
                 in_steps = f"{pair.step_ratio:.3f} [{pair.step_workloads}]" if pair.step_workloads else ""
-                table.add_row(Text(own), Text(pair.to), Text(in_time), Text(in_steps))
+                table.add_row(_Names(own), _Names(pair.to), Text(in_time), Text(in_steps))
     return table
 
 
