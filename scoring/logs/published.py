@@ -45,6 +45,8 @@ _HIT = ("hit_time", "hit_row", "hit_row_time", "hit_step")
 
 def find_published(name: str) -> Leaderboard:
     """Raises UsageError for an unknown name."""
+    if name in LEADERBOARDS and name not in PUBLISHED:
+        raise UsageError(f"{name} is not shipped; `python -m scoring.published LOGS {name}` makes it from its logs.")
     if name not in PUBLISHED:
         raise UsageError(f"there is no published leaderboard {name!r}; there are {', '.join(PUBLISHED)}.")
     return PUBLISHED[name]
