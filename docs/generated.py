@@ -178,7 +178,9 @@ def other_pages() -> str:
     """The pages of this folder that the index does not name, so that a new one is not lost."""
     index = (DOCS / "index.md").read_text().splitlines()
     others = [path.stem for path in sorted(DOCS.glob("*.md")) if path.stem not in index and path.stem != "index"]
-    return "\n".join(["```{toctree}", ":caption: More", ":maxdepth: 1", "", *others, "```"]) if others else ""
+    return (
+        "\n".join(["```{toctree}", ":caption: More", ":maxdepth: 1", ":hidden:", "", *others, "```"]) if others else ""
+    )
 
 
 GENERATED = {

@@ -253,4 +253,4 @@ def test_a_new_page_is_in_the_index_even_where_nobody_names_it(generated, tmp_pa
     monkeypatch.setattr(generated, "DOCS", tmp_path)
     assert generated.other_pages() == ""
     (tmp_path / "weather.md").touch()
-    assert generated.other_pages() == "```{toctree}\n:caption: More\n:maxdepth: 1\n\nweather\n```"
+    assert generated.other_pages() == "```{toctree}\n:caption: More\n:maxdepth: 1\n:hidden:\n\nweather\n```"
