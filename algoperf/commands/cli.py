@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from algoperf.benchmark.facts import InfrastructureError, UsageError
-from algoperf.commands import rehearsal, submission, targets, trial
+from algoperf.commands import mirror, rehearsal, submission, targets, trial
 from algoperf.machine import installation
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.add_typer(submission.app, name="submission")
 app.add_typer(targets.app, name="targets")
 app.command()(trial.trial)
 app.command()(rehearsal.rehearsal)
+app.command()(mirror.mirror)
 
 DataDir = Annotated[Path, typer.Option(help="Where prepared data lies.")]
 ConfigFile = Annotated[Path, typer.Option(help="The experiment.")]

@@ -13,7 +13,7 @@ WORKFLOW_FILES = _PACKAGE / "share" if (_PACKAGE / "share").is_dir() else _PACKA
 SNAKEFILE = WORKFLOW_FILES / "Snakefile"
 
 # Modules that are not called like the package that has them.
-_PACKAGES = {"PIL": "pillow", "absl": "absl-py"}
+_PACKAGES = {"PIL": "pillow", "absl": "absl-py", "mlflow": "mlflow-skinny"}
 
 
 def way_out(error: ModuleNotFoundError) -> str | None:

@@ -23,6 +23,7 @@ ELSEWHERE = {
         "workloads/datasets/test_criteo.py::test_the_command_prepares_a_folder_of_days"
     ),
     "algoperf doctor --propose": "doctor/test_proposal.py::test_each_partition_and_kind_of_gpu_is_an_accelerator",
+    "algoperf mirror": "scoring/mirror/test_to_tensorboard.py::test_the_command_follows_until_it_is_told_to_end",
     "algoperf submission env": "submission/test_environment.py::test_it_has_what_is_asked_for_over_what_is_here",
     "exec algoperf trial": "cluster/test_workflow.py::test_a_trial_is_run_by_hand_with_the_same_files",
     "make score": "test_workflow.py::test_an_experiment_ends_in_scores_and_a_report",

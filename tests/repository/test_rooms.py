@@ -41,9 +41,10 @@ MAY_IMPORT = {
     **{"algoperf/dry_run": _EXPERIMENT, "algoperf/experiment": _EXPERIMENT, "algoperf/rehearsal": _PROGRESS},
     "algoperf/progress": (*_PROGRESS, "algoperf/rehearsal"),
     **{"algoperf/doctor": (*_PROGRESS, "algoperf/progress"), "algoperf/workflow": _ALL},
-    "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables"),
+    "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables", "scoring/mirror"),
     **{"scoring/logs": _WRITTEN, "scoring/published": _LOGS, "scoring/rules": _LOGS, "scoring/certainty": _RULES},
     **{"scoring/result": _RESULT, "scoring/tables": _TABLES, "scoring/page": (*_TABLES, "scoring/tables")},
+    "scoring/mirror": _LOGS,
     "scoring/report": (*_TABLES, "scoring/tables", "scoring/page"),
     "scoring/command": (*_TABLES, "scoring/report"),
 }
