@@ -259,9 +259,8 @@ def _fact(table: Table, row: int, column: int) -> str:
     statuses = [status for study in by_study.values() for status in study]
     ended = Counter(status for status in statuses if status not in (None, "reached"))
     reached = f"reached in {np.count_nonzero(np.isfinite(times))} of {counted(there, 'study')}" if there else ""
-    words = ", ".join(
-        f"{status} {count} of {counted(len(statuses), 'trial')}" for status, count in sorted(ended.items())
-    )
+    of = counted(len(statuses), "trial")
+    words = ", ".join(f"{status} {count} of {of}" for status, count in sorted(ended.items()))
     return "; ".join(part for part in (reached, words) if part)
 
 

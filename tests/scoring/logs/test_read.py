@@ -398,6 +398,8 @@ def test_logs_that_are_missing_or_empty_are_a_usage_error(tmp_path: Path):
         read(tmp_path)
     with pytest.raises(UsageError, match=r"no published leaderboard 'v9'; there are v0\.5-external"):
         read_logs("published:v9", V05, "external")
+    with pytest.raises(UsageError, match=r"v0\.6-external is not shipped; `python -m scoring\.published LOGS v0\.6-"):
+        read_logs("published:v0.6-external", load_protocol("v0.6"), "external")
     with pytest.raises(UsageError, match=r"cannot be ranked under protocol v0\.6"):
         read_logs("published:v0.5-external", load_protocol("v0.6"), "external")
 
