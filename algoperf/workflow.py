@@ -111,10 +111,7 @@ class Experiment:
 
     def submission(self, label: str, ruleset: Ruleset) -> str | list[str]:
         """What a contestant is loaded by, with what its points are drawn from, and how, where the config says it."""
-        space = None if ruleset == "self" else self.config.space_of(label)
-        options = [] if space is None else ["--search-space", str(space)]
-        if self.config.search is not None and ruleset == "external":
-            options += ["--search", self.config.search]
+        options = self.config.drawing(label, ruleset)
         return [self.names[label], *options] if options else self.names[label]
 
     def identity(self, workload: str, wildcards: Any) -> dict[str, Any]:

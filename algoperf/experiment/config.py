@@ -165,6 +165,13 @@ class Config(Strict):
         own = next(entry.search_space for entry in self.submissions if entry.label == label)
         return self.search_space if own is None else own
 
+    def drawing(self, label: str, ruleset: Ruleset) -> list[str]:
+        """What `algoperf trial` is told of where the points of a submission are drawn from, and how."""
+        if ruleset == "self":
+            return []
+        asked = {"--search-space": self.space_of(label), "--search": self.search if ruleset == "external" else None}
+        return [word for option, value in asked.items() if value is not None for word in (option, str(value))]
+
 
 def schema() -> str:
     """The JSON Schema of a config: `config/schema.json`, which editors check configs with."""
