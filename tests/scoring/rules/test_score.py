@@ -236,9 +236,9 @@ def test_our_own_statuses_are_part_of_the_reason():
     crashed = dataclasses.replace(trial(INF, workload="wmt"), rows=0, record=Record(status="out_of_memory"))
     found = cells(score_trials([*missed, crashed], V06, "as-documented"), "a")
     assert found["fastmri"].reason == (
-        "not reached: reached in 0 of 1 studies; budget_exhausted 1 of 3 trials, diverged 2 of 3 trials"
+        "not reached: reached in 0 of 1 study; budget_exhausted 1 of 3 trials, diverged 2 of 3 trials"
     )
-    assert found["wmt"].reason == "no data: out_of_memory 1 of 1 trials"
+    assert found["wmt"].reason == "no data: out_of_memory 1 of 1 trial"
     assert found["ogbg"].reason == "no data"
 
 
