@@ -13,7 +13,7 @@ from scoring.logs import terms
 from scoring.logs.checks import by_hardware, other_terms, stated_terms
 from scoring.logs.files import printable
 from scoring.logs.locate import locate
-from scoring.logs.planned import read_plan
+from scoring.logs.planned import Planned, read_plan
 from scoring.logs.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, find_published
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Finding, Logs, Trial, in_order
@@ -22,6 +22,7 @@ from scoring.rules.comparison import check_steps
 from scoring.rules.score import READINGS, Reading, score_trials
 from scoring.rules.ties import caveat as ties_caveat
 from scoring.rules.ties import check_ties, find_ties, possible_scores
+from scoring.sides import Sides, joined
 
 _NAMED = 3  # trials that a message names
 
@@ -50,13 +51,71 @@ def score_logs(
     """
     rivals = None if with_published is None else _leaderboard(with_published)
     logs, protocol, ruleset = locate(logs, protocol, ruleset, rivals)
-    benchmark = load_protocol(protocol)
+    planned = None if plan is None else read_plan(plan, load_protocol(protocol), ruleset)
+    result = _scored(
+        logs, load_protocol(protocol), ruleset, reading, with_published, allow_mixed_hardware, partial, planned
+    )
+    # The pictures need matplotlib, which takes longer to import than it takes to score.
+    importlib.import_module("scoring.report" if with_report else "scoring.tables.files").write(result, out)
+    if planned is not None:
+        made_of.write(out, logs, planned)
+    return result
+
+
+def compare_logs(
+    a: Path,
+    b: Path,
+    protocol: str | None,
+    ruleset: Ruleset | None,
+    reading: Reading,
+    out: Path,
+    allow_mixed_hardware: bool = False,
+) -> Sides:
+    """Two trees of logs (or `published:<name>`) side by side, written into the folder `out`.
+
+    protocol, ruleset: as in `score_logs`; the same for both. allow_mixed_hardware: within a tree; that one tree ran on
+    other hardware than the other is a caveat. Raises UsageError as `score_logs`, and where the two are of different
+    protocols or rulesets.
+    """
+    rivals = next((_leaderboard(str(logs)) for logs in (a, b) if str(logs).startswith(PUBLISHED_PREFIX)), None)
+    (a, *of_a), (b, *of_b) = (locate(logs, protocol, ruleset, rivals) for logs in (a, b))
+    if of_a != of_b:
+        raise UsageError(
+            f"{str(a)!r} is of {'/'.join(of_a)} and {str(b)!r} of {'/'.join(of_b)}, which do not compare: choose one "
+            "by --protocol and --ruleset."
+        )
+    benchmark, ruleset = load_protocol(of_a[0]), of_a[1]
+    first, second = (_scored(logs, benchmark, ruleset, reading, None, allow_mixed_hardware) for logs in (a, b))
+    logs = joined(first.logs, second.logs)
+    together = Result(
+        source=f"{first.source} and {second.source}",
+        ruleset=ruleset,
+        logs=logs,
+        scores=score_trials(logs.trials, benchmark, reading),
+        caveats=_unlike_hardware(first, second),
+    )
+    sides = Sides(first, second, together)
+    importlib.import_module("scoring.report").write_changes(sides, out)
+    return sides
+
+
+def _scored(
+    logs: Path,
+    benchmark: Protocol,
+    ruleset: Ruleset,
+    reading: Reading,
+    with_published: str | None,
+    allow_mixed_hardware: bool,
+    partial: str | None = None,
+    planned: Planned | None = None,
+) -> Result:
+    """As `score_logs`, of logs that are located, and nothing is written."""
     if ruleset not in RULESETS:
         raise UsageError(f"there is no ruleset {ruleset!r}; the rulesets are {', '.join(RULESETS)}.")
     if reading not in READINGS:
         raise UsageError(f"there is no reading {reading!r}; the readings are {', '.join(READINGS)}.")
+    rivals = None if with_published is None else _leaderboard(with_published)
     others = None if with_published is None else read_logs(with_published, benchmark, ruleset)
-    planned = None if plan is None else read_plan(plan, benchmark, ruleset)
     own = read_logs(logs, benchmark, ruleset, planned)
     lacking = 0 if planned is None else len(planned) - len(own.trials)
     kinds = by_hardware(own.trials, benchmark)
@@ -83,12 +142,16 @@ def score_logs(
     published = {trial.submission for trial in found.trials} - {trial.submission for trial in own.trials}
     logs_and_marks = Logs(found.trials, (*marks, *found.findings, *check_ties(ties), *check_steps(scores)), found.infos)
     folder = None if str(logs).startswith(PUBLISHED_PREFIX) else logs
-    result = Result(source, ruleset, logs_and_marks, scores, caveats, tuple(sorted(published)), folder)
-    # The pictures need matplotlib, which takes longer to import than it takes to score.
-    importlib.import_module("scoring.report" if with_report else "scoring.tables.files").write(result, out)
-    if planned is not None:
-        made_of.write(out, logs, planned)
-    return result
+    return Result(source, ruleset, logs_and_marks, scores, caveats, tuple(sorted(published)), folder)
+
+
+def _unlike_hardware(a: Result, b: Result) -> tuple[str, ...]:
+    """Why times of two trees do not compare; empty where they ran on the same, or one of them does not say on what."""
+    kinds = [set(by_hardware(result.logs.trials, result.scores.protocol)) for result in (a, b)]
+    if kinds[0] == kinds[1] or not all(kinds):
+        return ()
+    of_a, of_b = (" and ".join(sorted(of_one)) for of_one in kinds)
+    return (f"hardware differs: A ran on {of_a}, B on {of_b}; steps compare, times do not",)
 
 
 def _mixed_contents(trials: Iterable[Trial]) -> Iterator[str]:

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from scoring.page import page
+from scoring.page import changes, page
 from scoring.result import Result
+from scoring.sides import Sides
+from scoring.tables.changes import change_tables
 from scoring.tables.files import made_tables, table_files, write_files
 from scoring.tables.plots import as_png, as_svg, profile_figure
 
@@ -27,3 +29,10 @@ def report_files(result: Result, folder: str = "") -> dict[str, bytes]:
         "profile.png": as_png(figure),
         "report.html": page(result, made, picture, folder).encode("utf-8"),
     }
+
+
+def write_changes(sides: Sides, out: Path) -> None:
+    """Two trees side by side: `changes.html` and its tables. Raises UsageError as `write`."""
+    made = change_tables(sides)
+    files = {table.name: table.csv() for table in made.values()}
+    write_files({**files, "changes.html": changes.page(sides, made).encode("utf-8")}, out)

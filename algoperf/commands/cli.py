@@ -5,14 +5,13 @@ Every command imports what it needs when it runs, so that `--help` starts at onc
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from algoperf.benchmark.facts import InfrastructureError, UsageError
-from algoperf.commands import mirror, rehearsal, submission, targets, trial
+from algoperf.commands import mirror, rehearsal, report, status, submission, targets, trial
 from algoperf.machine import installation
 
 app = typer.Typer(
@@ -27,6 +26,8 @@ app.add_typer(submission.app, name="submission")
 app.add_typer(targets.app, name="targets")
 app.command()(trial.trial)
 app.command()(rehearsal.rehearsal)
+app.command()(status.status)
+app.command()(report.report)
 app.command()(mirror.mirror)
 
 DataDir = Annotated[Path, typer.Option(help="Where prepared data lies.")]
@@ -107,51 +108,6 @@ def plan(
         print(json.dumps(outlook.as_dict(found), indent=2))
     else:
         outlook_view.print_outlook(found, str(config), Console(highlight=False))
-
-
-@app.command()
-def status(
-    results: Annotated[Path | None, typer.Argument(help="The results folder; the config's where left out.")] = None,
-    config: ConfigFile = Path("config/mini.yaml"),
-    every_trial: Annotated[bool, typer.Option("--all", help="A line for each trial, however many there are.")] = False,
-    live: Annotated[
-        bool, typer.Option("--live", help="Stay, and look again every few seconds; Ctrl-C ends it.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
-) -> None:
-    """Every trial of an experiment: done (how), running, failed (why), stopped or waiting, and when it ends."""
-    from rich.console import Console
-
-    from algoperf.experiment import config as configs
-    from algoperf.experiment import left_out, plan, target_records
-    from algoperf.progress import forecast, status, status_view
-
-    experiment = configs.load(config)
-    results = results or experiment.results_dir
-    trials = [*plan.trials(experiment), *target_records.begun_trials(experiment, results)]
-    reader = status.Reader(trials, results, plan.definitions(experiment, trials, _asked_for(experiment)))
-    console = Console(highlight=False)
-    if live and not as_json and console.is_terminal:
-        status_view.watch(reader, console)
-    found = reader.read()
-    seen = forecast.forecast(found, time.time())
-    if as_json:
-        entries = [{**status.as_dict(entry), "ends_in": seen.ends.get(entry.trial)} for entry in found]
-        print(json.dumps(entries, indent=2))
-    else:
-        status_view.print_status(found, seen, console, every_trial)
-        for nodes, why in left_out.known(results).items():
-            console.print(f"{nodes} is left out by the run's later jobs: {why}", soft_wrap=True, markup=False)
-
-
-def _asked_for(experiment):
-    """What the trials must run on; anything where this machine's cluster.yaml does not say what the name stands for."""
-    from algoperf.machine import cluster
-
-    try:
-        return cluster.asked_for(experiment.accelerator)
-    except UsageError:
-        return None
 
 
 @app.command()

@@ -171,9 +171,13 @@ def _heading(name: str, entry: TrialStatus) -> Text:
 
 def goal(entry: TrialStatus) -> str:
     """`ssim ≥ 0.7 within 2 h 8 min`."""
-    sign = "≤" if entry.target.goal == "min" else "≥"
     end = duration(entry.budget) if entry.max_steps is None else counted(entry.max_steps, "step")
-    return f"{entry.target.metric} {sign} {entry.target.validation:g} within {end}"
+    return f"{target(entry)} within {end}"
+
+
+def target(entry: TrialStatus) -> str:
+    """`ssim ≥ 0.7`."""
+    return f"{entry.target.metric} {'≤' if entry.target.goal == 'min' else '≥'} {entry.target.validation:g}"
 
 
 def trial_name(entry: TrialStatus) -> str:

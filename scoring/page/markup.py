@@ -166,11 +166,6 @@ def duration(seconds: float) -> str:
     return f"{seconds:,.{digits}f}\N{NO-BREAK SPACE}s"
 
 
-def count(number: int, what: str) -> str:
-    """`1 workload`, `2 workloads`."""
-    return f"{number:,} {what if number == 1 else f'{what}s'}"
-
-
 def finite(number: float, digits: int = 6) -> float | None:
     """For JSON, which has no infinity and no NaN."""
     return round(number, digits) if math.isfinite(number) else None

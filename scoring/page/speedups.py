@@ -2,8 +2,9 @@
 
 import math
 
+from algoperf.records.words import counted
 from scoring.certainty.uncertainty import Duels
-from scoring.page.markup import Context, attribute, cell, count, embedded, folded, name_cell, row, table
+from scoring.page.markup import Context, attribute, cell, embedded, folded, name_cell, row, table
 from scoring.page.markup import section as as_section
 from scoring.rules.comparison import Pair
 
@@ -95,7 +96,7 @@ def _all_pairs(context: Context, pairs: dict[tuple[str, str], Pair], duels: Duel
     header = ("submission", *(str(place) for place in range(1, 1 + len(names))))
     caption = "The official speed-up of the row's submission over that of the place of the column, with its interval."
     return folded(
-        f"All {count(len(names) * (len(names) - 1) // 2, 'pair')}",
+        f"All {counted(len(names) * (len(names) - 1) // 2, 'pair')}",
         table(header, rows, style="matrix speedups", caption=caption),
     )
 

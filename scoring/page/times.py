@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from algoperf.records.words import counted
 from scoring.page.markup import (
     Context,
     attribute,
     cell,
-    count,
     curve_cell,
     duration,
     folded,
@@ -126,6 +126,6 @@ def _of_studies(studies: Sequence[Study], context: Context) -> str:
         best = (
             f" <small>trial {text(study.best.trial.removeprefix('trial_'))}</small>" if study.best and several else ""
         )
-        told = f"{study.study}: {count(study.counted, 'trial')} of {len(study.trials)} with evaluations"
+        told = f"{study.study}: {counted(study.counted, 'trial')} of {len(study.trials)} with evaluations"
         lines.append(f'<span title="{attribute(told)}">{words}{best}</span>')
     return f'<td class="number">{"<br>".join(lines)}</td>'

@@ -14,6 +14,7 @@ from rich.text import Text
 from scoring.logs.info import Info
 from scoring.result import Result
 from scoring.rules.score import Standing
+from scoring.sides import Sides
 
 _WIDTH = 100  # columns of a plain-text leaderboard
 _BELOW = 30  # columns for which what stands below a name may widen the table
@@ -152,3 +153,23 @@ def leaderboard_text(result: Result) -> str:
     for table in shown(result):
         console.print(table)
     return text.getvalue()
+
+
+def changes(sides: Sides) -> Table:
+    """Two trees side by side: scores in the one field of both, and how much time B takes compared with A."""
+    title = f"{sides.b.title}: A is {sides.a.source}, B is {sides.b.source}"
+    caption = (
+        "Scores are those in one field with all of both. Time: of B, as a multiple of A's; geometric means over the "
+        "workloads that both reach, in brackets how many."
+    )
+    table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
+    table.add_column("submission")
+    for heading in ("A", "B", "B better", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for change in sides.changes:
+        better = "" if math.isnan(change.p_better) else f"{change.p_better:.0%}"
+        pair = change.pair
+        time = "" if pair is None or not pair.workloads else f"{pair.time_ratio:.3f} [{pair.workloads}]"
+        scores = ("" if math.isnan(score) else f"{score:.4f}" for score in (change.together_a, change.together_b))
+        table.add_row(_Names(change.submission), *scores, better, Text(time))
+    return table

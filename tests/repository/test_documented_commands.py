@@ -24,6 +24,9 @@ ELSEWHERE = {
     ),
     "algoperf doctor --propose": "doctor/test_proposal.py::test_each_partition_and_kind_of_gpu_is_an_accelerator",
     "algoperf mirror": "scoring/mirror/test_to_tensorboard.py::test_the_command_follows_until_it_is_told_to_end",
+    "algoperf status --html status.html --live": (
+        "commands/test_status_page.py::test_the_command_keeps_it_true_until_all_is_done"
+    ),
     "algoperf submission env": "submission/test_environment.py::test_it_has_what_is_asked_for_over_what_is_here",
     "exec algoperf trial": "cluster/test_workflow.py::test_a_trial_is_run_by_hand_with_the_same_files",
     "make score": "test_workflow.py::test_an_experiment_ends_in_scores_and_a_report",
@@ -42,6 +45,8 @@ OWN = {
     "v0.6": "mini",
     "wmt": "criteo1tb",  # evaluated in less time
     "results/": "tests/data/scoring/logs",
+    "before/": "published:v0.5-self",
+    "after/": "published:v0.5-self",
 }
 OURS = ("algoperf", "snakemake", "make", "python ", "exec")
 TRIAL = (

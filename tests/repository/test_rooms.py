@@ -23,7 +23,8 @@ _ALL = (*_PROGRESS, "algoperf/dry_run", "algoperf/rehearsal", "algoperf/progress
 _LOGS = (*_WRITTEN, "scoring/logs")
 _RULES = (*_LOGS, "scoring/rules")
 _RESULT = (*_RULES, "scoring/certainty")
-_TABLES = (*_RESULT, "scoring/result")
+_SIDES = (*_RESULT, "scoring/result")
+_TABLES = (*_SIDES, "scoring/sides")
 MAY_IMPORT = {
     **{"algoperf/benchmark": (), "algoperf/losses": (), **dict.fromkeys(_FACES, ())},
     **{"algoperf/spec": _FACTS, "algoperf/records": _FACTS},
@@ -41,9 +42,10 @@ MAY_IMPORT = {
     **{"algoperf/dry_run": _EXPERIMENT, "algoperf/experiment": _EXPERIMENT, "algoperf/rehearsal": _PROGRESS},
     "algoperf/progress": (*_PROGRESS, "algoperf/rehearsal"),
     **{"algoperf/doctor": (*_PROGRESS, "algoperf/progress"), "algoperf/workflow": _ALL},
-    "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables", "scoring/mirror"),
+    "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables", "scoring/page", "scoring/mirror"),
     **{"scoring/logs": _WRITTEN, "scoring/published": _LOGS, "scoring/rules": _LOGS, "scoring/certainty": _RULES},
-    **{"scoring/result": _RESULT, "scoring/tables": _TABLES, "scoring/page": (*_TABLES, "scoring/tables")},
+    **{"scoring/result": _RESULT, "scoring/sides": _SIDES},
+    **{"scoring/tables": _TABLES, "scoring/page": (*_TABLES, "scoring/tables")},
     "scoring/mirror": _LOGS,
     "scoring/report": (*_TABLES, "scoring/tables", "scoring/page"),
     "scoring/command": (*_TABLES, "scoring/report"),
