@@ -12,15 +12,13 @@ came out stands in docs/data.md.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import gzip
 import io
 import itertools
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -29,7 +27,8 @@ import soundfile
 from PIL import Image
 
 from algoperf.benchmark.registry import load_spec
-from algoperf.trial.input_queue import InputQueue, evaluation_batches
+from algoperf.rehearsal import pipeline
+from algoperf.trial.input_queue import evaluation_batches
 from workloads.datasets.criteo1tb import DAYS
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER
 from workloads.datasets.librispeech import LIBRISPEECH
@@ -99,22 +98,10 @@ def report(name: str, cell: Cell, folder: Path) -> None:
 def measure(source: Source, cell: Cell) -> tuple[int, float, float]:
     """Examples, seconds, and seconds of the cores together."""
     if cell.consumed:
-        with contextlib.closing(InputQueue(source, cell.batch_size, seed=0, place=dict)) as queue:
-            return draw(queue.position for _ in queue)
+        return pipeline.training(source, cell.batch_size, WARM_UP, MEASURED)
     again_and_again = (evaluation_batches(source, cell.batch_size) for _ in itertools.count())
     batches = enumerate(itertools.chain.from_iterable(again_and_again), 1)
-    return draw(number * cell.batch_size for number, _ in batches)
-
-
-def draw(batches: Iterator[int]) -> tuple[int, float, float]:
-    """batches: of each, when it is there, how many examples there were so far."""
-    begin, before = time.perf_counter(), 0
-    while time.perf_counter() < begin + WARM_UP:
-        before = next(batches)
-    begin, core_begin, examples = time.perf_counter(), time.process_time(), before
-    while time.perf_counter() < begin + MEASURED:
-        examples = next(batches)
-    return examples - before, time.perf_counter() - begin, time.process_time() - core_begin
+    return pipeline.draw((number * cell.batch_size for number, _ in batches), WARM_UP, MEASURED)
 
 
 def write_days(raw: Path) -> None:

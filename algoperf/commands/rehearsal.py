@@ -57,7 +57,7 @@ def run(trial: Trial, asked: Any, out: Path, data_dir: Path, accelerator: str, o
     console = Console(highlight=False)
     console.print(f"rehearsing {trial.workload}, {trial.label}: {asked.steps} steps; log: {out / stages.LOG}")
     starter = own or launch.command(trial.framework, environment, os.environ)
-    record = conductor.conduct(trial, asked.steps, asked.is_made_up, out, starter)
+    record = conductor.conduct(trial, asked, out, starter)
     table.show([record], console)
     return int(record["failed"] is not None)
 

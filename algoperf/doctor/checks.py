@@ -20,7 +20,8 @@ from algoperf.doctor import survey
 from algoperf.doctor.finding import Check, mend, note, ok
 from algoperf.experiment import config, plan
 from algoperf.experiment.config import Config
-from algoperf.machine import cluster, installation, job
+from algoperf.machine import cluster, hardware, installation, job
+from algoperf.rehearsal import measured
 from workloads.datasets.prepare import open_source
 
 _PACKAGES = {"jax": "jax", "pytorch": "torch"}
@@ -57,6 +58,7 @@ def checks(config_file: Path) -> Iterator[Check]:
         if entry.label in site.environments:
             yield _environment(entry.label, site.environments[entry.label])
     yield from survey.checks(experiment, site)
+    yield _rehearsal(experiment)
 
 
 def _framework(framework: Framework, is_needed: bool) -> Check:
@@ -101,6 +103,27 @@ def _cache() -> Check:
             return note("cache", f"{folder} cannot be written to on this node: the workflow's jobs bring their own")
         return mend("cache", f"{folder} cannot be written to: Snakemake needs `export XDG_CACHE_HOME=...` that can")
     return ok("cache", f"{folder} can be written to")
+
+
+def _rehearsal(experiment: Config) -> Check:
+    """When the cells were walked through last, for which code, and how that ended."""
+    found = measured.records(experiment.results_dir, experiment.protocol)
+    if not found:
+        return note("rehearsal", "none yet: `snakemake rehearsal` walks through every cell in minutes")
+    last = max(found, key=lambda record: record["done"])
+    where = f"{last['hardware']['count']} x {last['hardware']['name']}" if last.get("hardware") else "unknown hardware"
+    when = (
+        f"{last['done'][:10]}, {len(found)} of the cells on {where}, code {(last['git_commit_hash'] or 'unknown')[:10]}"
+    )
+    if failing := [f"{record['workload']} with {record['submission']}" for record in found if record["failed"]]:
+        return mend("rehearsal", f"{when}: {', '.join(failing)} failed; rehearsal.html says why")
+    if last["git_commit_hash"] != hardware.git_commit(Path(__file__).parent):
+        return note("rehearsal", f"{when}; the code is another now: remove {_folder(experiment)} and rehearse again")
+    return ok("rehearsal", when)
+
+
+def _folder(experiment: Config) -> Path:
+    return measured.folder(experiment.results_dir, experiment.protocol)
 
 
 def _scratch(site: cluster.Cluster) -> Check:

@@ -17,6 +17,7 @@ from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.progress import costs
 from algoperf.progress.costs import Took
+from algoperf.rehearsal.measured import Measured
 
 # Seconds from a job's start to its first step, and bytes a second that checkpoints are written with: assumptions, as
 # nobody has published either. A checkpoint of 400 MB was measured at 0.5 GB a second.
@@ -57,7 +58,8 @@ class Kind:
 class Facts:
     """budget: charged seconds that a trial may use; those of its steps where it ends by steps. max_steps: these
     steps, None where only seconds count, and an evaluation comes each eval_period of them. evaluations: of a trial
-    that uses up its budget. evaluation: free seconds of one, and of saving after it. checkpoint: bytes. took: the
+    that uses up its budget. evaluation: free seconds of one, and of saving after it. set_up:
+    seconds, where they were measured. checkpoint: bytes. took: the
     published or measured trials that those of the kind are compared with.
     """
 
@@ -67,12 +69,14 @@ class Facts:
     eval_period: float
     evaluations: int
     evaluation: float
+    set_up: float | None
     checkpoint: int
     took: tuple[Took, ...]
 
 
 @functools.cache
-def facts(kind: Kind) -> Facts:
+def facts(kind: Kind, measured: Measured | None = None) -> Facts:
+    """measured: what a rehearsal has measured; without, what was published and assumptions stand for it."""
     protocol = load_protocol(kind.protocol)
     spec = load_spec(kind.workload, protocol.scale)
     checkpoint = 4 * _NUMBERS_A_PARAMETER * costs.parameters(kind.workload, protocol.scale)
@@ -86,7 +90,8 @@ def facts(kind: Kind) -> Facts:
         max_steps=max_steps,
         eval_period=protocol.eval_period(spec),
         evaluations=by_time if every is None else _by_steps(kind, max_steps, every),
-        evaluation=spec.needs.evaluation_time + checkpoint / SAVED_A_SECOND,
+        evaluation=(measured.evaluation if measured else spec.needs.evaluation_time) + checkpoint / SAVED_A_SECOND,
+        set_up=measured.set_up if measured else None,
         checkpoint=checkpoint,
         took=took,
     )
@@ -105,20 +110,20 @@ def _budget(max_runtime: float, max_steps: int | None, took: Sequence[Took]) -> 
 
 
 @functools.cache
-def at_most(kind: Kind) -> Cost:
+def at_most(kind: Kind, measured: Measured | None = None) -> Cost:
     """What a trial costs that never reaches its target."""
-    return _cost(kind, Took(False, math.inf))
+    return _cost(kind, Took(False, math.inf), measured)
 
 
 @functools.cache
-def expected(kind: Kind) -> Cost:
+def expected(kind: Kind, measured: Measured | None = None) -> Cost:
     """The mean over trials that have been published or measured; `at_most` where there are none."""
-    return forecast(kind, ())
+    return forecast(kind, (), measured)
 
 
-def forecast(kind: Kind, finished: Sequence[Took]) -> Cost:
+def forecast(kind: Kind, finished: Sequence[Took], measured: Measured | None = None) -> Cost:
     """`expected`, corrected by finished trials of the kind: what was expected counts as one more of them."""
-    weighted = [(weight, _cost(kind, took)) for weight, took in _weighted(kind, finished)]
+    weighted = [(weight, _cost(kind, took, measured)) for weight, took in _weighted(kind, finished)]
     parts = (field.name for field in dataclasses.fields(Cost))
     return Cost(*(_mean((weight, getattr(cost, part)) for weight, cost in weighted) for part in parts))
 
@@ -159,11 +164,12 @@ def _mean(weighted: Iterable[tuple[float, float]]) -> float:
     return sum(weight * value for weight, value in pairs) / sum(weight for weight, _ in pairs)
 
 
-def _cost(kind: Kind, took: Took) -> Cost:
+def _cost(kind: Kind, took: Took, measured: Measured | None = None) -> Cost:
     """What a trial costs under the budget of the kind; what is not known of it follows from the workload."""
-    known, charged = facts(kind), _charged(kind, took)
+    known, charged = facts(kind, measured), _charged(kind, took)
     free = _evaluations(known, charged) * known.evaluation if took.free is None else took.free
-    return Cost(charged, free, SET_UP[known.spec.scale] if took.set_up is None else took.set_up)
+    set_up = SET_UP[known.spec.scale] if known.set_up is None else known.set_up
+    return Cost(charged, free, set_up if took.set_up is None else took.set_up)
 
 
 def _charged(kind: Kind, took: Took) -> float:
@@ -193,7 +199,8 @@ class Estimate:
 
     reached: share of trials expected to reach the target before their budget is spent; None where nothing is known.
     charged: what of the expected time is charged; the rest is free. done: how many have ended; took: what these really
-    took; expected_of_done: what was expected of them. left: the forecast of the others.
+    took; expected_of_done: what was expected of them. left: the forecast of the others. measured: what these rest on,
+    where a rehearsal has measured it.
     """
 
     kind: Kind
@@ -206,26 +213,36 @@ class Estimate:
     took: float
     expected_of_done: float
     left: float
+    measured: Measured | None
 
 
-def estimates(trials: Iterable[Trial], finished: Mapping[Kind, Sequence[Took]]) -> list[Estimate]:
-    """One for each workload and ruleset, in the order of the trials. finished: those of the trials that are done."""
+def estimates(
+    trials: Iterable[Trial], finished: Mapping[Kind, Sequence[Took]], rehearsed: Mapping[str, Measured]
+) -> list[Estimate]:
+    """One for each workload and ruleset, in the order of the trials.
+
+    finished: those of the trials that are done. rehearsed: what was measured, by workload.
+    """
     numbers = Counter(map(Kind.of, trials))
-    return [_estimate(kind, number, finished.get(kind, ())) for kind, number in numbers.items()]
+    return [
+        _estimate(kind, number, finished.get(kind, ()), rehearsed.get(kind.workload))
+        for kind, number in numbers.items()
+    ]
 
 
-def _estimate(kind: Kind, trials: int, done: Sequence[Took]) -> Estimate:
+def _estimate(kind: Kind, trials: int, done: Sequence[Took], measured: Measured | None) -> Estimate:
     return Estimate(
         kind=kind,
         trials=trials,
         reached=share_reached(kind),
-        at_most=trials * at_most(kind).held,
-        expected=trials * expected(kind).held,
-        charged=trials * expected(kind).charged,
+        at_most=trials * at_most(kind, measured).held,
+        expected=trials * expected(kind, measured).held,
+        charged=trials * expected(kind, measured).charged,
         done=len(done),
         took=sum(_took(kind, took) for took in done),
-        expected_of_done=len(done) * expected(kind).held,
-        left=(trials - len(done)) * forecast(kind, done).held,
+        expected_of_done=len(done) * expected(kind, measured).held,
+        left=(trials - len(done)) * forecast(kind, done, measured).held,
+        measured=measured,
     )
 
 

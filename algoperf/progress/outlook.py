@@ -15,6 +15,8 @@ from algoperf.progress.costs import Took
 from algoperf.progress.disk_space import Disk, Store
 from algoperf.progress.estimate import Cost, Estimate, Kind
 from algoperf.progress.status import TrialStatus
+from algoperf.rehearsal import measured
+from algoperf.rehearsal.measured import Measured
 
 _SECONDS_PER_HOUR = 3_600
 
@@ -66,17 +68,18 @@ def look(config: Config, accelerator: Accelerator, nodes: int) -> Outlook:
     asked_for = None if config.accelerator == LOCAL else accelerator
     found = status.statuses(trials, config.results_dir, plan.definitions(config, trials, asked_for))
     finished = forecast.finished_trials(found)
+    rehearsed = measured.by_workload(measured.records(config.results_dir, config.protocol))
     disks = disk_space.of_trials(trials)
     return Outlook(
         config=config,
         nodes=nodes,
         nodes_of_a_trial=accelerator.nodes,
         accelerators=None if accelerator.count is None else accelerator.count * accelerator.nodes,
-        estimates=estimate.estimates(trials, finished),
+        estimates=estimate.estimates(trials, finished, rehearsed),
         disks=disks,
         stores=disk_space.stores(disks, config.data_dir),
         checkpoints=disk_space.checkpoints(disks, at_once, trials),
-        wall_clock=_wall_clock(found, at_once, finished),
+        wall_clock=_wall_clock(found, at_once, finished, rehearsed),
         again=list(status_view.again(found)),
     )
 
@@ -87,14 +90,22 @@ def _trials(config: Config) -> list[Trial]:
     return plan.trials(config)
 
 
-def _wall_clock(found: Sequence[TrialStatus], at_once: int, finished: Mapping[Kind, Sequence[Took]]) -> WallClock:
-    forecasts = {kind: estimate.forecast(kind, took) for kind, took in finished.items()}
+def _wall_clock(
+    found: Sequence[TrialStatus],
+    at_once: int,
+    finished: Mapping[Kind, Sequence[Took]],
+    rehearsed: Mapping[str, Measured],
+) -> WallClock:
+    def expected(kind: Kind) -> Cost:
+        return estimate.expected(kind, rehearsed.get(kind.workload))
+
+    forecasts = {kind: estimate.forecast(kind, took, rehearsed.get(kind.workload)) for kind, took in finished.items()}
     trials = [entry.trial for entry in found]
     open_trials = [entry.trial for entry in found if entry.progress != "done"]
     return WallClock(
-        at_most=estimate.wall_clock(trials, at_once, estimate.at_most),
-        expected=estimate.wall_clock(trials, at_once, estimate.expected),
-        left=estimate.wall_clock(open_trials, at_once, lambda kind: forecasts.get(kind, estimate.expected(kind))),
+        at_most=estimate.wall_clock(trials, at_once, lambda kind: estimate.at_most(kind, rehearsed.get(kind.workload))),
+        expected=estimate.wall_clock(trials, at_once, expected),
+        left=estimate.wall_clock(open_trials, at_once, lambda kind: forecasts.get(kind) or expected(kind)),
     )
 
 
@@ -106,9 +117,10 @@ def as_dict(outlook: Outlook) -> dict[str, Any]:
             "trials": row.trials,
             "expected_to_reach": row.reached,
             "done": row.done,
-            "seconds_at_most": _seconds(estimate.at_most(row.kind)),
-            "seconds_expected": _seconds(estimate.expected(row.kind)),
+            "seconds_at_most": _seconds(estimate.at_most(row.kind, row.measured)),
+            "seconds_expected": _seconds(estimate.expected(row.kind, row.measured)),
             "accelerator_hours": {name: outlook.hours(getattr(row, name)) for name in _TIMES},
+            "rehearsed": None if row.measured is None else dataclasses.asdict(row.measured),
             "dataset": of_disk.dataset,
             "bytes": {"checkpoints_of_a_trial": of_disk.checkpoints, "results": of_disk.results},
         }

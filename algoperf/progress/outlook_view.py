@@ -150,6 +150,9 @@ def _notes(outlook: Outlook) -> Iterator[tuple[str, str]]:
         took = _elsewhere(outlook)
         yield "expected", f"what {took}; reach: how many of those reached the target in time"
     assumed = f"; set-up is taken to be {duration(SET_UP[scale])}, saving {SAVED_A_SECOND / 1e9:g} GB a second"
+    if rehearsed := [row.kind.workload for row in outlook.estimates if row.measured is not None]:
+        what = "all workloads" if len(rehearsed) == len(outlook.estimates) else ", ".join(dict.fromkeys(rehearsed))
+        yield "rehearsed", f"set-up and evaluations of {what} are what the dress rehearsal has measured"
     yield (
         "free",
         "the share of the expected time that submissions do not pay for: evaluating, saving, set-up"

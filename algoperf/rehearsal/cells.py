@@ -7,6 +7,7 @@ from algoperf.benchmark.protocol import load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import plan
 from algoperf.experiment.config import Config
+from algoperf.rehearsal import measured
 from algoperf.rehearsal.stages import RECORD
 from algoperf.rehearsal.table import CSV
 from workloads.datasets.prepare import store_path
@@ -21,7 +22,7 @@ class Cells:
 
     @property
     def _folder(self) -> str:
-        return str(self.config.results_dir / self.config.protocol / "rehearsal")
+        return str(measured.folder(self.config.results_dir, self.config.protocol))
 
     def pattern(self, workload: str) -> str:
         """The record of any contestant on a workload."""

@@ -18,6 +18,7 @@ from algoperf.records import official_files
 from algoperf.rehearsal import stages
 from algoperf.rehearsal.stages import LOG, STAGES, TRIAL
 from algoperf.trial import launch
+from algoperf.trial.definition import Rehearsal
 
 # Tells a process which part of the rehearsal it is.
 PART = "ALGOPERF_REHEARSED"
@@ -27,7 +28,7 @@ _BEGUN = "ALGOPERF_REHEARSED_SINCE"
 _TOLERANCE = 1e-3
 
 
-def conduct(trial: Trial, steps: int, is_made_up: bool, out: Path, starter: Sequence[str] | None) -> dict[str, Any]:
+def conduct(trial: Trial, asked: Rehearsal, out: Path, starter: Sequence[str] | None) -> dict[str, Any]:
     """Both parts, in processes of their own. Writes and returns the record.
 
     starter: the command before `trial ...`, None where one process is enough.
@@ -48,12 +49,14 @@ def conduct(trial: Trial, steps: int, is_made_up: bool, out: Path, starter: Sequ
         "submission": trial.label,
         "framework": trial.framework,
         "protocol": trial.protocol,
-        "examples": "made up" if is_made_up else "prepared",
-        "steps": steps,
+        "examples": "made up" if asked.is_made_up else "prepared",
+        "is_of_official_batch": asked.batch_size is None,
+        "steps": asked.steps,
         "done": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "failed": failed,
         "why": why,
         "flags": found.pop("flags", {}).get("all", []),
+        "batches_a_second": found.pop("pipeline", {}).get("batches_a_second"),
         **{key: value for key, value in found.get("set up", {}).items() if key != "seconds"},
         "git_commit_hash": hardware.git_commit(Path(__file__).parent),
         "seconds": {stage: round(found[stage]["seconds"], 2) for stage in found if "seconds" in found[stage]},

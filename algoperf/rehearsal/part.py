@@ -18,12 +18,16 @@ import numpy as np
 
 from algoperf.backends import Backend
 from algoperf.machine.interruption import Watch
+from algoperf.rehearsal.pipeline import batches_a_second
 from algoperf.rehearsal.stages import note
 from algoperf.trial import journal, session
 from algoperf.trial.setup import Setup
 from algoperf.trial.train import State
 
 Part = Literal["first", "second"]
+
+# For each number of cores on which the pipeline is tried alone.
+_PIPELINE_SECONDS = 2.0
 
 # A step or two settle: later ones show what a trial will take.
 _SETTLING = 2
@@ -154,6 +158,9 @@ def run(setup: Setup, steps: int, part: Part, begun: float) -> None:
     is_first = setup.backend.shard[0] == 0
     if part == "first" and is_first:
         note(setup.out.parent, "set up", seconds=time.time() - begun, **_described(setup))
+        if setup.workload.spec.rehearsal == "store":
+            rates = batches_a_second(setup.workload.spec, setup.workload.data_dir, setup.batch_size, _PIPELINE_SECONDS)
+            note(setup.out.parent, "pipeline", batches_a_second=rates)
     result = session.execute(listener.heard(), listener.report, watch=_Watch(listener))
     if is_first and part == "second" and result["status"] == "budget_exhausted":
         note(setup.out.parent, "result", status=result["status"])

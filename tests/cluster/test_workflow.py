@@ -80,10 +80,10 @@ class Experiment:
         }
         self.config.write_text(yaml.safe_dump({**content, **changes}))
 
-    def start(self, *arguments, **variables):
+    def start(self, *arguments, target="score", **variables):
         """Snakemake with these arguments, and with these variables in its environment."""
         command = [
-            *(sys.executable, REPOSITORY / "tests/support" / "polling_snakemake.py", "score", *arguments),
+            *(sys.executable, REPOSITORY / "tests/support" / "polling_snakemake.py", target, *arguments),
             *("--snakefile", REPOSITORY / "Snakefile", "--profile", REPOSITORY / "slurm"),
             *("--configfile", self.config, "--latency-wait", "5"),
         ]
@@ -536,6 +536,17 @@ def test_a_controller_that_is_down_is_said_in_a_sentence(site, without_controlle
     assert run.start(SLURM_CONF=os.environ["SLURM_CONF"]).wait(120) == 1
     assert "error: Slurm's `squeue" in run.log
     assert "Traceback" not in run.log
+
+
+@pytest.mark.nightly("the dress rehearsal on nodes, in one process and in two")
+@pytest.mark.parametrize(("accelerator", "devices"), [("two GPUs", 2), ("a100", 1)])
+def test_a_rehearsal_in_the_jobs_that_the_trials_will_have(site, accelerator, devices):
+    run = Experiment(site, f"rehearsed_on_{devices}", accelerator, ["s0"], rehearsal={"steps": 3})
+    assert run.start(target="rehearsal").wait(600) == 0, run.log
+    (record,) = (run.results / "mini" / "rehearsal").glob("*/*/rehearsal.json")
+    found = json.loads(record.read_text())
+    assert (found["failed"], found["devices"], found["same_step"]) == (None, devices, "bit by bit"), found["why"]
+    assert (run.results / "mini" / "rehearsal" / "rehearsal.html").exists()
 
 
 @pytest.mark.nightly("a cluster with accounting, which goes down and up")

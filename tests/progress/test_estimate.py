@@ -110,7 +110,7 @@ def test_nothing_is_expected_to_cost_more_than_the_most(protocol, ruleset):
 def test_an_experiment_workload_by_workload_with_what_its_finished_trials_took():
     trials = make(workloads=["fastmri", "wmt"], rulesets=["external", "self"])
     finished = {FASTMRI: [Took(True, 1_000.0, free=100.0, set_up=50.0)] * 2}
-    rows = estimate.estimates(trials, finished)
+    rows = estimate.estimates(trials, finished, {})
     assert [(row.kind.workload, row.kind.ruleset, row.trials, row.done) for row in rows] == [
         ("fastmri", "external", 15, 2),
         ("fastmri", "self", 3, 0),

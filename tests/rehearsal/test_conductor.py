@@ -52,7 +52,11 @@ class Broken:
 """
 
 
-@pytest.mark.parametrize("name", BROKEN)
+SOME, OTHERS = ("does not compile", "is another after the restart"), ("is too large", "cannot be saved")
+NIGHTLY = pytest.mark.nightly("stages of a rehearsal that break, each as the others do")
+
+
+@pytest.mark.parametrize("name", [*SOME, *(pytest.param(name, marks=NIGHTLY) for name in OTHERS)])
 def test_what_breaks_is_a_sentence(name, tmp_path):
     step, init, stage, why = BROKEN[name]
     done, record = rehearse(tmp_path, write(tmp_path / "one", step, init, CLASSES), "pytorch", "criteo1tb")
@@ -61,6 +65,7 @@ def test_what_breaks_is_a_sentence(name, tmp_path):
     assert why in record["why"]
 
 
+@NIGHTLY
 def test_an_evaluation_that_fails_is_a_sentence(tmp_path):
     """The parameters are there, and the model cannot be evaluated with them."""
     step = "if global_step == 1: params.forward = None"
