@@ -41,13 +41,8 @@ MAY_IMPORT = {
     },
     **{"algoperf/dry_run": _EXPERIMENT, "algoperf/experiment": _EXPERIMENT, "algoperf/rehearsal": _PROGRESS},
     "algoperf/progress": (*_PROGRESS, "algoperf/rehearsal"),
-<<<<<<< HEAD
-    **{"algoperf/doctor": (*_PROGRESS, "algoperf/progress"), "algoperf/workflow": _ALL},
-    "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables", "scoring/page", "scoring/mirror"),
-=======
     **{"algoperf/doctor": (*_PROGRESS, "algoperf/rehearsal", "algoperf/progress"), "algoperf/workflow": _ALL},
-    "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables"),
->>>>>>> bcaf6d6 (Rehearsals: plan and doctor know what they measured, the pipeline alone by cores, the rule on Snakemake and Slurm)
+    "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables", "scoring/page", "scoring/mirror"),
     **{"scoring/logs": _WRITTEN, "scoring/published": _LOGS, "scoring/rules": _LOGS, "scoring/certainty": _RULES},
     **{"scoring/result": _RESULT, "scoring/sides": _SIDES},
     **{"scoring/tables": _TABLES, "scoring/page": (*_TABLES, "scoring/tables")},
