@@ -7,6 +7,7 @@ from packaging.requirements import Requirement
 
 DISTRIBUTION = "algoperf-snakemake"
 _ALL = "workloads"  # the extra that is those of all workloads
+_DEVELOPING = "dev"  # has some that others are for, too
 _PACKAGE = Path(__file__).parents[1]
 # A wheel has them in a folder of the package, a checkout at its root.
 WORKFLOW_FILES = _PACKAGE / "share" if (_PACKAGE / "share").is_dir() else _PACKAGE.parent
@@ -20,7 +21,9 @@ def way_out(error: ModuleNotFoundError) -> str | None:
     """What is missing and the command that installs it, in one sentence; None where the package is of no extra."""
     module = (error.name or "").partition(".")[0]
     package = _PACKAGES.get(module, module)
-    extras = [extra for extra, requirement in _optional() if requirement == package and extra != _ALL]
+    extras = [
+        extra for extra, requirement in _optional() if requirement == package and extra not in (_ALL, _DEVELOPING)
+    ]
     if not extras:
         return None
     if len(extras) == 1:

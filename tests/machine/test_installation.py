@@ -9,8 +9,11 @@ Metadata-Version: 2.4
 Name: algoperf-snakemake
 Version: 9
 Provides-Extra: criteo1tb
+Provides-Extra: dev
 Provides-Extra: imagenet-resnet
+Provides-Extra: mlflow
 Provides-Extra: ogbg
+Provides-Extra: tensorboard
 Provides-Extra: workloads
 Requires-Dist: numpy
 Requires-Dist: pyarrow; extra == 'criteo1tb'
@@ -18,6 +21,9 @@ Requires-Dist: pillow>=9; extra == 'imagenet-resnet'
 Requires-Dist: pyarrow; extra == 'ogbg'
 Requires-Dist: pyarrow; extra == 'workloads'
 Requires-Dist: pillow>=9; extra == 'workloads'
+Requires-Dist: mlflow-skinny; extra == 'mlflow'
+Requires-Dist: tensorboard; extra == 'dev'
+Requires-Dist: tensorboard; extra == 'tensorboard'
 """
 
 
@@ -44,6 +50,11 @@ def test_a_package_of_several():
         "pyarrow is not installed; the extras criteo1tb, ogbg have it: run "
         "`python -m pip install 'algoperf-snakemake[workloads]'`, or with one of them."
     )
+
+
+@pytest.mark.parametrize(("module", "extra"), [("mlflow.entities", "mlflow"), ("tensorboard", "tensorboard")])
+def test_where_runs_are_mirrored_to_is_of_the_extra_that_is_called_like_it(module, extra):
+    assert f"the extra {extra} has it: run " in installation.way_out(ModuleNotFoundError(name=module))
 
 
 @pytest.mark.parametrize("name", ["numpy", "weather", "algoperf.trial.typo", None])

@@ -1,6 +1,7 @@
 """The command, and that each row comes to a target once, however it goes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -93,9 +94,14 @@ def test_the_command_refuses_in_a_sentence_what_it_cannot_do(algoperf, tmp_path)
     assert not (tmp_path / "board").exists()
 
 
-def test_an_extra_that_is_missing_is_named():
+def test_an_extra_that_is_missing_is_named(tmp_path):
+    (tmp_path / "algoperf_snakemake-9.dist-info").mkdir()
+    requires = "Requires-Dist: wandb; extra == 'wandb'"
+    metadata = f"Metadata-Version: 2.4\nName: algoperf-snakemake\nVersion: 9\nProvides-Extra: wandb\n{requires}\n"
+    (tmp_path / "algoperf_snakemake-9.dist-info" / "METADATA").write_text(metadata)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
     code = "import sys; sys.modules['wandb'] = None; sys.argv = ['algoperf', 'mirror', '.', '--to', 'wandb']\n"
     code += "from algoperf.commands.cli import main; main()"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
     assert "the extra wandb has it" in ran.stderr
