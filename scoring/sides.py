@@ -152,7 +152,7 @@ def _conditions(result: Result, both: Iterable[str]) -> Iterator[tuple[str, str]
     yield "trials refused", f"{sum(trial.record.refused is not None for trial in scored):,}"
     yield "trials with flags", f"{sum(bool(trial.record.flags) for trial in scored):,}"
     yield "caveats", result.caveat
-    yield "hardware", _counted(by_hardware(scored, protocol))
+    yield "hardware", ", ".join(sorted(by_hardware(scored, protocol)))
     yield "hosts", ", ".join(sorted({trial.record.host for trial in scored} - {None}))
     for workload, budget in result.budgets.items():
         yield f"budget of {workload}", f"{budget:,.0f} s"
@@ -169,10 +169,6 @@ def _conditions(result: Result, both: Iterable[str]) -> Iterator[tuple[str, str]
         yield f"{name}: content", ", ".join(sorted({content[:12] for t in own if (content := t.record.content)}))
         yield f"{name}: points", _different(trial.point for trial in own)
         yield f"{name}: seeds", _different(trial.record.seed for trial in own)
-
-
-def _counted(kinds: dict[str, list[Trial]]) -> str:
-    return ", ".join(f"{kind} ({len(trials):,})" for kind, trials in kinds.items())
 
 
 def _different(values: Iterable[str | None]) -> str:

@@ -31,7 +31,7 @@ class Follower:
 
     def __init__(self, results: Path, target: Target, say: Callable[[str], None]):
         self._results, self._target, self._say = results, target, say
-        self._seen: dict[str, tuple] = {}
+        self._seen: dict[Path, tuple] = {}
         self._positions: dict[tuple[str, str], Position | None] = {}
 
     def look(self) -> int:
@@ -39,12 +39,12 @@ class Follower:
         places = find(self._results)
         num_runs = num_rows = 0
         for place in places:
-            if (seen := signature(place.folder)) == self._seen.get(place.name):
+            if (seen := signature(place.folder)) == self._seen.get(place.folder):
                 continue
             run = read(place)
             if run is not None and (rows := self._mirror(run)) is not None:
                 num_runs, num_rows = num_runs + 1, num_rows + rows
-            self._seen[place.name] = seen
+            self._seen[place.folder] = seen
         if num_runs:
             self._say(f"{counted(num_rows, 'row')} of {num_runs:,} of {counted(len(places), 'trial')}")
         return len(places)

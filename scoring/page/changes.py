@@ -47,9 +47,12 @@ def _in_short(sides: Sides) -> str:
 
 
 def _scores(sides: Sides, tables: Mapping[str, CsvTable]) -> str:
-    rows = [row(_score_cells(change)) for change in sides.changes]
-    header = ("submission", "A", "B", "A, in one field", "B, in one field", "B better", "time, B of A", "steps, B of A")
-    facts = ("", "score, rank", "score, rank", "score", "score", "probability", "95 % interval, workloads", "workloads")
+    is_drawn = bool(sides.together.uncertainties[0].draws)
+    rows = [row(_score_cells(change, is_drawn)) for change in sides.changes]
+    header = ["submission", "A", "B", "A, in one field", "B, in one field", "time, B of A", "steps, B of A"]
+    facts = ["", "score, rank", "score, rank", "score", "score", "95 % interval, workloads", "workloads"]
+    if is_drawn:
+        header[5:5], facts[5:5] = ["B better"], ["probability"]
     return section(
         "scores",
         "What changed in the scores",
@@ -60,7 +63,7 @@ def _scores(sides: Sides, tables: Mapping[str, CsvTable]) -> str:
     )
 
 
-def _score_cells(change: Change) -> list[str]:
+def _score_cells(change: Change, is_drawn: bool) -> list[str]:
     better = "" if math.isnan(change.p_better) else f"{100 * change.p_better:.0f} %"
     pair = change.pair
     time = steps = ("", "")
@@ -77,7 +80,7 @@ def _score_cells(change: Change) -> list[str]:
             cell("" if math.isnan(score) else f"{score:.4f}", "number")
             for score in (change.together_a, change.together_b)
         ),
-        cell(better, "number"),
+        *((cell(better, "number"),) if is_drawn else ()),
         cell(time[0], "number", time[1]),
         cell(steps[0], "number", steps[1]),
     ]
