@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from scoring.certainty.uncertainty import Spread
 from scoring.logs.checks import by_hardware
-from scoring.logs.trials import Logs, Trial, in_order
+from scoring.logs.trials import Logs, in_order
 from scoring.result import Result
 from scoring.rules.comparison import Pair
 from scoring.rules.score import Cell, Standing
