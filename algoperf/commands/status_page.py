@@ -20,7 +20,7 @@ from algoperf.records.words import counted, duration
 from scoring.page.document import Section, document
 from scoring.page.markup import cell, row, section, table, text
 
-_PERIOD = 5  # seconds between two looks, and between two readings of the page
+PERIOD = 5  # seconds between two looks, and between two readings of the page
 _OPEN: tuple[Stage, ...] = ("running", "waiting")
 
 
@@ -34,10 +34,10 @@ def write(reader: Reader, title: str, path: Path, live: bool, notes: Callable[[]
             now, found = time.time(), reader.read()
             seen = forecast(found, now)
             is_open = any(entry.progress in _OPEN for entry in found)
-            _write(path, page(found, seen, title, now, _PERIOD if is_open else None, notes()))
+            _write(path, page(found, seen, title, now, PERIOD if is_open else None, notes()))
             if not live or not is_open:
                 return
-            time.sleep(_PERIOD)
+            time.sleep(PERIOD)
     except KeyboardInterrupt:
         return
 

@@ -29,7 +29,9 @@ class Section:
 
 
 def document(title: str, head: str, sections: Iterable[Section], foot: str = "", refresh: int | None = None) -> str:
-    """The whole file. head, foot: markup. refresh: seconds after which a browser reads the file again."""
+    """The whole file. head, foot: markup. refresh: seconds after which a browser reads the file again, until a person
+    stops that.
+    """
     shown = [section for section in sections if section.content]
     links = "".join(f'<a href="#{section.name}">{text(section.link)}</a>' for section in shown)
     body = "\n".join(section.content for section in shown)
@@ -38,12 +40,14 @@ def document(title: str, head: str, sections: Iterable[Section], foot: str = "",
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src 'sha256-{_digest(script)}'"
     )
-    again = f'<meta http-equiv="refresh" content="{refresh}">\n' if refresh else ""
+    told = f' data-refresh="{refresh}"' if refresh else ""
+    again = f'<noscript><meta http-equiv="refresh" content="{refresh}"></noscript>\n' if refresh else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n{again}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{attribute(title)}</title>\n<style>\n{_palette()}{_asset('report.css')}</style>\n</head>\n<body>\n"
+        f"<title>{attribute(title)}</title>\n<style>\n{_palette()}{_asset('report.css')}</style>\n</head>\n"
+        f"<body{told}>\n"
         f'<a class="skip" href="#{shown[0].name if shown else ""}">Skip to the results</a>\n'
         f'<header>\n{head}\n</header>\n<nav aria-label="Sections">{links}</nav>\n<main>\n{body}\n</main>\n'
         f"<footer><p>Made by algoperf-snakemake {text(version('algoperf-snakemake'))}. {foot}</p></footer>\n"

@@ -80,3 +80,23 @@ function watch(scroll) {
 }
 
 find(".scroll").forEach(watch);
+
+// ---- A page that a browser reads again by itself, until a person stops that ----
+
+const refresh = Number(document.body.dataset.refresh ?? 0);
+
+function arrange(isPaused) {
+  sessionStorage.setItem("paused", isPaused ? "yes" : "");
+  button.textContent = isPaused ? "Read this file again by itself" : "Stop reading this file again";
+  clearTimeout(timer);
+  if (!isPaused) timer = setTimeout(() => location.reload(), 1000 * refresh);
+}
+
+const isPaused = () => sessionStorage.getItem("paused") === "yes";
+const button = element("button", { type: "button" });
+let timer;
+if (refresh) {
+  button.addEventListener("click", () => arrange(!isPaused()));
+  document.querySelector("header").append(button);
+  arrange(isPaused());
+}
