@@ -52,7 +52,8 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimiz
 	python benchmarks/status.py
 	python benchmarks/overhead.py
 	python benchmarks/data_store.py data
-	python benchmarks/input_pipelines.py
+	python -m benchmarks.input_pipelines
+	python -m benchmarks.preparation
 	python benchmarks/score_logs.py $(LOGS)
 	python benchmarks/coverage.py --leaderboards 60
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py

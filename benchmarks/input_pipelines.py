@@ -1,6 +1,6 @@
 """How many examples a second do the input pipelines of the full scale make on two cores?
 
-    python benchmarks/input_pipelines.py [CELL ...]
+    python -m benchmarks.input_pipelines [CELL ...]
 
 The content is synthetic and the form real: day files, photographs of about 500 x 375 pixels and 110 kB as JPEG, volumes
 of 36 slices of 640 x 368 numbers, utterances of 2 to 17 seconds as FLAC, graphs of 26 nodes. They are written to a
@@ -29,10 +29,11 @@ from PIL import Image
 from algoperf.benchmark.registry import load_spec
 from algoperf.rehearsal import pipeline
 from algoperf.trial.input_queue import evaluation_batches
+from benchmarks import raw_files
 from workloads.datasets.criteo1tb import DAYS
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER
 from workloads.datasets.librispeech import LIBRISPEECH
-from workloads.datasets.prepare import load_dataset, prepare_dataset
+from workloads.datasets.prepare import load_dataset
 from workloads.datasets.raw.imagenet import FOLDERS
 from workloads.datasets.raw.librispeech import FOLDER, SAMPLE_RATE
 from workloads.datasets.source import Source
@@ -85,7 +86,9 @@ def report(name: str, cell: Cell, folder: Path) -> None:
     raw = folder / "raw" / spec.dataset
     if not raw.is_dir():
         RAW[spec.dataset](raw)
-    store = prepare_dataset(spec.dataset, folder, raw, lambda what, done, total: None).parent
+    store = folder / spec.dataset
+    if not store.is_dir():
+        raw_files.prepare(spec.dataset, raw, folder, lambda what, done, total: None)
     num_examples = read_manifest(store).examples("train")
     split = "train" if cell.consumed else "eval_train"
     source = load_dataset(spec.dataset).open_split(store, split, num_examples, spec.data)

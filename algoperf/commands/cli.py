@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from algoperf.benchmark.facts import InfrastructureError, UsageError
-from algoperf.commands import mirror, rehearsal, report, status, submission, targets, trial
+from algoperf.commands import data, mirror, rehearsal, report, status, submission, targets, trial
 from algoperf.machine import installation
 
 app = typer.Typer(
@@ -20,8 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="AlgoPerf: Training Algorithms. Which training algorithm trains neural networks faster?",
 )
-data = typer.Typer(no_args_is_help=True, help="Raw files into the prepared store.")
-app.add_typer(data, name="data")
+app.add_typer(data.app, name="data")
 app.add_typer(submission.app, name="submission")
 app.add_typer(targets.app, name="targets")
 app.command()(trial.trial)
@@ -30,7 +29,6 @@ app.command()(status.status)
 app.command()(report.report)
 app.command()(mirror.mirror)
 
-DataDir = Annotated[Path, typer.Option(help="Where prepared data lies.")]
 ConfigFile = Annotated[Path, typer.Option(help="The experiment.")]
 
 
@@ -188,51 +186,6 @@ def doctor(
         print(proposal.propose(), end="")
     elif not checks.print_checks(config):
         sys.exit(1)
-
-
-@data.command()
-def prepare(
-    workload: Annotated[str, typer.Argument(help="A workload or variant.")],
-    scale: Annotated[str, typer.Option(help="full or mini.")] = "full",
-    source: Annotated[Path | None, typer.Option(help="Raw files that you have; docs/data.md says which.")] = None,
-    data_dir: DataDir = Path("data"),
-) -> None:
-    """Make the prepared store of a workload's dataset: resumable, checksummed; nothing to do where it is there."""
-    from rich.progress import Progress
-
-    from algoperf.benchmark.registry import load_spec
-    from workloads.datasets.prepare import prepare_dataset
-
-    dataset = load_spec(workload, scale).dataset
-    with Progress() as bars:
-        tasks = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        manifest = prepare_dataset(dataset, data_dir, source, progress)
-    print(f"{dataset}: {manifest}")
-
-
-@data.command()
-def verify(
-    workload: Annotated[str, typer.Argument(help="A workload or variant.")],
-    scale: Annotated[str, typer.Option(help="full or mini.")] = "full",
-    data_dir: DataDir = Path("data"),
-) -> None:
-    """Read every byte of a prepared store and compare the checksums."""
-    from algoperf.benchmark.registry import load_spec
-    from workloads.datasets import store
-    from workloads.datasets.prepare import open_source, store_path
-
-    spec = load_spec(workload, scale)
-    open_source(spec, "train", data_dir)
-    folder = store_path(data_dir, spec.dataset)
-    if damaged := store.verify(folder):
-        raise InfrastructureError(f"{folder / damaged[0]} is damaged; remove {folder} and prepare it again.")
-    print(f"{spec.dataset}: every checksum is right")
 
 
 def main() -> None:

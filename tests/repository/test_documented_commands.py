@@ -22,6 +22,14 @@ ELSEWHERE = {
     "algoperf data prepare criteo1tb --source": (
         "workloads/datasets/test_criteo.py::test_the_command_prepares_a_folder_of_days"
     ),
+    **{
+        f"algoperf data prepare {workload} --source": (
+            "workloads/datasets/test_killed.py::test_a_preparation_may_be_killed_at_any_moment"
+        )
+        for workload in ("fastmri", "finewebedu_lm", "imagenet_resnet", "librispeech_conformer", "ogbg", "wmt")
+    },
+    "algoperf data fetch": "commands/test_data.py::test_what_is_fetched_is_prepared_as_it_lies",
+    "algoperf data verify": "workloads/datasets/test_verify.py::test_the_command_says_where_the_page_is",
     "algoperf doctor --propose": "doctor/test_proposal.py::test_each_partition_and_kind_of_gpu_is_an_accelerator",
     "algoperf mirror": "scoring/mirror/test_to_tensorboard.py::test_the_command_follows_until_it_is_told_to_end",
     "algoperf status --html status.html --live": (

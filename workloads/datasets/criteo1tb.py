@@ -1,24 +1,25 @@
-"""Criteo 1TB: 24 days of click logs as text -> fixed-width rows -> batches of 13 numbers and 26 ids.
+"""Criteo 1TB: 24 days of click logs -> fixed-width rows -> batches of 13 numbers and 26 ids.
 
-Raw: `day_0` .. `day_23`, plain or `.gz`; a line is a label, 13 integers and 26 hexadecimal strings between tabs.
-Store: one file of int32 rows a day: label, integers, ids. Days 0 to 22 are train. The first 95,000,000 of the
-178,274,637 rows of day 23 are test and the others validation; a smaller day 23 is split in the same proportion.
-Source: AlgoPerf v0.6, Criteo pipeline. One fault of it is mended: its ids, up to 39,979,771, are rounded when they turn
-into float32 numbers. Ours are reduced first, by the size of the model's embedding table, as the model would do anyway.
+Raw: see raw/criteo.py. Store: one file of int32 rows a day: label, integers, ids. Days 0 to 22 are train. The first
+95,000,000 of the 178,274,637 rows of day 23 are test and the others validation; a smaller day 23 is split in the same
+proportion. Source: AlgoPerf v0.6, Criteo pipeline. One fault of it is mended: its ids, up to 39,979,771, are rounded
+when they turn into float32 numbers. Ours are reduced first, by the size of the model's embedding table, as the model
+would do anyway.
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand, made_up_numbers
+from workloads.datasets.raw.criteo import CATEGORIES, DAYS, INTEGERS, ROWS, Day, check_count, find_days
+from workloads.datasets.sheet.card import Card, table
+from workloads.datasets.source import Batch, RowSource, Source, made_up_numbers, raw_folder, read_one
 from workloads.datasets.store import (
     FileWriter,
     Manifest,
@@ -31,7 +32,7 @@ from workloads.datasets.store import (
     write_manifest,
     written_part,
 )
-from workloads.datasets.transforms.farmhash import fingerprint64
+from workloads.datasets.transforms.farmhash import fingerprint64, fingerprint64_of_8_bytes
 
 # The number of buckets that the strings of each column are hashed into.
 # fmt: off
@@ -40,57 +41,55 @@ VOCABULARIES = (
     155, 4, 976, 14, 39_979_771, 25_641_295, 39_664_984, 585_935, 12_972, 108, 36,
 )
 # fmt: on
-INTEGERS = 13
-COLUMNS = 1 + INTEGERS + len(VOCABULARIES)
+COLUMNS = 1 + INTEGERS + CATEGORIES
 TABLE_SIZE = 4_194_304  # of the embedding table; every smaller table's size divides it, so their ids stay right too
 
-DAYS = 24
 LAST_DAY = f"day_{DAYS - 1}"
-TEST_ROWS, LAST_DAY_ROWS = 95_000_000, 178_274_637
+TEST_ROWS, LAST_DAY_ROWS = 95_000_000, ROWS[-1]
 ROWS_PER_BLOCK = 1_024
 CLICKED = 0.03  # share of all rows, about
 ROWS_PER_JOB = 8_192
-_TEXT_CHUNK = 1 << 24  # bytes of text parsed at a time
 _LONGEST_STRING = 30  # the real ones have 8 bytes; with the number of its column it has to be hashed as 32 at most
-_STORE_BYTES_PER_RAW_BYTE = {".gz": 2.2, "": 0.75}
-
-_NAMES = [str(column) for column in range(COLUMNS)]
-_INTEGER_NAMES, _STRING_NAMES = _NAMES[: 1 + INTEGERS], _NAMES[1 + INTEGERS :]
+_MISSING = b"00000000"  # what stands for a string that is missing
 
 
 def fetch(raw: Path, source: Path | None) -> Path:
-    """`source`; the licence of the Criteo logs has to be accepted by a person."""
-    return downloaded_by_hand(source, "Criteo 1TB")
+    """`source`, with the days."""
+    return raw_folder(source, "Criteo 1TB")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
-    """Raw day files -> store; a day that was not finished is begun again."""
-    prepare_days(raw, store, progress, "criteo1tb", "Criteo 1TB click logs, 24 days.", str(raw))
+    """Raw days -> store; a day that was not finished is begun again."""
+    prepare_days(raw, store, progress, "criteo1tb", "Criteo 1TB click logs, 24 days.", str(raw), ROWS)
 
 
-def prepare_days(raw: Path, store: Path, progress: Progress, dataset: str, description: str, source: str) -> None:
-    """`prepare` for any dataset that comes in Criteo's day files."""
-    files = {f"day_{day}": _day_file(raw, day) for day in range(DAYS)}
-    bytes_needed = sum(file.stat().st_size * _STORE_BYTES_PER_RAW_BYTE[file.suffix] for file in files.values())
-    makers = {name: functools.partial(_make_part, store, name, file) for name, file in files.items()}
-    parts = build(store, makers, int(bytes_needed), progress)
+def prepare_days(
+    raw: Path,
+    store: Path,
+    progress: Progress,
+    dataset: str,
+    description: str,
+    source: str,
+    rows: Sequence[int] | None = None,
+) -> None:
+    """`prepare` for any dataset that comes in Criteo's days. rows: how many each has, where that is known."""
+    days = find_days(raw, rows)
+    makers = {
+        day.name: functools.partial(_make_part, store, day, rows and rows[number]) for number, day in enumerate(days)
+    }
+    parts = build(store, makers, sum(day.store_bytes for day in days), progress)
     write_manifest(store, Manifest(dataset, description, source, parts))
 
 
-def _day_file(raw: Path, day: int) -> Path:
-    for name in (f"day_{day}.gz", f"day_{day}"):
-        if (raw / name).is_file():
-            return raw / name
-    raise UsageError(f"{raw} has neither day_{day}.gz nor day_{day}; docs/data.md says how the raw files are laid out.")
-
-
-def _make_part(store: Path, name: str, file: Path) -> Part:
+def _make_part(store: Path, day: Day, wanted: int | None) -> Part:
     """Writes `<name>.rows`."""
-    with FileWriter(store / f"{name}.rows") as writer:
-        for rows in parse(file):
+    with FileWriter(store / f"{day.name}.rows") as writer:
+        for rows in parse(day):
             writer.write(rows)
     count = writer.size // (4 * COLUMNS)
-    return written_part(name, split_of_last_day(count) if name == LAST_DAY else {"train": count}, writer)
+    if wanted is not None:
+        check_count(day, count, wanted)
+    return written_part(day.name, split_of_last_day(count) if day.name == LAST_DAY else {"train": count}, writer)
 
 
 def split_of_last_day(rows: int) -> dict[str, int]:
@@ -99,51 +98,73 @@ def split_of_last_day(rows: int) -> dict[str, int]:
     return {"test": test, "validation": rows - test}
 
 
-def parse(file: Path) -> Iterator[np.ndarray]:
-    """The rows of a day file, a chunk at a time: (n, 40) int32.
+def parse(day: Day) -> Iterator[np.ndarray]:
+    """The rows of a day, a chunk at a time: (n, 40) int32.
 
-    Raises UsageError, which names the row, counted from 1, where it is not Criteo's format.
+    Raises UsageError, which names the row, counted from 1 in the day, where it is not Criteo's format.
     """
     rows_before = 0
-    try:
-        reader = pyarrow.csv.open_csv(
-            pa.input_stream(file),  # decompresses by the file's suffix
-            pyarrow.csv.ReadOptions(column_names=_NAMES, block_size=_TEXT_CHUNK, use_threads=False),
-            pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
-            pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(_INTEGER_NAMES, pa.int32()) | dict.fromkeys(_STRING_NAMES, pa.binary()),
-                null_values=["", "-1"],
-                strings_can_be_null=True,
-            ),
-        )
-        for chunk in reader:
+    for chunk in day.read():
+        try:
             yield _rows(chunk, rows_before)
-            rows_before += chunk.num_rows
-    except (pa.ArrowInvalid, OSError, ValueError) as error:
-        raise UsageError(f"{file} is damaged or not a day file of Criteo ({str(error).splitlines()[0]}).") from error
+        except ValueError as error:
+            raise UsageError(f"{day.path} is damaged or not a day file of Criteo ({error}).") from error
+        rows_before += chunk.num_rows
 
 
 def _rows(chunk: pa.RecordBatch, rows_before: int) -> np.ndarray:
     rows = np.empty((chunk.num_rows, COLUMNS), np.int32)
-    for column, name in enumerate(_INTEGER_NAMES):
-        rows[:, column] = pc.fill_null(chunk[name], 0)
-    for category, name in enumerate(_STRING_NAMES):
-        lengths = pc.binary_length(chunk[name])
-        if (longest := pc.max(lengths).as_py() or 0) > _LONGEST_STRING:
+    for column in range(1 + INTEGERS):
+        integers = pc.fill_null(chunk[column], 0).to_numpy(zero_copy_only=False)
+        rows[:, column] = np.where(integers == -1, 0, integers)
+    for category in range(CATEGORIES):
+        strings = chunk[1 + INTEGERS + category]
+        ids = hashed(strings, category)
+        if ids is None:
+            lengths = pc.binary_length(strings)
+            longest = pc.max(lengths).as_py()
             row = rows_before + pc.index(lengths, longest).as_py() + 1
-            raise ValueError(f"In CSV column #{name}: Row #{row}: a string of {longest} bytes")
-        rows[:, 1 + INTEGERS + category] = hashed(chunk[name], category)
+            raise ValueError(f"In CSV column #{1 + INTEGERS + category}: Row #{row}: a string of {longest} bytes")
+        rows[:, 1 + INTEGERS + category] = ids
     return rows
 
 
-def hashed(strings: pa.Array, category: int) -> np.ndarray:
-    """The ids of one column's strings: the fingerprint of string and column number modulo the column's vocabulary."""
-    filled = pc.fill_null(strings, b"00000000")
-    suffixed = pc.binary_join_element_wise(filled, str(category).encode(), b"")
+def hashed(strings: pa.Array, category: int) -> np.ndarray | None:
+    """The ids of one column's strings: the fingerprint of string and column number modulo the column's vocabulary.
+
+    None where one of them is too long to be hashed here.
+    """
+    suffix = str(category).encode()
+    words = _words(strings)
+    if words is not None:
+        return _modulo(fingerprint64_of_8_bytes(words, suffix), VOCABULARIES[category])
+    if (pc.max(pc.binary_length(strings)).as_py() or 0) > _LONGEST_STRING:
+        return None
+    missing = pc.or_kleene(pc.is_null(strings), pc.is_in(strings, pa.array([b"", b"-1"])))
+    suffixed = pc.binary_join_element_wise(pc.if_else(missing, _MISSING, strings), suffix, b"")
     _, offsets, text = suffixed.buffers()
     ends = np.frombuffer(offsets, np.int32, len(suffixed) + 1).astype(np.int64)
     fingerprints = fingerprint64(np.frombuffer(text, np.uint8), ends[:-1], np.diff(ends))
-    return (fingerprints % np.uint64(VOCABULARIES[category])).astype(np.int32)
+    return _modulo(fingerprints, VOCABULARIES[category])
+
+
+def _words(strings: pa.Array) -> np.ndarray | None:
+    """The 8 bytes of each string as a number, (n,) uint64, where each has as many or is missing; as nearly all have."""
+    _, offsets, text = strings.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(strings) + 1, 4 * strings.offset)
+    lengths = np.diff(ends)
+    has = lengths == 8
+    if not np.array_equal(lengths, 8 * has):
+        return None
+    words = np.full(len(strings), np.frombuffer(_MISSING, "<u8"))
+    words[has] = np.frombuffer(text or b"", "<u8", np.count_nonzero(has), int(ends[0]))
+    return words
+
+
+def _modulo(numbers: np.ndarray, divisor: int) -> np.ndarray:
+    """numbers % divisor, by the division of NumPy that is fast for one divisor: (n,) int32."""
+    divisor = np.uint64(divisor)
+    return (numbers - numbers // divisor * divisor).astype(np.int32)
 
 
 def open_split(store: Path, split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
@@ -196,6 +217,13 @@ class CriteoSource(RowSource):
         jobs = -(-len(lines) // ROWS_PER_JOB)
         list(pool.map(self._fill, *(np.array_split(array, jobs) for array in (lines, inputs, targets))))
         return {"inputs": inputs, "targets": targets}
+
+    def show(self, number: int) -> Card:
+        """A row as the model gets it."""
+        batch = read_one(self, number)
+        integers, ids = batch["inputs"][0, :INTEGERS], batch["inputs"][0, INTEGERS:].astype(int)
+        rows = {"log(1 + integer)": [f"{value:.2f}" for value in integers], "id": ids.tolist()}
+        return Card(f"row {number:,}: {'clicked' if batch['targets'][0] else 'not clicked'}", (table(rows),))
 
     def _fill(self, lines: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> None:
         """Reads the rows with the numbers `lines`, counted through all days."""

@@ -16,7 +16,7 @@ from PIL import Image
 
 from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.imagenet import prepare_images
-from workloads.datasets.raw.imagenet import FOLDERS
+from workloads.datasets.raw.imagenet import FOLDERS, groups
 from workloads.datasets.raw.packages import check_sha256, unpack_debian
 from workloads.datasets.source import Source
 from workloads.datasets.store import Progress
@@ -95,4 +95,4 @@ def _read_idx(path: Path) -> np.ndarray:
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
     """Raw folders -> store."""
     description = "Fashion-MNIST, 28x28 grey photographs of clothes in ten classes as JPEG: real data, not ImageNet."
-    prepare_images(raw, store, progress, "fashion_mnist", description, f"Debian {PACKAGE} {VERSION}")
+    prepare_images(groups(raw), store, progress, "fashion_mnist", description, f"Debian {PACKAGE} {VERSION}")

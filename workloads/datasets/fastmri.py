@@ -1,9 +1,9 @@
 """fastMRI, single-coil knees: HDF5 volumes of k-space -> slices -> images of undersampled k-space, and the true images.
 
-Raw: folders `knee_singlecoil_train` and `knee_singlecoil_val` (or, as the archives unpack, without `knee_`) of `*.h5`.
-A file is a volume: the datasets `kspace` (slices, rows, columns) complex64 and `reconstruction_esc` (slices, 320, 320)
-float32, and the attribute `max`, its largest pixel. The first 100 of the 199 files of val, in the order of their names,
-are validation and the others test; another number of files is divided in the same proportion.
+Raw: folders `knee_singlecoil_train` and `knee_singlecoil_val` (or, as the archives unpack, without `knee_`) of `*.h5`,
+or their archives. A file is a volume: the datasets `kspace` (slices, rows, columns) complex64 and `reconstruction_esc`
+(slices, 320, 320) float32, and the attribute `max`, its largest pixel. The first 100 of the 199 files of val, in the
+order of their names, are validation and the others test; another number of files is divided in the same proportion.
 
 Store: k-space of which each column is transformed already and cut to the middle 320 rows (see kspace.py): half as many
 numbers, and half of the work at reading. Source: AlgoPerf v0.6, fastMRI pipeline. Validation and test have the
@@ -11,6 +11,7 @@ reference's masks to the bit, and eval_train has the same. Training masks differ
 once for each slice, and here they are new in every epoch.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import scipy.fft
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.source import Batch, RowSource, Source, downloaded_by_hand, made_up_numbers
+from workloads.datasets.raw.volumes import unpacked
+from workloads.datasets.sheet.card import Card, grey, picture
+from workloads.datasets.source import Batch, RowSource, Source, made_up_numbers, raw_folder, read_one
 from workloads.datasets.store import (
     FileWriter,
     Manifest,
@@ -39,6 +43,7 @@ from workloads.datasets.transforms.philox import stateless_uniform
 
 TRAIN_FOLDER, VAL_FOLDER = "knee_singlecoil_train", "knee_singlecoil_val"
 VALIDATION_FILES, VAL_FILES = 100, 199
+VOLUMES = {TRAIN_FOLDER: 973, VAL_FOLDER: VAL_FILES}
 IMAGE_SIZE, COLUMNS = 320, 368
 MADE_UP_SLICES = 32
 VOLUMES_PER_PART = 16
@@ -51,21 +56,33 @@ INDEX = np.dtype([("offset", "<i8"), ("columns", "<i4"), ("volume_max", "<f4")])
 
 
 def fetch(raw: Path, source: Path | None) -> Path:
-    """`source`; the agreement of the fastMRI data has to be accepted by a person."""
-    return downloaded_by_hand(source, "fastMRI")
+    """`source`, or where it has archives, `raw` with what is in them."""
+    return unpacked(raw_folder(source, "fastMRI"), raw, (TRAIN_FOLDER, VAL_FOLDER))
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
     """Raw volumes -> store. Every number is looked at once, so that a damaged file is named here and not in a trial."""
-    prepare_volumes(raw, store, progress, "fastmri", "fastMRI, single-coil knees.", str(raw), IMAGE_SIZE)
+    prepare_volumes(raw, store, progress, "fastmri", "fastMRI, single-coil knees.", str(raw), IMAGE_SIZE, VOLUMES)
 
 
 def prepare_volumes(
-    raw: Path, store: Path, progress: Progress, dataset: str, description: str, source: str, image_size: int
+    raw: Path,
+    store: Path,
+    progress: Progress,
+    dataset: str,
+    description: str,
+    source: str,
+    image_size: int,
+    volumes: Mapping[str, int] | None = None,
 ) -> None:
-    """`prepare` for any dataset that comes in fastMRI's volumes, with images of `image_size` x `image_size`."""
+    """`prepare` for any dataset that comes in fastMRI's volumes, with images of `image_size` x `image_size`.
+
+    volumes: how many each folder has, where that is known.
+    """
     makers, raw_bytes = {}, 0
-    for split, files in _files_by_split(raw).items():
+    for split, files in _files_by_split(raw, volumes or {}).items():
+        with _reading(files[0]) as volume:  # what is wrong with all of them is said at once
+            _check_layout(volume, image_size)
         raw_bytes += sum(file.stat().st_size for file in files)
         for number, start in enumerate(range(0, len(files), VOLUMES_PER_PART)):
             name = f"{split}-{number:03}"
@@ -75,9 +92,9 @@ def prepare_volumes(
     write_manifest(store, Manifest(dataset, description, source, parts))
 
 
-def _files_by_split(raw: Path) -> dict[str, list[Path]]:
-    """Raises UsageError where a folder is missing or a split has no files."""
-    train, val = _volumes(raw, TRAIN_FOLDER), _volumes(raw, VAL_FOLDER)
+def _files_by_split(raw: Path, volumes: Mapping[str, int]) -> dict[str, list[Path]]:
+    """Raises UsageError where a folder is missing, or has not the files that are known, or a split has none."""
+    train, val = (_volumes(raw, name, volumes.get(name)) for name in (TRAIN_FOLDER, VAL_FOLDER))
     num_validation = round(len(val) * VALIDATION_FILES / VAL_FILES)
     files = {"train": train, "validation": val[:num_validation], "test": val[num_validation:]}
     for split, of_split in files.items():
@@ -86,10 +103,13 @@ def _files_by_split(raw: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _volumes(raw: Path, name: str) -> list[Path]:
+def _volumes(raw: Path, name: str, wanted: int | None) -> list[Path]:
     for folder in (raw / name, raw / name.removeprefix("knee_")):
         if folder.is_dir():
-            return sorted(folder.glob("*.h5"))
+            found = sorted(folder.glob("*.h5"))
+            if wanted not in (None, len(found)):
+                raise UsageError(f"{folder} has {len(found):,} volumes and not {wanted:,}; is it complete?")
+            return found
     raise UsageError(f"the folder {raw / name} is missing; docs/data.md says how the raw files are laid out.")
 
 
@@ -110,17 +130,24 @@ def _slices(file: Path, image_size: int) -> Iterator[tuple[np.ndarray, np.ndarra
 
     Raises UsageError where the file is not a whole volume of fastMRI.
     """
+    with _reading(file) as volume:
+        _check_layout(volume, image_size)
+        volume_max = float(volume.attrs.get("max", 0.0))
+        for number, kspace in enumerate(volume["kspace"]):
+            target = volume["reconstruction_esc"][number]
+            if not (np.isfinite(kspace).all() and np.isfinite(target).all() and np.isfinite(volume_max)):
+                raise ValueError(f"slice {number}, counted from 0, has numbers that are not finite")
+            if not kspace.any():
+                raise ValueError(f"the k-space of slice {number}, counted from 0, is zero everywhere")
+            yield kspace, target, volume_max
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[h5py.File]:
+    """An open volume. Raises UsageError for any error that is met in it."""
     try:
         with h5py.File(file) as volume:
-            _check_layout(volume, image_size)
-            volume_max = float(volume.attrs.get("max", 0.0))
-            for number, kspace in enumerate(volume["kspace"]):
-                target = volume["reconstruction_esc"][number]
-                if not (np.isfinite(kspace).all() and np.isfinite(target).all() and np.isfinite(volume_max)):
-                    raise ValueError(f"slice {number}, counted from 0, has numbers that are not finite")
-                if not kspace.any():
-                    raise ValueError(f"the k-space of slice {number}, counted from 0, is zero everywhere")
-                yield kspace, target, volume_max
+            yield volume
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} is damaged or not a volume of fastMRI ({error}); replace it.") from error
 
@@ -129,7 +156,7 @@ def _check_layout(volume: h5py.File, image_size: int) -> None:
     """Raises ValueError where the datasets are missing or not of fastMRI's types and shapes."""
     for name in ("kspace", "reconstruction_esc"):
         if name not in volume:
-            raise ValueError(f"it has no dataset {name}")
+            raise ValueError(f"it has no dataset {name}{', as a test set without labels' if name != 'kspace' else ''}")
     kspace, targets = volume["kspace"], volume["reconstruction_esc"]
     if kspace.dtype != np.complex64 or kspace.ndim != 3 or min(kspace.shape[1:]) < image_size or not len(kspace):
         found = f"kspace is {kspace.dtype} of shape {kspace.shape}"
@@ -218,14 +245,30 @@ class SliceSource(RowSource):
         volume_max = self._index["volume_max"][indices]
         return {"inputs": inputs, "targets": targets, "mean": mean, "std": std, "volume_max": volume_max}
 
-    def _fill(self, number: int, draws: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-        """Writes the images of slice `number` and returns mean and deviation of its input before they were taken."""
+    def show(self, number: int) -> Card:
+        """k-space, what is seen of it, and the true image."""
+        batch, (kspace, _) = read_one(self, number), self._stored(number)
+        rows = scipy.fft.fftshift(scipy.fft.fft(kspace, axis=0), axes=0)
+        images = (
+            ("k-space", np.log(np.abs(rows) + 1e-12)),
+            ("input", batch["inputs"][0]),
+            ("target", batch["targets"][0]),
+        )
+        parts = tuple(picture(grey(values), what) for what, values in images)
+        return Card(f"slice {number:,}: k-space, input, target; largest pixel {batch['volume_max'][0]:.3g}", parts)
+
+    def _stored(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """k-space of which the columns are transformed, (S, columns) complex64, and image (S, S) of a slice."""
         start, columns, _ = self._index[number].item()
         end_of_kspace = start + 2 * self._size * columns
         shard = self._shards[self._of_shard[number]]
         kspace = shard[start:end_of_kspace].view(np.complex64).reshape(self._size, columns)
-        target = shard[end_of_kspace : end_of_kspace + self._size**2].reshape(self._size, self._size)
-        undersampled = image(kspace, self._mask(draws[:columns]))
+        return kspace, shard[end_of_kspace : end_of_kspace + self._size**2].reshape(self._size, self._size)
+
+    def _fill(self, number: int, draws: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+        """Writes the images of slice `number` and returns mean and deviation of its input before they were taken."""
+        kspace, target = self._stored(number)
+        undersampled = image(kspace, self._mask(draws[: kspace.shape[1]]))
         mean, std = undersampled.mean(), undersampled.std()
         for pixels, normalised in ((undersampled, inputs), (target, targets)):
             np.subtract(pixels, mean, out=normalised)

@@ -26,7 +26,17 @@ import pyarrow.parquet as pq
 import tiktoken
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.source import MADE_UP_EXAMPLES, Batch, RowSource, Source, downloaded_by_hand, made_up_numbers
+from workloads.datasets.sheet.card import Card, text
+from workloads.datasets.source import (
+    MADE_UP_EXAMPLES,
+    Batch,
+    NumberTokenizer,
+    RowSource,
+    Source,
+    made_up_numbers,
+    raw_folder,
+    read_one,
+)
 from workloads.datasets.store import (
     FileWriter,
     Manifest,
@@ -81,7 +91,7 @@ FINEWEBEDU = Documents(
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; the files have about 30 GB."""
-    return downloaded_by_hand(source, "FineWeb-Edu")
+    return raw_folder(source, "FineWeb-Edu")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
@@ -204,10 +214,10 @@ def open_documents(
 
     Raises UsageError where the vocabulary of the store is not of `data["vocab_size"]` tokens.
     """
-    vocab_size = gpt2.read_encoding(store / gpt2.FILE).n_vocab
-    if vocab_size != data["vocab_size"]:
+    encoding = gpt2.read_encoding(store / gpt2.FILE)
+    if encoding.n_vocab != data["vocab_size"]:
         raise UsageError(
-            f"{store} has a vocabulary of {vocab_size:,} tokens and not {data['vocab_size']:,}; prepare it again."
+            f"{store} has a vocabulary of {encoding.n_vocab:,} tokens and not {data['vocab_size']:,}; prepare it again."
         )
     stored = "train" if split == "eval_train" else split
     length = int(data["sequence_length"]) + 1
@@ -216,21 +226,25 @@ def open_documents(
         count = part.examples[stored] * (documents.sequence_length + 1) // length
         shards.append(memory_map(store / f"{part.name}.{stored}", TOKEN)[: count * length].reshape(count, length))
     total = sum(len(shard) for shard in shards)
-    return SequenceSource(shards, evenly_spaced(total, total if split == "train" else min(num_examples, total)))
+    chosen = evenly_spaced(total, total if split == "train" else min(num_examples, total))
+    return SequenceSource(shards, chosen, encoding)
 
 
 def made_up(split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
     """Sequences of random tokens."""
     shape = (MADE_UP_EXAMPLES, int(data["sequence_length"]) + 1)
     tokens = made_up_numbers().integers(int(data["vocab_size"]), size=shape).astype(TOKEN)
-    return SequenceSource([tokens], np.arange(num_examples) % MADE_UP_EXAMPLES)
+    return SequenceSource([tokens], np.arange(num_examples) % MADE_UP_EXAMPLES, NumberTokenizer())
 
 
 class SequenceSource(RowSource):
     """Sequences by number."""
 
-    def __init__(self, shards: list[np.ndarray], chosen: np.ndarray) -> None:
+    def __init__(
+        self, shards: list[np.ndarray], chosen: np.ndarray, tokenizer: tiktoken.Encoding | NumberTokenizer
+    ) -> None:
         """shards: (n, T + 1) uint16 each. chosen: numbers of sequences, counted through all shards."""
+        self._tokenizer = tokenizer
         self._shards = shards
         self._shard_starts = np.cumsum([0, *(len(shard) for shard in shards)])
         self._chosen = chosen
@@ -247,3 +261,8 @@ class SequenceSource(RowSource):
         where = zip(of_shard.tolist(), (numbers - self._shard_starts[of_shard]).tolist(), strict=True)
         tokens = np.stack([self._shards[shard][row] for shard, row in where]).astype(np.int32)
         return {"inputs": tokens[:, :-1], "targets": tokens[:, 1:]}
+
+    def show(self, number: int) -> Card:
+        """The text of a sequence."""
+        tokens = read_one(self, number)["inputs"][0].tolist()
+        return Card(f"sequence {number:,}, {len(tokens):,} tokens", (text(self._tokenizer.decode(tokens), "en"),))

@@ -1,13 +1,13 @@
 """ImageNet: folders or archives of JPEG files -> parts of JPEG bytes with an index.
 
-The raw forms are those of `imagenet_raw`. Store: the JPEG bytes as they are, one after another, a part for each class
+The raw forms are those of raw/imagenet.py. Store: the JPEG bytes as they are, one after another, a part for each class
 of train and one for each other split, with an index beside it; images are decoded and resampled when read (`images`),
 because augmentation needs them whole.
 """
 
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,33 +16,35 @@ from PIL import Image, UnidentifiedImageError
 
 from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.raw.imagenet import Group, groups
-from workloads.datasets.source import Source, downloaded_by_hand
+from workloads.datasets.source import Source, raw_folder
 from workloads.datasets.store import FileWriter, Manifest, Part, Progress, build, write_manifest, written_part
 from workloads.datasets.transforms.images import INDEX, made_up_images, open_split
 
-__all__ = ["fetch", "made_up", "open_split", "prepare"]
+CLASSES = 1_000
+EXAMPLES = {"train": 1_281_167, "validation": 50_000, "test": 10_000}
 
-NUM_CLASSES = 1_000
+__all__ = ["fetch", "made_up", "open_split", "prepare"]
 
 
 def fetch(raw: Path, source: Path | None) -> Path:
-    """`source`; ImageNet can not be downloaded without an account."""
-    return downloaded_by_hand(source, "ImageNet")
+    """`source`, with folders or archives."""
+    return raw_folder(source, "ImageNet")
 
 
 def made_up(split: Split, num_examples: int, data: Mapping[str, object]) -> Source:
-    return made_up_images(split, num_examples, data, NUM_CLASSES)
+    return made_up_images(split, num_examples, data, CLASSES)
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
     """Raw images -> store. Every image is decoded once, so that a damaged one is named here and not in a trial."""
     description = "ImageNet (ILSVRC 2012); test is ImageNet-v2, matched frequency."
-    prepare_images(raw, store, progress, "imagenet", description, str(raw))
+    prepare_images(groups(raw, CLASSES, EXAMPLES), store, progress, "imagenet", description, str(raw))
 
 
-def prepare_images(raw: Path, store: Path, progress: Progress, dataset: str, description: str, source: str) -> None:
+def prepare_images(
+    of_raw: Sequence[Group], store: Path, progress: Progress, dataset: str, description: str, source: str
+) -> None:
     """`prepare` for any dataset that comes as ImageNet does."""
-    of_raw = groups(raw)
     makers = {group.name: functools.partial(_make_part, store, group) for group in of_raw}
     parts = build(store, makers, int(1.01 * sum(group.num_bytes for group in of_raw)), progress)
     write_manifest(store, Manifest(dataset, description, source, parts))

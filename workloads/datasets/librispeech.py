@@ -1,6 +1,6 @@
 """LibriSpeech: recordings as FLAC with transcripts -> samples and numbers of word pieces -> padded batches.
 
-The raw form is that of `librispeech_raw`. Utterances of more than 256 characters or 320,000 samples (20 s) are left
+The raw form is that of raw/librispeech.py. Utterances of more than 256 characters or 320,000 samples (20 s) are left
 out, which leaves 263,840, 5,348 and 2,472. Word pieces are learnt from the transcripts of train-clean-100.
 
 Store: parts of three files, `<part>.samples` (int16), `<part>.tokens` (uint16) and `<part>.index`, a row an utterance;
@@ -9,6 +9,7 @@ and `tokenizer.model`. Source: AlgoPerf v0.6, LibriSpeech pipeline.
 
 import dataclasses
 import functools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.raw.librispeech import Chapter, read_chapters, read_recording
+from workloads.datasets.raw.librispeech import SAMPLE_RATE, Chapter, read_chapters, read_recording
+from workloads.datasets.sheet.card import Card, sound, spectrogram, text
 from workloads.datasets.source import (
     FIRST_PIECE,
     MADE_UP_EXAMPLES,
@@ -24,8 +26,9 @@ from workloads.datasets.source import (
     NumberTokenizer,
     RowSource,
     Source,
-    downloaded_by_hand,
     made_up_numbers,
+    raw_folder,
+    read_one,
 )
 from workloads.datasets.store import (
     FileWriter,
@@ -53,6 +56,7 @@ class Corpus:
     """What is prepared, and how. subsets: of each split; word pieces are learnt from the first one of train.
 
     max_characters, max_samples: what has more is left out. max_tokens: what no transcript that is left may exceed.
+    utterances: how many each subset has before that, where it is known.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Corpus:
     max_characters: int
     max_samples: int
     max_tokens: int
+    utterances: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 LIBRISPEECH = Corpus(
@@ -76,12 +81,20 @@ LIBRISPEECH = Corpus(
     max_characters=256,
     max_samples=320_000,
     max_tokens=256,
+    utterances={
+        "train-clean-100": 28_539,
+        "train-clean-360": 104_014,
+        "train-other-500": 148_688,
+        "dev-clean": 2_703,
+        "dev-other": 2_864,
+        "test-clean": 2_620,
+    },
 )
 
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """`source`; the archives have 60 GB."""
-    return downloaded_by_hand(source, "LibriSpeech")
+    return raw_folder(source, "LibriSpeech")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
@@ -91,9 +104,7 @@ def prepare(raw: Path, store: Path, progress: Progress) -> None:
 
 def prepare_corpus(raw: Path, store: Path, progress: Progress, corpus: Corpus, source: str) -> None:
     """`prepare` for any corpus that comes in LibriSpeech's folders. All transcripts are read before any recording."""
-    chapters = {
-        (split, subset): read_chapters(raw, subset) for split, subsets in corpus.subsets.items() for subset in subsets
-    }
+    chapters = _all_chapters(raw, corpus, progress)
     to_learn = functools.partial(_make_tokenizer, store, chapters["train", corpus.subsets["train"][0]], corpus)
     tokenizer = build(store, {"tokenizer": to_learn}, 0, progress)
     makers = {}
@@ -102,13 +113,30 @@ def prepare_corpus(raw: Path, store: Path, progress: Progress, corpus: Corpus, s
             of_part = of_subset[start : start + CHAPTERS_PER_PART]
             name = f"{subset}-{number:03}"
             makers[name] = functools.partial(_make_part, store, name, split, of_part, corpus)
-    parts = build(store, makers, int(_STORE_BYTES_PER_RAW_BYTE * _raw_bytes(chapters.values())), progress)
+    raw_bytes = sum(chapter.num_bytes for of_subset in chapters.values() for chapter in of_subset)
+    parts = build(store, makers, int(_STORE_BYTES_PER_RAW_BYTE * raw_bytes), progress)
     write_manifest(store, Manifest(corpus.name, corpus.description, source, tokenizer + parts))
 
 
-def _raw_bytes(chapters: Sequence[Sequence[Chapter]]) -> int:
-    folders = (chapter.folder for of_subset in chapters for chapter in of_subset)
-    return sum(file.stat().st_size for folder in folders for file in folder.iterdir())
+def _all_chapters(raw: Path, corpus: Corpus, progress: Progress) -> dict[tuple[Split, str], list[Chapter]]:
+    """The chapters of each subset; archives are looked through side by side.
+
+    Raises UsageError where a subset has not the utterances that are known.
+    """
+    wanted = [(split, subset) for split, subsets in corpus.subsets.items() for subset in subsets]
+    found = {}
+    progress("read transcripts", 0, len(wanted))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = {of: pool.submit(read_chapters, raw, of[1]) for of in wanted}
+        for (split, subset), job in jobs.items():
+            found[split, subset] = job.result()
+            count = sum(len(chapter.transcripts) for chapter in found[split, subset])
+            if count != corpus.utterances.get(subset, count):
+                raise UsageError(
+                    f"{subset} in {raw} has {count:,} utterances and not {corpus.utterances[subset]:,}; is it complete?"
+                )
+            progress("read transcripts", len(found), len(wanted))
+    return found
 
 
 def _make_tokenizer(store: Path, chapters: Sequence[Chapter], corpus: Corpus) -> Part:
@@ -138,11 +166,12 @@ def _utterances(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Samples (n,) int16 and tokens (m,) uint16, with the end of the text, of each utterance that is not too long."""
     for chapter in chapters:
-        for utterance, transcript in chapter.transcripts.items():
+        for utterance, content in chapter.recordings():
+            transcript = chapter.transcripts[utterance]
             if len(transcript) > corpus.max_characters:
                 continue
             recording = chapter.folder / f"{utterance}.flac"
-            samples = read_recording(recording, corpus.max_samples)
+            samples = read_recording(recording, content, corpus.max_samples)
             if samples is None:
                 continue
             tokens = tokenizer.encode(transcript)
@@ -238,6 +267,15 @@ class UtteranceSource(RowSource):
         ids, of_ids = (np.empty((len(indices), self._shape[1]), np.float32) for _ in range(2))
         list(pool.map(self._fill, indices, audio, of_audio, ids, of_ids))
         return {"inputs": (audio, of_audio), "targets": (ids, of_ids)}
+
+    def show(self, number: int) -> Card:
+        """Spectrogram, sound and transcript."""
+        batch = read_one(self, number)
+        (audio, of_audio), (ids, of_ids) = batch["inputs"], batch["targets"]
+        samples = audio[0][of_audio[0] == 0]
+        transcript = self.tokenizer.decode(ids[0][of_ids[0] == 0].astype(int).tolist())
+        parts = (spectrogram(samples, SAMPLE_RATE), sound(samples, SAMPLE_RATE), text(transcript, "en"))
+        return Card(f"utterance {number:,}, {len(samples) / SAMPLE_RATE:.1f} s", parts)
 
     def _fill(self, number: int, audio: np.ndarray, of_audio: np.ndarray, ids: np.ndarray, of_ids: np.ndarray) -> None:
         """Writes the row of the utterance `number`: values and paddings."""

@@ -1,6 +1,6 @@
 """ogbg-molpcba: tables of molecules' atoms and bonds -> one array for each -> batches of graphs of a fixed size.
 
-Raw: the OGB archive, see ogbg_raw.py. Store: `nodes`, `ends`, `edges`, `labels` and `counts` of all graphs in the order
+Raw: the OGB archive, see raw/ogbg.py. Store: `nodes`, `ends`, `edges`, `labels` and `counts` of all graphs in the order
 of the raw files, and which of them each split has. Source: AlgoPerf v0.6, OGBG pipeline.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.raw.ogbg import (
     EDGE_FEATURES,
+    ELEMENTS,
     MISSING,
     NODE_FEATURES,
     SPLIT_FILES,
@@ -25,7 +26,8 @@ from workloads.datasets.raw.ogbg import (
     read_nodes,
     read_split,
 )
-from workloads.datasets.source import MADE_UP_EXAMPLES, Batch, Source, downloaded_by_hand, made_up_numbers
+from workloads.datasets.sheet.card import Card, graph
+from workloads.datasets.source import MADE_UP_EXAMPLES, Batch, Source, made_up_numbers, raw_folder
 from workloads.datasets.store import (
     FileWriter,
     Manifest,
@@ -39,6 +41,7 @@ from workloads.datasets.store import (
     written_part,
 )
 
+GRAPHS = 437_929
 # How many nodes and edges, in both directions, a batch has room for, for each graph.
 NODES_PER_GRAPH, EDGES_PER_GRAPH = 26, 56
 # Arrays are rounded up to a multiple of this, so that they divide over devices.
@@ -47,19 +50,30 @@ BYTES_PER_LABEL_ROW = 512  # more than a graph's labels and counts have
 
 
 def fetch(raw: Path, source: Path | None) -> Path:
-    """`source`; no package has the archive."""
-    return downloaded_by_hand(source, "ogbg-molpcba")
+    """`source`, with the archive."""
+    return raw_folder(source, "ogbg-molpcba")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
     """Raw tables -> store. Every number is looked at once, so that a damaged file is named here and not in a trial."""
-    prepare_graphs(raw, store, progress, "ogbg", "ogbg-molpcba, molecules and 128 measured properties.", str(raw))
+    description = "ogbg-molpcba, molecules and 128 measured properties."
+    prepare_graphs(raw, store, progress, "ogbg", description, str(raw), GRAPHS)
 
 
-def prepare_graphs(raw: Path, store: Path, progress: Progress, dataset: str, description: str, source: str) -> None:
-    """`prepare` for any dataset that comes in the form of an OGB archive of molecules."""
+def prepare_graphs(
+    raw: Path,
+    store: Path,
+    progress: Progress,
+    dataset: str,
+    description: str,
+    source: str,
+    graphs: int | None = None,
+) -> None:
+    """`prepare` for any dataset that comes in the form of an OGB archive of molecules. graphs: how many, if known."""
     root = find_root(raw)
     n_node, n_edge = counts = read_counts(root)
+    if graphs not in (None, len(n_node)):
+        raise UsageError(f"{root} has {len(n_node):,} graphs and not {graphs:,}; is it {dataset}'s archive?")
     bytes_needed = n_node.sum() * NODE_FEATURES + n_edge.sum() * (4 + EDGE_FEATURES) + len(n_node) * BYTES_PER_LABEL_ROW
     makers = {
         "nodes": functools.partial(_make_nodes, store, root, counts),
@@ -222,6 +236,18 @@ class GraphSource:
             "targets": _filled_up(labels == 1, num_graphs, np.float32),
             "weights": _filled_up(labels != MISSING, num_graphs, np.float32),
         }
+
+    def show(self, number: int) -> Card:
+        """The molecule, and how many of its properties were measured and are there."""
+        graph_number = self._numbers[number]
+        first, count = self._starts[graph_number], self._counts[graph_number]
+        atoms = self._nodes[first[0] : first[0] + count[0], 0].tolist()
+        ends, kinds = (array[first[1] : first[1] + count[1]].tolist() for array in (self._ends, self._edges))
+        bonds = [(a, b, kind[0] % 4 + 1) for (a, b), kind in zip(ends, kinds, strict=True)]
+        labels = self._labels[graph_number]
+        measured = f"{np.count_nonzero(labels != MISSING)} labels, {np.count_nonzero(labels == 1)} of them 1"
+        names = [ELEMENTS[atom] if atom < len(ELEMENTS) else str(atom + 1) for atom in atoms]
+        return Card(f"graph {graph_number:,}: {count[0]} nodes, {count[1]} edges; {measured}", (graph(names, bonds),))
 
     def _edges_of(self, graphs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Features, senders and receivers of all edges: those of a graph one way, then the same the other way."""

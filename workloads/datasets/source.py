@@ -74,11 +74,19 @@ class RowSource(abc.ABC):
     ) -> Batch: ...
 
 
-def downloaded_by_hand(source: Path | None, what: str) -> Path:
-    """`source`, the folder with raw files that can not be fetched. Raises UsageError where nobody gave it."""
+def raw_folder(source: Path | None, what: str) -> Path:
+    """`source`, the folder with raw files, which are too large to be fetched unasked. Raises UsageError without it."""
     if source is None:
-        raise UsageError(f"{what} has to be downloaded by hand (see docs/data.md); give its folder as --source DIR.")
+        raise UsageError(f"{what} is fetched by `algoperf data fetch` (docs/data.md); give the folder as --source DIR.")
+    if not source.is_dir():
+        raise UsageError(f"{source} is no folder; give that of the raw files of {what} as --source DIR.")
     return source
+
+
+def read_one(source: Source, number: int) -> Batch:
+    """The batch of one example, as an evaluation reads it."""
+    with ThreadPoolExecutor(1) as pool:
+        return source.read(np.array([number]), np.zeros(1, int), slice(None), 1, 0, pool)
 
 
 def equal_parts(count: int, num_parts: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """WMT German-English: parallel text -> numbers of word pieces -> rows of packed pairs.
 
 Raw: the text `train` (WMT17's training corpora), `newstest2013` (validation) and `newstest2014` (test), laid out as
-wmt_raw.py says. Word pieces are learnt from 10 million characters of the training text, of both languages.
+raw/wmt.py says, or the archives of raw/wmt_archives.py. Word pieces are learnt from 10 million characters of the
+training text, of both languages.
 
 Store: parts of two files, `<part>.tokens` (uint16), of each pair the source and then the target, each with its end of
 text, and `<part>.lengths`, (n, 2) int32; and `tokenizer.model`. All pairs are stored; one in which a text has more than
@@ -18,7 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.raw.wmt import Block, find_blocks, sample
+from workloads.datasets.raw.wmt import LANGUAGES, Block, find_blocks, find_texts, sample
+from workloads.datasets.raw.wmt_archives import has_archives, write_texts
+from workloads.datasets.sheet.card import Card, text
 from workloads.datasets.source import (
     FIRST_PIECE,
     MADE_UP_EXAMPLES,
@@ -26,9 +29,10 @@ from workloads.datasets.source import (
     NumberTokenizer,
     RowSource,
     Source,
-    downloaded_by_hand,
     equal_parts,
     made_up_numbers,
+    raw_folder,
+    read_one,
 )
 from workloads.datasets.store import (
     FileWriter,
@@ -72,8 +76,13 @@ WMT = ParallelText(
 
 
 def fetch(raw: Path, source: Path | None) -> Path:
-    """`source`; the corpora have different terms, and their archives another layout."""
-    return downloaded_by_hand(source, "the text of WMT")
+    """`source`, or where it has archives, `raw` with the text of them."""
+    source = raw_folder(source, "the text of WMT")
+    if not has_archives(source) or find_texts(source, WMT.stems["train"]):
+        return source
+    if not raw.is_dir():
+        write_texts(source, raw)
+    return raw
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
@@ -207,6 +216,13 @@ class PairSource(RowSource):
         for key, tokens, lengths in self._pairs.texts(numbers):
             batch[key], _, _ = lay_out(tokens, lengths, np.arange(len(numbers)), (len(numbers), self._length))
         return _weighted(batch)
+
+    def show(self, number: int) -> Card:
+        """Both sentences."""
+        batch = read_one(self, number)
+        sides = (self.tokenizer.decode(batch[key][0].tolist()) for key in ("inputs", "targets"))
+        parts = tuple(text(side, language) for side, language in zip(sides, LANGUAGES, strict=True))
+        return Card(f"pair {number:,}, {int(batch['weights'].sum())} tokens of the target", parts)
 
 
 class PackedPairSource:

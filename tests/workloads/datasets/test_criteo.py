@@ -1,7 +1,9 @@
 """Criteo: day files as they really are -> the numbers that the reference makes of them."""
 
+import datetime
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +20,18 @@ from hypothesis import strategies as st
 from algoperf.benchmark.facts import UsageError
 from tests.conftest import REPOSITORY
 from workloads.datasets import criteo1tb
-from workloads.datasets.criteo1tb import DAYS, TABLE_SIZE, fetch, open_split, parse, prepare, split_of_last_day
+from workloads.datasets.criteo1tb import (
+    DAYS,
+    TABLE_SIZE,
+    fetch,
+    hashed,
+    open_split,
+    parse,
+    prepare_days,
+    split_of_last_day,
+)
+from workloads.datasets.raw import criteo as raw_criteo
+from workloads.datasets.raw.criteo import Day, find_days
 from workloads.datasets.store import read_manifest, verify
 from workloads.datasets.transforms.farmhash import fingerprint64
 
@@ -27,6 +42,11 @@ LINES = [line + b"\n" for line in ORACLE["lines"].tolist()]
 
 def quiet(what: str, done: int, total: int) -> None:
     """No progress."""
+
+
+def prepare(raw: Path, store: Path, progress) -> None:
+    """As of Criteo 1TB, however many rows the days have."""
+    prepare_days(raw, store, progress, "criteo1tb", "Days.", "the test")
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +105,13 @@ def test_a_fingerprint_does_not_depend_on_the_neighbours(strings):
         assert alone[0] == fingerprint
 
 
-def test_the_command_prepares_a_folder_of_days(tmp_path, raw, algoperf):
-    code, printed, error = algoperf("data", "prepare", "criteo1tb", "--source", raw, "--data-dir", tmp_path / "data")
-    assert code == 0, error
-    (manifest,) = (tmp_path / "data").glob("*/manifest.json")
-    assert str(manifest) in printed
+def test_the_command_prepares_a_folder_of_days(tmp_path, raw, algoperf, monkeypatch):
+    """And says in the end that they have not the rows of the benchmark."""
+    monkeypatch.setattr(criteo1tb, "ROWS", tuple(30 + 2 * day for day in range(DAYS)))
+    code, _, error = algoperf("data", "prepare", "criteo1tb", "--source", raw, "--data-dir", tmp_path / "data")
+    assert code == 2
+    assert "has 1,196 examples for train, criteo1tb has 4,195,197,692" in error
+    assert [path.parent.name for path in (tmp_path / "data").glob("*/manifest.json")] == ["criteo1tb"]
 
 
 def test_lines_become_the_reference_s_inputs(tmp_path, raw, pool):
@@ -110,7 +132,7 @@ def test_lines_become_the_reference_s_inputs(tmp_path, raw, pool):
 
 def test_ids_before_they_are_reduced_are_the_reference_s(tmp_path):
     (tmp_path / "day_0").write_bytes(b"".join(LINES))
-    rows = np.concatenate(list(parse(tmp_path / "day_0")))
+    rows = np.concatenate(list(parse(Day("day_0", tmp_path / "day_0", (tmp_path / "day_0",)))))
     assert rows.dtype == np.int32
     assert np.array_equal(rows[:, 14:].astype(np.float32), ORACLE["inputs"][:, 13:])
 
@@ -152,13 +174,13 @@ def test_eval_train_is_blocks_of_train(tmp_path, raw, pool, monkeypatch):
 KILLED_AFTER_FIVE_DAYS = """
 import os, signal, sys
 from pathlib import Path
-from workloads.datasets.criteo1tb import prepare
+from workloads.datasets.criteo1tb import prepare_days
 
 def progress(what, done, total):
     if done == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 
-prepare(Path(sys.argv[1]), Path(sys.argv[2]), progress)
+prepare_days(Path(sys.argv[1]), Path(sys.argv[2]), progress, "criteo1tb", "Days.", "the test")
 """
 
 
@@ -200,7 +222,7 @@ def with_field(number: int, value: bytes) -> bytes:
     ids=["too few fields", "too many fields", "label no number", "no whole number", "number too large", "long string"],
 )
 def test_a_damaged_row_is_named_by_its_file_and_number(tmp_path, raw, monkeypatch, line, reason):
-    monkeypatch.setattr(criteo1tb, "_TEXT_CHUNK", 4_096)  # the row is in a later chunk than the first
+    monkeypatch.setattr(raw_criteo, "_TEXT_CHUNK", 4_096)  # the row is in a later chunk than the first
     (raw / "day_4").write_bytes(b"".join(LINES) + line + b"".join(LINES))
     with pytest.raises(UsageError, match=rf"day_4 is damaged.*{reason}") as error:
         prepare(raw, tmp_path / "store", quiet)
@@ -233,3 +255,92 @@ def test_a_missing_day_is_named(tmp_path, raw):
 def test_it_has_to_be_downloaded_by_hand(tmp_path):
     with pytest.raises(UsageError, match="--source"):
         fetch(tmp_path, None)
+
+
+COLUMNS = [
+    "label",
+    *(f"integer_feature_{n}" for n in range(1, 14)),
+    *(f"categorical_feature_{n}" for n in range(1, 27)),
+]
+
+
+def as_parquet(raw: Path, folder: Path) -> Path:
+    """The days as they are published now: folders of parts, types of a public script, nulls for empty fields."""
+    for day in find_days(raw, None):
+        content = day.path.read_bytes()
+        lines = (gzip.decompress(content) if day.path.suffix else content).decode().splitlines()
+        fields = [
+            [field or None for field in column] for column in zip(*(line.split("\t") for line in lines), strict=True)
+        ]
+        columns = [[None if field is None else int(field) for field in column] for column in fields[:14]] + fields[14:]
+        kinds = [pa.int32()] * 14 + [pa.string()] * 26
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+        table = pa.table(arrays, names=COLUMNS).select(list(reversed(COLUMNS)))  # by name, wherever they stand
+        number = int(day.name.removeprefix("day_"))
+        of_day = folder / f"day={datetime.date(2015, 2, 15) + datetime.timedelta(number)}"
+        of_day.mkdir(parents=True)
+        half = len(table) // 2
+        for part, rows in enumerate((table[:half], table[half:])):
+            pq.write_table(rows, of_day / f"part-{part:05}-99c339d5.c000.snappy.parquet", compression="snappy")
+    return folder
+
+
+def test_parts_of_parquet_give_the_store_of_the_text(tmp_path, raw):
+    prepare(raw, tmp_path / "text", quiet)
+    prepare(as_parquet(raw, tmp_path / "days"), tmp_path / "parquet", quiet)
+    assert read_manifest(tmp_path / "parquet").parts == read_manifest(tmp_path / "text").parts
+
+
+def remove(name: str):
+    return lambda folder: shutil.rmtree(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (remove("day=2015-02-20"), "has no folder day=2015-02-20"),
+        (
+            lambda folder: (folder / "day=2015-02-20").rename(folder / "day=2014-02-20"),
+            "day=2014-02-20 is none of the ",
+        ),
+        (
+            lambda folder: (folder / "day=2015-02-20").rename(folder / "day=2015-03-11"),
+            "day=2015-03-11 is none of the ",
+        ),
+        (
+            lambda folder: next((folder / "day=2015-02-20").iterdir()).unlink(),
+            "day=2015-02-20 has 20 rows and not the 40",
+        ),
+        (
+            lambda folder: next((folder / "day=2015-02-20").iterdir()).write_bytes(b"PAR1"),
+            "parquet is damaged or not a day",
+        ),
+    ],
+    ids=["missing", "another year", "another day", "half a day", "no parquet"],
+)
+def test_wrong_days_are_said_before_any_is_read(tmp_path, raw, monkeypatch, damage, reason):
+    monkeypatch.setattr(criteo1tb, "ROWS", tuple(30 + 2 * day for day in range(DAYS)))
+    folder = as_parquet(raw, tmp_path / "days")
+    damage(folder)
+    with pytest.raises(UsageError, match=reason):
+        criteo1tb.prepare(folder, tmp_path / "store", quiet)
+    assert not (tmp_path / "store").exists()
+
+
+def test_days_of_another_size_are_refused(tmp_path, raw, monkeypatch):
+    """What can not be the day is known by its size, and what could be when it was read."""
+    with pytest.raises(UsageError, match=r"day_0 has [\d,]+ bytes, too few for the 195,841,983 rows of that day"):
+        criteo1tb.prepare(raw, tmp_path / "store", quiet)
+    monkeypatch.setattr(criteo1tb, "ROWS", (31, *(30 + 2 * day for day in range(1, DAYS))))
+    with pytest.raises(UsageError, match="day_0 has 30 rows and not the 31 of day_0; is it the whole day"):
+        criteo1tb.prepare(raw, tmp_path / "store", quiet)
+    assert sum(raw_criteo.ROWS) == 4_195_197_692 + 178_274_637
+
+
+@given(st.lists(st.one_of(st.none(), st.binary(min_size=8, max_size=8)), min_size=1, max_size=30), st.integers(0, 25))
+def test_strings_of_eight_bytes_are_hashed_as_any(strings, category):
+    """The short way for them, and the long way, on which one of nine bytes leads them."""
+    array = pa.array(strings, pa.binary())
+    both = pa.concat_arrays([array, pa.array([b"123456789"], pa.binary())])
+    assert np.array_equal(hashed(array, category), hashed(both, category)[:-1])
+    assert np.array_equal(hashed(both.slice(1, len(array) - 1), category), hashed(array, category)[1:])

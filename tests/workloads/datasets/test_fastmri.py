@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from algoperf.benchmark.facts import UsageError
 from tests.conftest import REPOSITORY
 from workloads.datasets import fastmri
-from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER, fetch, open_split, prepare, prepare_volumes
+from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER, fetch, open_split, prepare_volumes
 from workloads.datasets.store import read_manifest, verify
 from workloads.datasets.transforms.kspace import image, sampled_columns, transformed_columns
 from workloads.datasets.transforms.philox import stateless_uniform
@@ -97,7 +98,7 @@ def test_a_slice_becomes_the_reference_s_images(tmp_path, pool):
         for number in range(2):
             path = tmp_path / "raw" / name / f"file{number}.h5"
             write_volume(path, ORACLE["kspace"][None], ORACLE["target"][None], 1.5)
-    prepare(tmp_path / "raw", tmp_path / "store", quiet)
+    prepare_volumes(tmp_path / "raw", tmp_path / "store", quiet, "fastmri", "Slices.", "the test", 320)
     source = open_split(tmp_path / "store", "validation", 1, {**DATA, "image_size": 320})
     batch = read(source, [0], pool=pool)
     assert all(array.dtype == np.float32 for array in batch.values())
@@ -142,7 +143,7 @@ def test_the_splits_are_those_of_the_benchmark(raw, store):
     }
     for number in range(4, 199):
         (raw / VAL_FOLDER / f"file{number:03}.h5").touch()
-    files = fastmri._files_by_split(raw)
+    files = fastmri._files_by_split(raw, {})
     val = sorted(path.name for path in (raw / VAL_FOLDER).glob("*.h5"))
     assert [path.name for path in files["validation"]] == val[:100]
     assert [path.name for path in files["test"]] == val[100:]
@@ -320,3 +321,45 @@ def test_it_has_to_be_downloaded_by_hand(tmp_path):
     with pytest.raises(UsageError, match="--source"):
         fetch(tmp_path, None)
     assert fetch(tmp_path / "raw", tmp_path) == tmp_path
+
+
+def test_archives_are_unpacked_once_and_give_the_store_of_their_folders(tmp_path, raw, store):
+    """One is an archive and one a folder; a volume that was there already is not unpacked again."""
+    source = tmp_path / "source"
+    source.mkdir()
+    with tarfile.open(source / f"{TRAIN_FOLDER}.tar.xz", "w:xz") as archive:
+        archive.add(raw / TRAIN_FOLDER, "singlecoil_train")
+        archive.add(__file__, "singlecoil_train/._file.h5")
+    (raw / VAL_FOLDER).rename(source / VAL_FOLDER.removeprefix("knee_"))
+    unpacked = fetch(tmp_path / "unpacked", source)
+    prepare_small(unpacked, tmp_path / "again")
+    assert read_manifest(tmp_path / "again").parts == read_manifest(store).parts
+    times = {path: path.stat().st_mtime_ns for path in (unpacked / TRAIN_FOLDER).iterdir()}
+    (unpacked / TRAIN_FOLDER / ".unpacked").unlink()
+    first = min(times)
+    os.truncate(first if first.suffix == ".h5" else sorted(times)[1], 10)
+    assert fetch(unpacked, source) == unpacked
+    changed = {path for path in (unpacked / TRAIN_FOLDER).iterdir() if path.stat().st_mtime_ns != times[path]}
+    assert len(changed) == 2
+    prepare_small(unpacked, tmp_path / "once more")
+    assert read_manifest(tmp_path / "once more").parts == read_manifest(store).parts
+
+
+def test_a_cut_archive_is_named(tmp_path, raw):
+    archive = tmp_path / "source" / f"{VAL_FOLDER}.tar.gz"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as members:
+        members.add(raw / VAL_FOLDER, "singlecoil_val")
+    os.truncate(archive, archive.stat().st_size // 2)
+    with pytest.raises(UsageError, match=r"knee_singlecoil_val.tar.gz is damaged or cut short"):
+        fetch(tmp_path / "unpacked", archive.parent)
+
+
+def test_a_source_of_other_volumes_is_refused_at_once(tmp_path, raw):
+    with pytest.raises(UsageError, match=r"knee_singlecoil_train has \d+ volumes and not 973; is it complete"):
+        fastmri.prepare(raw, tmp_path / "store", quiet)
+    for path in (raw / VAL_FOLDER).glob("*.h5"):
+        without("reconstruction_esc")(path)
+    with pytest.raises(UsageError, match="it has no dataset reconstruction_esc, as a test set without labels"):
+        prepare_small(raw, tmp_path / "store")
+    assert not (tmp_path / "store").exists()

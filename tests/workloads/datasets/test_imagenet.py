@@ -13,8 +13,8 @@ from PIL import Image
 
 from algoperf.benchmark.facts import UsageError
 from tests.conftest import REPOSITORY
-from workloads.datasets.imagenet import fetch, open_split, prepare
-from workloads.datasets.raw.imagenet import ARCHIVES, DEVKIT, FOLDERS
+from workloads.datasets.imagenet import fetch, open_split, prepare_images
+from workloads.datasets.raw.imagenet import ARCHIVES, DEVKIT, FOLDERS, groups
 from workloads.datasets.store import read_manifest
 from workloads.datasets.transforms.resample import bicubic, centre_crops
 
@@ -32,6 +32,11 @@ def pipeline(image_size, rand_augment=0, mixup_alpha=0.0):
 
 def quiet(what: str, done: int, total: int) -> None:
     """No progress."""
+
+
+def prepare(raw: Path, store: Path, progress) -> None:
+    """As of ImageNet, whatever the numbers of classes and images are."""
+    prepare_images(groups(raw), store, progress, "imagenet", "Images.", "the test")
 
 
 def cropped(image: np.ndarray, crop) -> np.ndarray:
@@ -309,3 +314,21 @@ def test_a_split_that_is_missing_is_named(raw, tmp_path, split):
 def test_it_has_to_be_downloaded_by_hand(tmp_path):
     with pytest.raises(UsageError, match="--source"):
         fetch(tmp_path, None)
+
+
+def test_another_number_of_classes_or_images_is_refused_at_once(raw):
+    counts = {"train": 12, "validation": 7, "test": 6}
+    assert len(groups(raw, 3, counts)) == 5
+    with pytest.raises(UsageError, match="have 3 classes and not 1,000"):
+        groups(raw, 1_000)
+    with pytest.raises(UsageError, match="val has 7 images and not 8; is it complete"):
+        groups(raw, 3, counts | {"validation": 8})
+
+
+def test_the_official_test_archive_is_a_plain_one_in_spite_of_its_name(raw, archives, store, pool, tmp_path):
+    folder = linked(tmp_path / "raw", raw)
+    (folder / FOLDERS["test"]).unlink()
+    with tarfile.open(folder / ARCHIVES["test"], "w") as archive:
+        archive.add(raw / FOLDERS["test"], FOLDERS["test"])
+    prepare(folder, tmp_path / "store", quiet)
+    assert read_manifest(tmp_path / "store").parts == read_manifest(store).parts

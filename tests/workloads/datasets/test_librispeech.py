@@ -1,12 +1,14 @@
 """LibriSpeech: folders of FLAC files and transcripts as they really are -> padded batches."""
 
 import dataclasses
+import gzip
 import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,10 +20,13 @@ from algoperf.benchmark.facts import UsageError
 from algoperf.trial.input_queue import InputQueue, evaluation_batches
 from workloads.datasets import librispeech
 from workloads.datasets.librispeech import LIBRISPEECH, TOKENIZER, fetch, open_split, prepare_corpus
+from workloads.datasets.raw import gzip_tar
 from workloads.datasets.store import read_manifest, verify
 from workloads.datasets.transforms.sentencepieces import EOS_ID, Tokenizer
 
-SMALL = dataclasses.replace(LIBRISPEECH, vocab_size=40, max_samples=4_000, max_characters=40, max_tokens=42)
+SMALL = dataclasses.replace(
+    LIBRISPEECH, vocab_size=40, max_samples=4_000, max_characters=40, max_tokens=42, utterances={}
+)
 DATA = {"max_samples": 4_000, "max_tokens": 42}
 WORDS = ["THE", "QUICK", "BROWN", "FOX", "JUMPS", "OVER", "A", "LAZY", "DOG", "DON'T", "ASK", "WHY", "HE", "SLEEPS"]
 SPLIT_OF = {subset: split for split, subsets in SMALL.subsets.items() for subset in subsets}
@@ -266,7 +271,7 @@ def test_a_killed_preparation_goes_on_where_it_stopped(written, prepare, tmp_pat
     before = [(os.stat(file).st_ino, os.stat(file).st_mtime_ns) for file in files]
     reported = []
     prepare(written[0], store, progress=lambda what, done, total: reported.append((done, total)))
-    assert reported == [(1, 1), *((done, 18) for done in range(len(names), 19))]
+    assert reported == [*((done, 6) for done in range(7)), (1, 1), *((done, 18) for done in range(len(names), 19))]
     assert [(os.stat(file).st_ino, os.stat(file).st_mtime_ns) for file in files] == before
     assert read_manifest(store) == read_manifest(prepare(written[0], tmp_path / "uninterrupted"))
     assert verify(store) == []
@@ -324,7 +329,7 @@ def with_a_wrong_byte(raw: Path) -> None:
         (second_line_without_text, r"line 2 of .*19-198.trans.txt has no transcript"),
         (replaced(b"\n", b"\n\n"), r"line 2 of .*19-198.trans.txt has no transcript"),
         (replaced(b"19-198-0003 ", b"19-198-0003 \xff"), r"line 4 of .*19-198.trans.txt is not UTF-8"),
-        (lambda raw: shutil.rmtree(chapter(raw).parents[1]), "train-clean-360 is missing"),
+        (lambda raw: shutil.rmtree(chapter(raw).parents[1]), "train-clean-360.tar.gz, or .* is missing"),
         (without_readers, "no folders <reader>"),
         (lambda raw: chapter(raw, "dev-other").joinpath("19-198.trans.txt").write_bytes(b""), "has no transcript"),
     ],
@@ -344,4 +349,67 @@ def test_a_transcript_of_too_many_tokens_is_named(raw, prepare, tmp_path):
 def test_without_the_archives_the_way_to_them_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"docs/data.md.*--source DIR"):
         fetch(tmp_path, None)
-    assert fetch(tmp_path, tmp_path / "source") == tmp_path / "source"
+    assert fetch(tmp_path / "raw", tmp_path) == tmp_path
+
+
+def packed(raw: Path, folder: Path) -> Path:
+    """Each subset as the archive that is given away, its files in no order, the transcripts somewhere between."""
+    folder.mkdir()
+    for subset in SPLIT_OF:
+        files = sorted(file for file in (raw / "LibriSpeech" / subset).rglob("*") if file.is_file())
+        np.random.default_rng(1).shuffle(files)
+        with tarfile.open(folder / f"{subset}.tar.gz", "w:gz") as archive:
+            for file in files:
+                archive.add(file, file.relative_to(raw))
+    return folder
+
+
+@pytest.fixture
+def many_points(monkeypatch):
+    """Points in small archives, too."""
+    monkeypatch.setattr(gzip_tar, "_LEAST_APART", 1_000)
+    monkeypatch.setattr(gzip_tar, "_CHUNK", 512)
+
+
+def test_archives_where_they_lie_give_the_store_of_their_folders(written, store, prepare, tmp_path, many_points):
+    archives = packed(written[0], tmp_path / "archives")
+    assert read_manifest(prepare(archives, tmp_path / "other")).parts == read_manifest(store).parts
+    assert {file.suffixes[-1] for file in archives.iterdir()} == {".gz"}
+
+
+def test_an_archive_has_a_point_every_so_often(written, tmp_path, many_points):
+    archive = packed(written[0], tmp_path / "archives") / "dev-clean.tar.gz"
+    opened = gzip_tar.GzipTar(archive, lambda name: name.endswith(".trans.txt"))
+    assert 5 < len(opened._points) <= archive.stat().st_size // 1_000 + 1
+    assert len(opened.contents) == 3
+    for name in reversed(opened.places):
+        (content,) = opened.read([opened.places[name]])
+        assert content == (written[0] / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: os.truncate(path, path.stat().st_size - 9), "dev-other.tar.gz is damaged or cut short"),
+        (lambda path: os.truncate(path, path.stat().st_size // 2), "dev-other.tar.gz is damaged or cut short"),
+        (lambda path: path.write_bytes(b"<html>no</html>"), "dev-other.tar.gz is damaged or cut short"),
+        (lambda path: path.write_bytes(gzip.compress(bytes(10_240))), "dev-other.tar.gz has no recordings"),
+        (
+            lambda path: shutil.copy(path.with_name("dev-clean.tar.gz"), path),
+            "has no recordings .*; is it that archive",
+        ),
+    ],
+)
+def test_a_damaged_archive_is_named_before_anything_is_written(written, prepare, tmp_path, damage, reason):
+    archives = packed(written[0], tmp_path / "archives")
+    damage(archives / "dev-other.tar.gz")
+    with pytest.raises(UsageError, match=reason):
+        prepare(archives, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_subset_of_too_few_utterances_is_refused_at_once(written, prepare, tmp_path):
+    corpus = dataclasses.replace(SMALL, utterances={"dev-clean": 13})
+    with pytest.raises(UsageError, match=r"dev-clean in .* has 12 utterances and not 13; is it complete"):
+        prepare(written[0], tmp_path / "store", corpus)
+    assert not (tmp_path / "store").exists()

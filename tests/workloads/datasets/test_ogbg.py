@@ -33,6 +33,11 @@ def quiet(what: str, done: int, total: int) -> None:
     """No progress."""
 
 
+def prepare(raw: Path, store: Path, progress) -> None:
+    """As of ogbg-molpcba, however many graphs there are."""
+    ogbg.prepare_graphs(raw, store, progress, "ogbg", "Graphs.", "the test")
+
+
 def small_graphs() -> tuple[np.ndarray, ...]:
     """40 graphs: numbers of nodes and edges, features of nodes, ends and features of edges, labels."""
     random = np.random.default_rng(0)
@@ -67,7 +72,7 @@ def archive(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def store(archive, tmp_path_factory) -> Path:
     store = tmp_path_factory.mktemp("stores") / "ogbg"
-    ogbg.prepare(archive, store, quiet)
+    prepare(archive, store, quiet)
     return store
 
 
@@ -193,7 +198,7 @@ def test_the_archive_may_lie_in_a_folder_or_be_a_zip(archive, store, tmp_path, f
         with zipfile.ZipFile(tmp_path / "raw/pcba.zip", "w") as packed:
             for file in archive.rglob("*.gz"):
                 packed.write(file, Path("pcba") / file.relative_to(archive))
-    ogbg.prepare(tmp_path / "raw", tmp_path / "store", quiet)
+    prepare(tmp_path / "raw", tmp_path / "store", quiet)
     assert read_manifest(tmp_path / "store").parts == read_manifest(store).parts
 
 
@@ -206,7 +211,7 @@ def progress(what, done, total):
     if done == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-ogbg.prepare(Path(sys.argv[1]), Path(sys.argv[2]), progress)
+ogbg.prepare_graphs(Path(sys.argv[1]), Path(sys.argv[2]), progress, "ogbg", "Graphs.", "the test")
 """
 
 
@@ -217,7 +222,7 @@ def test_a_killed_preparation_goes_on_where_it_stopped(archive, store, tmp_path)
     assert not (again / "manifest.json").exists()
     made = len(list((again / "parts").glob("*.json")))
     reported = []
-    ogbg.prepare(archive, again, lambda what, done, total: reported.append(done))
+    prepare(archive, again, lambda what, done, total: reported.append(done))
     assert made >= 2 and reported == list(range(made, 5))
     assert read_manifest(again).parts == read_manifest(store).parts
     assert verify(again) == []
@@ -295,20 +300,22 @@ def test_bad_data_are_named_with_their_file_and_line(archive, tmp_path, damage):
     apply, message = DAMAGES[damage]
     apply(tmp_path / "raw")
     with pytest.raises(UsageError, match=message):
-        ogbg.prepare(tmp_path / "raw", tmp_path / "store", quiet)
+        prepare(tmp_path / "raw", tmp_path / "store", quiet)
     assert not (tmp_path / "store/manifest.json").exists()
 
 
 def test_a_zip_that_is_none_is_named(tmp_path):
     (tmp_path / "pcba.zip").write_bytes(b"not a zip")
     with pytest.raises(UsageError, match=r"pcba\.zip is damaged"):
-        ogbg.prepare(tmp_path, tmp_path / "store", quiet)
+        prepare(tmp_path, tmp_path / "store", quiet)
 
 
 def test_there_is_a_way_to_get_the_data(tmp_path):
     with pytest.raises(UsageError, match="--source"):
         ogbg.fetch(tmp_path, None)
-    assert ogbg.fetch(tmp_path, tmp_path / "there") == tmp_path / "there"
+    with pytest.raises(UsageError, match="there is no folder"):
+        ogbg.fetch(tmp_path, tmp_path / "there")
+    assert ogbg.fetch(tmp_path / "raw", tmp_path) == tmp_path
 
 
 def test_a_molecule_has_the_features_of_the_open_graph_benchmark():

@@ -1,10 +1,13 @@
 """WMT: parallel text as people have it -> word pieces -> the rows that the reference packs."""
 
 import gzip
+import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -255,7 +258,7 @@ def with_line(content: bytes, number: int, line: bytes) -> bytes:
     ("file", "damage", "reason"),
     [
         ("train.news.v1.en", lambda content: with_line(content, 130, b""), "line 130 of .*v1.en is empty"),
-        ("validation.de", lambda content: with_line(content, 40, b" \t\r"), "line 40 of .*validation.de is empty"),
+        ("validation.de", lambda content: with_line(content, 40, b""), "line 40 of .*validation.de is empty"),
         ("train.news.v1.de", lambda content: with_line(content, 199, b"f\xfcr"), "line 199 of .*v1.de is not UTF-8"),
         ("test.en", lambda content: content + b"one more\n", "test.de has 20 lines and test.en 21"),
         ("test.en", lambda content: b"", "test.en is empty"),
@@ -326,3 +329,83 @@ def test_another_dictionary_is_refused(tmp_path):
     with pytest.raises(UsageError, match="sha256"):
         trans_de_en.fetch(tmp_path / "raw", tmp_path)
     assert not (tmp_path / "raw").exists()
+
+
+def archives(folder: Path) -> Path:
+    """WMT's archives as they are, each with another language's text too, and pairs of which one side is empty."""
+    folder.mkdir()
+    texts = {
+        "training-parallel-commoncrawl.tgz": {"commoncrawl.de-en": (["eins", "", "drei "], ["one", "two", "three"])},
+        "training-parallel-europarl-v7.tgz": {
+            "training/europarl-v7.de-en": (["a", "b\r", " "], ["A", "B", "C"]),
+            "training/europarl-v7.fr-en": (["x"], ["y"]),
+        },
+        "training-parallel-nc-v12.tgz": {"training/news-commentary-v12.de-en": (["Füchse"], ["foxes"])},
+        "rapid2016.tgz": {"./rapid2016.de-en": (["r", "s"], ["R", ""])},
+    }
+    for name, members in texts.items():
+        with tarfile.open(folder / name, "w:gz") as archive:
+            for stem, sides in members.items():
+                for language, side in zip((stem[-5:-3], "en"), sides, strict=True):
+                    add(archive, f"{stem}.{language}", "".join(f"{line}\n" for line in side).encode())
+    with tarfile.open(folder / "dev.tgz", "w:gz") as archive:
+        for language, line in (("de", "Hallo"), ("en", "Hello")):
+            add(archive, f"dev/newstest2013.{language}", f"{line}\n".encode())
+            side = "src" if language == "de" else "ref"
+            segments = f'<srcset>\n<doc>\n<seg id="1">{line} &amp; 1</seg>\n<seg id="2">{line}</seg>\n</doc>\n'
+            add(archive, f"dev/newstest2014-deen-{side}.{language}.sgm", segments.encode())
+            add(archive, f"dev/newstest2014-fren-{side}.{language}.sgm", b"other")
+    return folder
+
+
+def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def test_archives_become_texts_without_the_empty_pairs(tmp_path):
+    """A pair goes where the reference leaves it out: where a side has nothing, not even a space."""
+    raw = fetch(tmp_path / "raw/wmt", archives(tmp_path / "source"))
+    assert {path.name: path.read_text(newline="") for path in raw.iterdir()} == {
+        "train.commoncrawl.de": "eins\ndrei \n",
+        "train.commoncrawl.en": "one\nthree\n",
+        "train.europarl-v7.de": "a\nb\r\n \n",
+        "train.europarl-v7.en": "A\nB\nC\n",
+        "train.news-commentary-v12.de": "Füchse\n",
+        "train.news-commentary-v12.en": "foxes\n",
+        "train.rapid2016.de": "r\n",
+        "train.rapid2016.en": "R\n",
+        "newstest2013.de": "Hallo\n",
+        "newstest2013.en": "Hello\n",
+        "newstest2014.de": "Hallo &amp; 1\nHallo\n",
+        "newstest2014.en": "Hello &amp; 1\nHello\n",
+    }
+    assert [path.name for path in raw.parent.iterdir()] == ["wmt"]
+    assert fetch(raw, tmp_path / "source") == raw
+
+
+def longer(path: Path) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        add(archive, "rapid2016.de-en.de", b"a\nb\n")
+        add(archive, "rapid2016.de-en.en", b"A\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.unlink(), "has no rapid2016.tgz; `algoperf data fetch` brings it"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-30]), "rapid2016.tgz is damaged or cut short"),
+        (
+            lambda path: shutil.copy(path.with_name("dev.tgz"), path),
+            "holds no rapid2016.de-en.de and rapid2016.de-en.en",
+        ),
+        (longer, "rapid2016.de-en.de and rapid2016.de-en.en in .* have different numbers of lines"),
+    ],
+)
+def test_a_damaged_archive_is_named_and_nothing_stays(tmp_path, damage, reason):
+    source = archives(tmp_path / "source")
+    damage(source / "rapid2016.tgz")
+    with pytest.raises(UsageError, match=reason):
+        fetch(tmp_path / "raw/wmt", source)
+    assert list((tmp_path / "raw").glob("*")) == []

@@ -3,7 +3,7 @@
 train: `train/<wnid>/*.JPEG`, or `ILSVRC2012_img_train.tar`, which holds a tar archive `<wnid>.tar` for each class.
 validation: `val/<wnid>/*.JPEG`, or `ILSVRC2012_img_val.tar` with the labels in `ILSVRC2012_devkit_t12.tar.gz`.
 test, ImageNet-v2: `imagenetv2-matched-frequency-format-val/<class number>/*.jpeg`, or
-`imagenetv2-matched-frequency.tar.gz`, where that folder is.
+`imagenetv2-matched-frequency.tar.gz`, where that folder is; it is a plain tar archive in spite of its name.
 
 A label is the place of its wnid in sorted order. Archives are read where they lie and not unpacked.
 """
@@ -15,7 +15,7 @@ import gzip
 import io
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -48,18 +48,22 @@ class RawImage(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Images that are prepared together: a class of train, or another split. num_bytes: about their size."""
+    """Images that are prepared together: a class of train, or another split. num_bytes: about their size. count: how
+    many they are, where that is known before they are read.
+    """
 
     name: str
     split: Split
     num_bytes: int
     images: Callable[[], Iterator[RawImage]]
+    count: int | None = None
 
 
-def groups(raw: Path) -> list[Group]:
+def groups(raw: Path, num_classes: int | None = None, examples: Mapping[Split, int] | None = None) -> list[Group]:
     """All images: the classes of train in sorted order, then the other splits.
 
-    Raises UsageError where a split is missing, has no images, or has other classes than train.
+    num_classes, examples: how many classes there are, and images of each split, where that is known.
+    Raises UsageError where a split is missing, has no images, or has other classes than train, or other numbers.
     """
     for split, folder in FOLDERS.items():
         if not (raw / folder).is_dir() and not (raw / ARCHIVES[split]).is_file():
@@ -69,9 +73,20 @@ def groups(raw: Path) -> list[Group]:
             )
     train = _train_folders(raw / FOLDERS["train"]) if _is_folder(raw, "train") else _train_archive(raw)
     classes = list(train)
+    if num_classes not in (None, len(classes)):
+        raise UsageError(f"the training images in {raw} have {len(classes):,} classes and not {num_classes:,}.")
     validation = _folders(raw, "validation", classes) if _is_folder(raw, "validation") else _validation(raw, classes)
     test = _folders(raw, "test", classes) if _is_folder(raw, "test") else _test(raw, len(classes))
-    return [*train.values(), validation, test]
+    found = [*train.values(), validation, test]
+    _check_counts(raw, found, examples or {})
+    return found
+
+
+def _check_counts(raw: Path, found: list[Group], examples: Mapping[Split, int]) -> None:
+    for split, wanted in examples.items():
+        counts = [group.count for group in found if group.split == split]
+        if None not in counts and sum(counts) != wanted:
+            raise UsageError(f"{raw / FOLDERS[split]} has {sum(counts):,} images and not {wanted:,}; is it complete?")
 
 
 def _is_folder(raw: Path, split: Split) -> bool:
@@ -83,7 +98,7 @@ def _train_folders(folder: Path) -> dict[str, Group]:
     found = {}
     for label, (name, files) in enumerate(_files_of_classes(folder).items()):
         images = functools.partial(_from_files, [(file, label) for file in files])
-        found[name] = Group(f"train-{name}", "train", _size(files), images)
+        found[name] = Group(f"train-{name}", "train", _size(files), images, len(files))
     return found
 
 
@@ -96,7 +111,8 @@ def _folders(raw: Path, split: Split, classes: list[str]) -> Group:
     if different := set(files) ^ set(labels):
         raise UsageError(f"{folder} and the training images differ in the class {min(different)}.")
     labelled = [(file, labels[name]) for name, of_class in files.items() for file in of_class]
-    return Group(split, split, _size(file for file, _ in labelled), functools.partial(_from_files, labelled))
+    images = functools.partial(_from_files, labelled)
+    return Group(split, split, _size(file for file, _ in labelled), images, len(labelled))
 
 
 def _files_of_classes(folder: Path) -> dict[str, list[Path]]:
@@ -186,7 +202,7 @@ def _test(raw: Path, num_classes: int) -> Group:
 
 def _from_test(path: Path, num_classes: int) -> Iterator[RawImage]:
     """The images of the archive, in folders named by label."""
-    with _named_if_damaged(path), tarfile.open(path, "r:gz") as archive:
+    with _named_if_damaged(path), tarfile.open(path, "r:*") as archive:  # its official archive is a plain one
         for member in archive:
             if member.isfile() and PurePosixPath(member.name).suffix.lower() in SUFFIXES:
                 label = PurePosixPath(member.name).parent.name

@@ -42,10 +42,8 @@ class Lines:
             line = self.first + content.count(b"\n", 0, error.start)
             raise UsageError(f"line {line} of {self.file} is not UTF-8; correct it or remove the pair.") from error
         for number, line in enumerate(lines, self.first):
-            if not line.strip():
-                raise UsageError(
-                    f"line {number} of {self.file} is empty; docs/data.md says how pairs without a text are removed."
-                )
+            if not line:
+                raise UsageError(f"line {number} of {self.file} is empty; remove the pair from both files.")
         return lines
 
 
@@ -71,14 +69,20 @@ def find_blocks(raw: Path, stem: str) -> list[Block]:
 
     Raises UsageError where there are none, where a file has no counterpart, and where the numbers of lines differ.
     """
+    corpora = find_texts(raw, stem)
+    if not corpora:
+        raise UsageError(f"{raw} has no {stem}.de and {stem}.en; docs/data.md says how the raw files are laid out.")
+    return [block for corpus, files in corpora.items() for block in _blocks(raw, corpus, files)]
+
+
+def find_texts(raw: Path, stem: str) -> dict[str, dict[str, Path]]:
+    """Corpus -> language -> file, of all files of the text `stem` in the folder `raw`."""
     corpora: dict[str, dict[str, Path]] = {}
     for file in sorted(raw.glob(f"{stem}.*")):
         corpus, _, language = file.name.removesuffix(".gz").rpartition(".")
         if language in LANGUAGES:
             corpora.setdefault(corpus, {})[language] = file
-    if not corpora:
-        raise UsageError(f"{raw} has no {stem}.de and {stem}.en; docs/data.md says how the raw files are laid out.")
-    return [block for corpus, files in corpora.items() for block in _blocks(raw, corpus, files)]
+    return corpora
 
 
 def _blocks(raw: Path, corpus: str, files: dict[str, Path]) -> Iterator[Block]:

@@ -12,6 +12,7 @@ _K0 = np.uint64(0xC3A5C85C97CB3127)
 _K1 = np.uint64(0xB492B66FBE98F273)
 _K2 = np.uint64(0x9AE16A3B2F90404F)
 _EIGHT = np.uint64(8)
+_BLOCK = 1 << 12  # strings at a time, so that what is between stays in the processor's cache
 
 
 def fingerprint64(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -39,6 +40,23 @@ def fingerprint64(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> 
     return result
 
 
+def fingerprint64_of_8_bytes(words: np.ndarray, suffix: bytes) -> np.ndarray:
+    """`fingerprint64` of strings of 8 bytes each, (n,) uint64 little-endian, with 1 to 8 bytes more behind each.
+
+    That is all that Criteo's columns have, and without gathering bytes it takes a tenth of the time.
+    """
+    length = 8 + len(suffix)
+    multiplier = _multiplier(np.uint64(length))
+    moved = np.uint64(8 * len(suffix))
+    last = np.uint64(int.from_bytes(suffix, "little") << (64 - 8 * len(suffix)))
+    result = np.empty(len(words), np.uint64)
+    for start in range(0, len(words), _BLOCK):
+        first = words[start : start + _BLOCK]
+        b = (first >> moved) | last if len(suffix) < 8 else np.full_like(first, last)
+        result[start : start + _BLOCK] = _mixed(first + _K2, b, multiplier)
+    return result
+
+
 def _of_1_to_3_bytes(words: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     byte = np.uint64(0xFF)
     first, middle, last = (words[starts + at] & byte for at in (0, lengths // 2, lengths - 1))
@@ -56,8 +74,10 @@ def _of_4_to_7_bytes(words: np.ndarray, starts: np.ndarray, lengths: np.ndarray)
 
 def _of_8_to_16_bytes(words: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     multiplier = _multiplier(lengths.astype(np.uint64))
-    a = words[starts] + _K2
-    b = words[starts + lengths - 8]
+    return _mixed(words[starts] + _K2, words[starts + lengths - 8], multiplier)
+
+
+def _mixed(a: np.ndarray, b: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
     c = _rotate(b, 37) * multiplier + a
     d = (_rotate(a, 25) + b) * multiplier
     return _hash_16(c, d, multiplier)

@@ -14,7 +14,8 @@ import simplejpeg
 from PIL import Image
 
 from algoperf.benchmark.facts import Split
-from workloads.datasets.source import Batch, RowSource, Source, made_up_numbers
+from workloads.datasets.sheet.card import Card, picture
+from workloads.datasets.source import Batch, RowSource, Source, made_up_numbers, read_one
 from workloads.datasets.store import evenly_spaced, memory_map, read_manifest
 from workloads.datasets.transforms.augment import uniform
 from workloads.datasets.transforms.mixup import beta_weight, mix_images, mix_labels
@@ -138,6 +139,13 @@ class EvaluationImages(RowSource):
         never, nothing = np.zeros(len(indices), bool), np.empty((len(indices), 0))
         inputs = self._images.read(indices, crops, never, nothing, pool)
         return {"inputs": inputs, "targets": of_batch["label"].astype(np.int32)}
+
+    def show(self, number: int) -> Card:
+        """The image as the model gets it, and its label."""
+        batch = read_one(self, number)
+        pixels = np.clip(batch["inputs"][0] * STD + MEAN, 0, 255).round().astype(np.uint8)
+        label = f"label {batch['targets'][0]}"
+        return Card(f"image {number:,}: {label}", (picture(pixels, label),))
 
 
 class TrainingImages(RowSource):
