@@ -4,16 +4,14 @@
 """
 
 import concurrent.futures
-import gzip
-import lzma
 import shutil
-import tarfile
-import zlib
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import BinaryIO
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.records import atomic
+from workloads.datasets.raw.packed_tar import files_in
 
 SUFFIXES = (".tar.xz", ".tar.gz")
 _WHOLE = ".unpacked"  # in a folder of which every volume is there
@@ -56,29 +54,21 @@ def _unpack(archive: Path, folder: Path) -> None:
         return
     folder.mkdir(exist_ok=True)
     atomic.clear(folder)
-    try:
-        with tarfile.open(archive, "r|*") as members:
-            for member in members:
-                members.members = []  # it would keep all of them
-                name = PurePosixPath(member.name).name
-                # What begins with a dot is what some systems put beside each file.
-                if member.isfile() and name.endswith(".h5") and not name.startswith("."):
-                    _write(members, member, folder / name)
-    except (tarfile.TarError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise UsageError(f"{archive} is damaged or cut short ({error}); get it again.") from error
+    for name, size, content in files_in(archive):
+        # What begins with a dot is what some systems put beside each file.
+        if name.endswith(".h5") and not name.startswith("."):
+            _write(content, size, folder / name)
     (folder / _WHOLE).touch()
 
 
-def _write(members: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    if path.is_file() and path.stat().st_size == member.size:
+def _write(content: BinaryIO, size: int, path: Path) -> None:
+    if path.is_file() and path.stat().st_size == size:
         return
     free = shutil.disk_usage(path.parent).free
-    if member.size > free:
+    if size > free:
         raise UsageError(
             f"{path.parent} has {free / 1e9:.1f} GB free, too few for the next volume of the archive; make room, or "
             "choose another --data-dir."
         )
-    content = members.extractfile(member)
-    assert content is not None, f"{member.name} is no file"
     with atomic.writing(path) as file:
         shutil.copyfileobj(content, file, _COPIED)

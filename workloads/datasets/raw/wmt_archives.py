@@ -7,13 +7,12 @@ segments are the lines. Source: TensorFlow Datasets' wmt17_translate, as AlgoPer
 import dataclasses
 import re
 import shutil
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from algoperf.benchmark.facts import UsageError
+from workloads.datasets.raw.packed_tar import files_in
 
 _SEGMENT = re.compile(rb'<seg id="\d+">(.*)</seg>')
 _COPIED = 1 << 22  # bytes at a time
@@ -80,16 +79,10 @@ def write_texts(source: Path, raw: Path) -> None:
 def _unpack(archive: Path, scratch: Path) -> None:
     """The members that any text wants, by their names."""
     wanted = {name for text in TEXTS for names in text.members for name in names}
-    try:
-        with tarfile.open(archive, "r|*") as members:
-            for member in members:
-                members.members = []  # it would keep all of them
-                name = PurePosixPath(member.name).name
-                if member.isfile() and name in wanted:
-                    with (scratch / name).open("wb") as file:
-                        shutil.copyfileobj(members.extractfile(member), file, _COPIED)
-    except (tarfile.TarError, zlib.error, EOFError) as error:
-        raise UsageError(f"{archive} is damaged or cut short ({error}); get it again.") from error
+    for name, _, content in files_in(archive):
+        if name in wanted:
+            with (scratch / name).open("wb") as file:
+                shutil.copyfileobj(content, file, _COPIED)
 
 
 def _write(archive: Path, text: Archived, scratch: Path, ready: Path) -> None:
