@@ -44,10 +44,9 @@ def _words(random: np.random.Generator) -> np.ndarray:
 
 
 def _sentences(random: np.random.Generator, words: np.ndarray, count: int, length: int) -> list[str]:
-    """With words as unequally frequent as real ones are."""
+    """length: in words, on average."""
     lengths = random.poisson(length - 1, count) + 1
-    ranks = len(words) ** random.random(int(lengths.sum()))  # in inverse proportion to their rank
-    drawn = words[ranks.astype(int) - 1]
+    drawn = random.choice(words, int(lengths.sum()))
     return [" ".join(part) for part in np.split(drawn, np.cumsum(lengths)[:-1])]
 
 
