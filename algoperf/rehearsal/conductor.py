@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import Trial
 from algoperf.machine import hardware
 from algoperf.records import official_files
@@ -31,8 +32,11 @@ _TOLERANCE = 1e-3
 def conduct(trial: Trial, asked: Rehearsal, out: Path, starter: Sequence[str] | None) -> dict[str, Any]:
     """Both parts, in processes of their own. Writes and returns the record.
 
-    starter: the command before `trial ...`, None where one process is enough.
+    starter: the command before `trial ...`, None where one process is enough. Raises UsageError where `out` has what no
+    rehearsal has left there.
     """
+    if (out / TRIAL).exists() and not stages.has_notes(out):
+        raise UsageError(f"{out / TRIAL} is no rehearsal's, which would remove it; give another folder as --out.")
     out.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out / TRIAL, ignore_errors=True)
     for name in (LOG, stages.RECORD):

@@ -51,6 +51,10 @@ def notes(out: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def has_notes(out: Path) -> bool:
+    return (out / _NOTES).exists()
+
+
 def forget(out: Path) -> None:
     (out / _NOTES).unlink(missing_ok=True)
 

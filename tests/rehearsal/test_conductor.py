@@ -78,3 +78,12 @@ def test_a_mistake_is_said_before_anything_starts(tmp_path):
     done, record = rehearse(tmp_path, "no_such_submission", "pytorch")
     assert (done.returncode, record) == (2, None)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_a_rehearsals_stays(tmp_path):
+    mine = tmp_path / "out" / "trial" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    done, record = rehearse(tmp_path, "nadamw", "pytorch")
+    assert (done.returncode, record) == (2, None)
+    assert mine.exists()
