@@ -16,10 +16,10 @@ from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import config, on_cluster, plan, target_records
+from algoperf.experiment.races import Races
 from algoperf.machine import cluster, interruption, job, lock, resources
 from algoperf.progress import status, status_view
 from algoperf.records import made_of, official_files
-from algoperf.records.atomic import write_json
 from algoperf.trial import journal
 from algoperf.trial.definition import Definition
 from workloads.datasets.prepare import store_path
@@ -75,9 +75,9 @@ class Experiment:
 
     @property
     def place(self) -> str:
-        """Where a trial runs and finds its data, as options in a rule's `shell:`: no part of what it is."""
+        """Where a trial runs and finds data and rivals, as options in a rule's `shell:`: no part of what it is."""
         options = ("--accelerator", self.config.accelerator, "--data-dir", str(self.config.data_dir))
-        return shlex.join(options).replace("{", "{{").replace("}", "}}")
+        return shlex.join((*options, *self.races.options)).replace("{", "{{").replace("}", "}}")
 
     def log(self, name: str) -> str:
         """What a rule that is no trial has said went wrong."""
@@ -150,6 +150,9 @@ class Experiment:
         if result is not None and (why := definition.difference(result, is_finished=True)):
             dag.forcefiles.add(str(path))
             self._say_once(f"{label} has results of {why}: they are set aside, and it is run again.")
+        elif result is not None and not self.races.holds(definition.trial, result):
+            dag.forcefiles.add(str(path))
+            self._say_once(f"{label} has trials that racing had ended: they go on.")
         elif result is not None and "submission_sha256" not in result:
             say_so = "an earlier version made them; they are taken as they are, and `algoperf rerun` runs them anew"
             self._say_once(f"{label} has results that do not say of which code they are: {say_so}.")
@@ -185,15 +188,9 @@ class Experiment:
         name = "plan_partial.json" if self.config.partial else "plan.json"
         return str(self.config.results_dir / self.config.protocol / name)
 
-    def write_plan(self) -> None:
-        """Raises InfrastructureError where it cannot be written."""
-        planned = {str(trial.folder): definition.record for trial, definition in self._definitions.items()}
-        path = Path(self.plan_file())
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, planned)
-        except OSError as error:
-            raise InfrastructureError(f"{path} cannot be written: {error.strerror}.") from error
+    @functools.cached_property
+    def races(self) -> Races:
+        return Races(self.config, Path(self.plan_file()), lambda: self._definitions)
 
     # Target setting: only asked for where it is run.
 
@@ -243,7 +240,7 @@ class Experiment:
     def begin(self, executor: Any | None) -> None:
         """Takes the results folder for this run. executor: Slurm's, which is arranged; None on a single machine."""
         try:
-            self.write_plan()
+            plan.write(Path(self.plan_file()), self._definitions)
             if self.config.partial:  # it runs no trial, and may be asked for while another run trains
                 return
             atexit.register(lock.FolderLock(self.config.results_dir).take().release)

@@ -16,6 +16,8 @@ for workload in EXPERIMENT.workloads:
         log:
             EXPERIMENT.error_pattern(workload),
         # All cores of a single machine; of a node, what the job asks for.
+        # Of trials that could begin, those that the others' bounds come from go first.
+        priority: lambda wildcards, workload=workload: EXPERIMENT.races.priority(workload, int(wildcards.study))
         threads: workflow.resource_settings.cores or EXPERIMENT.cpus(workload)
         resources:
             **EXPERIMENT.resources(workload),

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.facts import InfrastructureError, UsageError
 from algoperf.benchmark.protocol import RULESETS, Protocol, Ruleset, load_protocol
 from algoperf.records import made_of
 from scoring.logs import terms
@@ -18,6 +18,7 @@ from scoring.logs.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, fin
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Finding, Logs, Trial, in_order
 from scoring.result import Result
+from scoring.rules import raced
 from scoring.rules.comparison import check_steps
 from scoring.rules.score import READINGS, Reading, score_trials
 from scoring.rules.ties import caveat as ties_caveat
@@ -47,7 +48,8 @@ def score_logs(
     None or empty where they are all of it. with_report: whether pictures and page are written beside the tables. plan:
     what the workflow planned, of which alone a ranking is. Raises
     UsageError for an unknown name, for logs that are missing or hold no trial of the protocol's workloads, for trials
-    of several kinds of hardware unless that is allowed, and for an `out` that is a file.
+    of several kinds of hardware unless that is allowed, and for an `out` that is a file; InfrastructureError where a
+    planned trial that racing has ended has to go on.
     """
     rivals = None if with_published is None else _leaderboard(with_published)
     logs, protocol, ruleset = locate(logs, protocol, ruleset, rivals)
@@ -118,6 +120,11 @@ def _scored(
     others = None if with_published is None else read_logs(with_published, benchmark, ruleset)
     own = read_logs(logs, benchmark, ruleset, planned)
     lacking = 0 if planned is None else len(planned) - len(own.trials)
+    if planned is not None and not partial and (loose := raced.without_a_bound(own.trials, benchmark)):
+        raise InfrastructureError(
+            f"racing ended {len(loose):,} trials that by now could change something, {loose[0].path} for one: the same "
+            "command goes on with them."
+        )
     kinds = by_hardware(own.trials, benchmark)
     found = own if others is None else _joined(own, others, with_published)
     scores = score_trials(found.trials, benchmark, reading)
@@ -135,6 +142,7 @@ def _scored(
         *_other_terms(own.trials, benchmark),
         *((tied,) if tied else ()),
         *_single_studies(own.trials, benchmark),
+        *raced.caveats(own.trials, benchmark, reading),
         *(() if rivals is None else _other_hardware(own.trials, kinds, rivals)),
     )
     marks = [Finding(".", caveat, "scored all the same") for caveat in caveats]

@@ -17,6 +17,7 @@ from scoring.logs.trials import Logs
 from scoring.rules.alternatives import Alternative, alternatives
 from scoring.rules.closeness import Closest, closest
 from scoring.rules.comparison import Pair, Reach, pairs, reaches
+from scoring.rules.raced import summary
 from scoring.rules.score import Scores
 from scoring.rules.studies import Study, studies
 from scoring.rules.study_bands import AGAINST, Against, StudyBand, study_band
@@ -92,6 +93,11 @@ class Result:
     @functools.cached_property
     def left_out(self) -> tuple[LeftOut, ...]:
         return leave_one_out(self.logs.trials, self.scores.protocol, self.scores.reading)
+
+    @property
+    def racing(self) -> str:
+        """What racing has ended of the source's own trials, in a sentence; empty where it has ended none."""
+        return summary([t for t in self.logs.trials if t.submission not in self.published], self.budgets)
 
     @functools.cached_property
     def pairs(self) -> tuple[Pair, ...]:

@@ -19,7 +19,7 @@ import pytest
 
 from algoperf import workflow
 from algoperf.benchmark.protocol import PROTOCOLS
-from algoperf.experiment import config
+from algoperf.experiment import config, plan
 from algoperf.machine.cluster import Accelerator
 from algoperf.records import official_files
 from tests.conftest import REPOSITORY
@@ -111,7 +111,7 @@ class Desk:
         for trial in experiment.trials:
             experiment.remade_trial(dag, trial.workload, types.SimpleNamespace(**dataclasses.asdict(trial)))
         experiment.remade_scores(dag, str(state["ruleset"]))
-        experiment.write_plan()
+        plan.write(Path(experiment.plan_file()), experiment._definitions)
         jobs = [trial for trial, path in results_of.items() if path in dag.forcefiles or not Path(path).exists()]
         for trial in jobs:
             Path(results_of[trial]).unlink(missing_ok=True)  # as Snakemake does

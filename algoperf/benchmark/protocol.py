@@ -14,6 +14,8 @@ from algoperf.benchmark.facts import Budget, Scale, UsageError, WorkloadSpec
 Ruleset: TypeAlias = Literal["external", "self", "target_setting"]
 RULESETS: tuple[Ruleset, ...] = ("external", "self")
 
+MAX_RATIO = 4.0  # times the fastest: what is slower is lost, and there the profile ends
+
 Search: TypeAlias = Literal["shared", "dealt"]
 SEARCHES: tuple[Search, ...] = ("shared", "dealt")
 

@@ -60,6 +60,10 @@ def trial(
         str, typer.Option(help="The hardware it must find, as cluster.yaml describes it; local: any.")
     ] = "local",
     data_dir: Annotated[Path, typer.Option(help="Where prepared data lies.")] = Path("data"),
+    racing: Annotated[
+        str, typer.Option(help="End it where it can change nothing any more: none, trials, studies or scores.")
+    ] = "none",
+    plan: Annotated[Path | None, typer.Option(help="plan.json of the workflow, which says what it races with.")] = None,
 ) -> None:
     """Train one trial to its target. Run again it goes on where it stopped; finished it returns at once.
 
@@ -71,8 +75,10 @@ def trial(
     from algoperf.benchmark.facts import FRAMEWORKS
     from algoperf.benchmark.identity import make_trial
     from algoperf.machine import cluster
+    from algoperf.racing import race
+    from algoperf.racing.bounds import LEVELS, NONE
     from algoperf.submission import loading
-    from algoperf.trial import progress_lines, superseded
+    from algoperf.trial import journal, progress_lines, superseded
     from algoperf.trial.definition import Rehearsal, define
 
     said = loading.describe(submission)
@@ -106,6 +112,8 @@ def trial(
     for option, value in (("--search-space", search_space), ("--search", search)):
         if ruleset == "self" and value is not None:
             raise UsageError(f"{option} is for external tuning: under self-tuning a submission has one point.")
+    if racing not in LEVELS:
+        raise UsageError(f"there is no racing {racing!r}; there are {', '.join(LEVELS)}.")
     if len(workload) > 1:
         raise UsageError(f"a trial has one --workload, not {len(workload)}.")
     identity = make_trial(protocol, ruleset, submission, framework, workload[0], study, trial)
@@ -115,9 +123,14 @@ def trial(
         sys.exit(rehearsal.run(identity, asked, out, data_dir, accelerator, options))
     definition = define(identity, max_steps, cluster.asked_for(accelerator), search_space, search)
     superseded.arrange(definition, out, only_finished=True)
+    entered = race.enter(identity, out, racing, plan)
     result = superseded.finished_result(definition, out)
+    if result is not None and not race.stands(result, (lambda: NONE) if entered is None else entered.bound):
+        journal.take_back_result(out)
+        result = None
     if result is None:
         options = {"search_space": search_space, "search": search, "strict_requirements": strict_requirements}
+        options["race"] = entered
         result = _run_trial(definition, out, data_dir, max_steps, accelerator, options)
     progress_lines.print_result(result, out, Console(highlight=False))
 

@@ -9,6 +9,7 @@ import pydantic
 from algoperf.benchmark.facts import FRAMEWORKS, Framework, UsageError
 from algoperf.benchmark.identity import short_name
 from algoperf.benchmark.protocol import PROTOCOLS, RULESETS, SEARCHES, Protocol, Ruleset, load_protocol
+from algoperf.racing.bounds import Level
 from algoperf.records.strict import Strict, check_content, read_yaml
 from algoperf.submission import loading
 
@@ -99,6 +100,12 @@ class Config(Strict):
         RehearsalEntry(), description="how the dress rehearsal walks through each cell"
     )
     partial: bool = pydantic.Field(False, description="score the trials that there are, and run none")
+    racing: Level = pydantic.Field(
+        "none", description="end trials that can change nothing any more: no study's value, no median, or no score"
+    )
+    racing_order: Literal["parallel", "sequential"] = pydantic.Field(
+        "parallel", description="sequential: study after study, held-outs last, so that racing ends more"
+    )
     data_dir: Path = pydantic.Field(Path("data"), description="prepared data")
     results_dir: Path = pydantic.Field(Path("results"), description="what trials and scores are written to")
 

@@ -1,14 +1,17 @@
 """Config -> the list of trials: the only thing that Snakemake asks."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.facts import InfrastructureError, UsageError
 from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import TARGET_SETTING, Ruleset, TargetSetting, load_protocol
 from algoperf.benchmark.registry import base_of, load_spec, variants
 from algoperf.experiment.config import Config
 from algoperf.machine.cluster import Accelerator
+from algoperf.records.atomic import write_json
 from algoperf.submission import loading
 from algoperf.submission.content import content
 from algoperf.submission.points import hyperparameter_points
@@ -100,6 +103,20 @@ def definitions(
             point, of = of_trial[trial.trial - 1], contents[trial.label]
             found[trial] = defined(trial, point, of, accelerator=accelerator)
     return found
+
+
+def records(definitions: Mapping[Trial, Definition]) -> dict[str, dict[str, Any]]:
+    """What `plan.json` holds: the path of each trial's folder, from the results folder, and what it computes."""
+    return {str(trial.folder): definition.record for trial, definition in definitions.items()}
+
+
+def write(path: Path, definitions: Mapping[Trial, Definition]) -> None:
+    """Raises InfrastructureError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, records(definitions))
+    except OSError as error:
+        raise InfrastructureError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _num_trials(config: Config, ruleset: Ruleset) -> int:

@@ -2,15 +2,16 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import Trial
+from algoperf.benchmark.protocol import Ruleset
 from algoperf.experiment import plan, target_records
 from algoperf.experiment.config import Config
 from algoperf.machine.cluster import LOCAL, Accelerator
-from algoperf.progress import disk_space, estimate, forecast, status, status_view
+from algoperf.progress import costs, disk_space, estimate, forecast, status, status_view
 from algoperf.progress.costs import Took
 from algoperf.progress.disk_space import Disk, Store
 from algoperf.progress.estimate import Cost, Estimate, Kind
@@ -34,7 +35,7 @@ class WallClock:
 class Outlook:
     """nodes: how many there are. accelerators: of those that one trial holds; None where cluster.yaml does not say.
     again: which trials are run again, and why. checkpoints: bytes, at most, of all trials that run at once. estimates
-    and disks: of the same kinds.
+    and disks: of the same kinds. saved_by_racing: the share of the charged time, as published trials tell.
     """
 
     config: Config
@@ -47,6 +48,7 @@ class Outlook:
     checkpoints: int
     wall_clock: WallClock
     again: list[str]
+    saved_by_racing: Mapping[Ruleset, float]
 
     def hours(self, seconds: float) -> float:
         """Accelerator-hours of trials that hold their nodes for so long; hours of trials where none are named."""
@@ -81,7 +83,16 @@ def look(config: Config, accelerator: Accelerator, nodes: int) -> Outlook:
         checkpoints=disk_space.checkpoints(disks, at_once, trials),
         wall_clock=_wall_clock(found, at_once, finished, rehearsed),
         again=list(status_view.again(found)),
+        saved_by_racing=dict(_saved_by_racing(config)),
     )
+
+
+def _saved_by_racing(config: Config) -> Iterator[tuple[Ruleset, float]]:
+    """Shares of the charged time; none of a ruleset that nobody has replayed, or where nothing is raced."""
+    for ruleset in config.rulesets:
+        saved = costs.saved_by_racing(config.protocol, ruleset, config.racing, config.racing_order)
+        if saved is not None:
+            yield ruleset, saved
 
 
 def _trials(config: Config) -> list[Trial]:
@@ -144,6 +155,7 @@ def as_dict(outlook: Outlook) -> dict[str, Any]:
             "results": sum(of_disk.results for of_disk in outlook.disks),
         },
         "again": outlook.again,
+        "saved_by_racing": dict(outlook.saved_by_racing),
         "stores": [dataclasses.asdict(store) for store in outlook.stores],
         "workloads": rows,
     }

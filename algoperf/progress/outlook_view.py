@@ -32,7 +32,7 @@ def print_outlook(outlook: Outlook, where: str, console: Console) -> None:
     console.print(_disk(outlook))
     console.print()
     console.print(_wall_clock(outlook), markup=False)
-    for line in outlook.again:
+    for line in (*_racing(outlook), *outlook.again):
         console.print(line, markup=False, soft_wrap=True)
     console.print()
     notes = Table.grid("", "", padding=(0, 2, 0, 0))
@@ -132,6 +132,17 @@ def _wall_clock(outlook: Outlook) -> str:
         f"{duration(clock.expected)} expected, "
         f"{duration(clock.at_most)} at most.{left}"
     )
+
+
+def _racing(outlook: Outlook) -> Iterator[str]:
+    """A line for each ruleset: what racing is expected to save."""
+    config = outlook.config
+    if config.racing == "none" or config.is_of_targets:
+        return
+    for ruleset in config.rulesets:
+        saved = outlook.saved_by_racing.get(ruleset)
+        expected = "nobody has replayed it" if saved is None else f"{saved:.0%} of the charged time less, by a replay"
+        yield f"Racing ({config.racing}, {config.racing_order}), {ruleset} tuning: {expected}."
 
 
 def _count(number: int, what: str) -> str:

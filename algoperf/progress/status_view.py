@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from algoperf.progress import estimate
 from algoperf.progress.estimate import Kind
 from algoperf.progress.forecast import Forecast, forecast
 from algoperf.progress.status import Reader, Stage, TrialStatus, failures
@@ -40,7 +41,7 @@ def print_status(found: Sequence[TrialStatus], forecast: Forecast, console: Cons
     if listed:
         console.print(_trials(listed, forecast, console.width, overflow="fold"))
         console.print()
-    for line in (*_failed(listed), *_judged(found), *map(Text, again(found))):
+    for line in (*_failed(listed), *_judged(found), *map(Text, again(found)), *_raced(found)):
         console.print(line, soft_wrap=True)
     console.print(in_all(found, forecast))
     if len(listed) < len(found):
@@ -239,6 +240,16 @@ def _judged(entries: Iterable[TrialStatus]) -> Iterator[Text]:
         if entry.flags:
             rules = dict.fromkeys(str(flag.get("rule")) for flag in entry.flags if isinstance(flag, dict))
             yield Text(f"flagged: {entry.trial.folder}: {', '.join(rules)} (result.json)")
+
+
+def _raced(entries: Iterable[TrialStatus]) -> Iterator[Text]:
+    """Which trials racing has ended, and what their budgets would have allowed them."""
+    ended = [entry for entry in entries if entry.progress == "done" and entry.outcome == "pruned"]
+    if ended:
+        unbegun = sum(not entry.global_step for entry in ended)
+        left = sum(max(0.0, estimate.facts(Kind.of(entry.trial)).budget - (entry.charged or 0.0)) for entry in ended)
+        before = f", {unbegun:,} of them before they began" if unbegun else ""
+        yield Text(f"racing ended {len(ended):,} trials{before}: up to {duration(left)} of charged time given back")
 
 
 def again(entries: Iterable[TrialStatus]) -> Iterator[str]:

@@ -46,10 +46,7 @@ def save(directory: Path, step: int, state: Mapping[str, Any], rank: int = 0) ->
         np.savez(file, allow_pickle=False, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
     _flush_directory(directory)
     if rank == 0:
-        kept = [path.stem for path in _checkpoints(directory)[:KEPT]]
-        for old in directory.glob("checkpoint_*.npz"):
-            if not old.stem.startswith(tuple(kept)):
-                old.unlink()
+        _remove_old(directory, KEPT)
     return path
 
 
@@ -98,11 +95,17 @@ def peek(directory: Path, names: Collection[str]) -> dict[str, Any] | None:
     return None
 
 
-def remove(directory: Path) -> None:
-    """Removes all checkpoints, whole and half, from a directory."""
-    for path in directory.glob("checkpoint_*.npz"):
-        path.unlink()
+def remove(directory: Path, all_but: int = 0) -> None:
+    """Removes checkpoints, whole and half, from a directory. all_but: how many of the newest stay."""
+    _remove_old(directory, all_but)
     atomic.clear(directory)
+
+
+def _remove_old(directory: Path, kept: int) -> None:
+    names = tuple(path.stem for path in _checkpoints(directory)[:kept])
+    for old in directory.glob("checkpoint_*.npz"):
+        if not old.stem.startswith(names):
+            old.unlink()
 
 
 def _path(directory: Path, step: int, rank: int) -> Path:

@@ -12,6 +12,7 @@ from algoperf.records.atomic import write_atomically
 
 EVALUATIONS = "eval_measurements.csv"
 RESULT = "result.json"
+REACHED = "reached.json"  # of a trial that is raced: its time to target, while it goes on to its test target
 ERRORS = "error.log"
 
 

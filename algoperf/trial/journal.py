@@ -82,11 +82,20 @@ class Journal:
 
 
 def write_result(out: Path, result: Mapping[str, Any]) -> None:
+    """The checkpoints go, but the newest of a trial that racing has ended: it may have to go on."""
     (out / CHECKPOINTS).mkdir(exist_ok=True)
     write_json(out / FINISHED, result)
     write_json(out / official_files.RESULT, result)
-    checkpoint.remove(out / CHECKPOINTS)
-    shutil.rmtree(out / COMPILED, ignore_errors=True)
+    goes_on = result["status"] == "pruned"
+    checkpoint.remove(out / CHECKPOINTS, all_but=1 if goes_on else 0)
+    if not goes_on:
+        shutil.rmtree(out / COMPILED, ignore_errors=True)
+
+
+def take_back_result(out: Path) -> None:
+    """The trial is as if it had been interrupted: it goes on from its checkpoint. A kill in between leaves a result."""
+    (out / FINISHED).unlink(missing_ok=True)
+    (out / official_files.RESULT).unlink(missing_ok=True)
 
 
 def read_result(out: Path) -> dict[str, Any] | None:

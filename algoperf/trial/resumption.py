@@ -5,10 +5,19 @@ from typing import Any
 
 from algoperf.benchmark.facts import InfrastructureError, SubmissionError
 from algoperf.records.checkpoint import CheckpointError
-from algoperf.referee.referee import Flag, Referee
+from algoperf.referee.referee import Flag
 from algoperf.trial.clock import Clock
 from algoperf.trial.input_queue import InputQueue
-from algoperf.trial.train import Run, State, prepare_for_evaluation, submission_code, train_step, tree_of
+from algoperf.trial.setup import Setup
+from algoperf.trial.train import (
+    Run,
+    State,
+    prepare_for_evaluation,
+    submission_code,
+    time_to_target,
+    train_step,
+    tree_of,
+)
 
 
 def warmed_up(
@@ -60,12 +69,39 @@ def restore(run: Run, state: State, saved: dict[str, Any]) -> None:
     run.referee.go_on(state.params, [Flag(**flag) for flag in saved["flags"]])
 
 
-def ended(referee: Referee, saved: dict[str, Any]) -> State:
-    """How a trial has ended whose process ended between its last checkpoint and its result."""
-    referee.flags = [Flag(**flag) for flag in saved["flags"]]
-    rows = saved["evaluations"]
-    charged = rows[-1]["accumulated_submission_time"]  # the evaluation with which it ended
-    return State(None, None, None, saved["global_step"], rows, charged=charged, status=saved["status"])
+def is_lost(setup: Setup, state: State) -> bool:
+    """Whether a trial that is raced, and has not reached its target, has charged its bound. Involves all processes.
+
+    One that has reached it tells the others, and goes on to its test target: its time may still be refused.
+    """
+    if setup.race is None:
+        return False
+    is_first = setup.backend.shard[0] == 0
+    if (seconds := time_to_target(setup.workload, state)) is not None:
+        if is_first:
+            setup.race.announce(seconds, setup.definition.identity)
+        return False
+    (lost,) = setup.backend.from_first((float(is_first and state.charged >= setup.race.bound().seconds),))
+    return bool(lost)
+
+
+def ended(setup: Setup, saved: dict[str, Any] | None) -> State | None:
+    """How a trial has ended that is not trained: None where it is.
+
+    Its process ended between its last checkpoint and its result; or it can change nothing any more, if it has begun.
+    Involves all processes.
+    """
+    rows = [] if saved is None else saved["evaluations"]
+    charged = rows[-1]["accumulated_submission_time"] if rows else 0.0  # the evaluation with which it ended
+    status, global_step = (None, 0) if saved is None else (saved["status"], saved["global_step"])
+    state = State(None, None, None, global_step, rows, charged=charged, status=status)
+    if state.status is None and is_lost(setup, state):
+        state.status = "pruned"
+    if state.status is None:
+        return None
+    if saved is not None:
+        setup.referee.flags = [Flag(**flag) for flag in saved["flags"]]
+    return state
 
 
 def _is_of_evaluation(saved: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from its last checkpoint when the same command is given again.
 
 import contextlib
 import dataclasses
+import functools
 import time
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from algoperf.machine import hardware
 from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.machine.lock import FolderLock
 from algoperf.machine.neighbours import Announced
+from algoperf.racing import race
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.records.official_files import MetricsLogger
 from algoperf.referee.referee import RuleError
@@ -117,6 +119,7 @@ def begin(setup: Setup) -> tuple[Run, State]:
         max_runtime=setup.max_runtime,
         max_steps=setup.max_steps,
         evaluated_every=setup.evaluated_every,
+        is_lost=functools.partial(resumption.is_lost, setup),
     )
     params, model_state = backend.place(workload.init_model_fn(model_rng))
     setup.referee.begin(params)
@@ -155,8 +158,8 @@ class _Session:
         self._announced.close()
 
     def train(self, report: Report, watch: Watch) -> Status:
-        if self._saved is not None and self._saved["status"] is not None:
-            self.state = resumption.ended(self._setup.referee, self._saved)
+        self.state = resumption.ended(self._setup, self._saved)
+        if self.state is not None:
             return self.state.status
         run, self.state = begin(self._setup) if self._saved is None else self._resumed()
         self.state.preemptions = self.preemptions
@@ -275,6 +278,7 @@ class _Session:
             "time_to_target": None if refused else time_to_target(setup.workload, state),
             "global_step": state.global_step,
             "charged_time": state.charged,
+            "racing": race.record(setup.race) if status == "pruned" else None,
             **setup.definition.record,
             "accelerator": setup.accelerator,
             "hardware": setup.hardware,

@@ -12,6 +12,7 @@ from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import Search
 from algoperf.benchmark.workload import Workload, make_workload
 from algoperf.machine import cluster, hardware
+from algoperf.racing.race import Race
 from algoperf.referee.compiled import CompileCaches
 from algoperf.referee.referee import Referee
 from algoperf.submission import loading
@@ -26,7 +27,7 @@ class Setup:
 
     definition: what the trial computes; point, seed, max_runtime, max_steps and evaluated_every follow from it.
     accelerator: the name that a config gives to the hardware; what it turned out to be is `hardware`. begun: when the
-    trial's process or job began, in seconds since the epoch.
+    trial's process or job began, in seconds since the epoch. race: the one that it is in, None without.
     """
 
     trial: Trial
@@ -47,6 +48,7 @@ class Setup:
     accelerator: str
     hardware: dict[str, Any]
     begun: float
+    race: Race | None = None
 
 
 def set_up(
@@ -60,12 +62,13 @@ def set_up(
     search: Search | None = None,
     strict_requirements: bool = False,
     rehearsal: Rehearsal | None = None,
+    race: Race | None = None,
 ) -> Setup:
     """Checks and loads a trial's parts; writes nothing.
 
-    begun: as in Setup; this process's begin where None. search_space: a file, None for the one beside the submission.
-    search: as in `define`. strict_requirements: whether other versions than the submission requires are refused.
-    rehearsal: what of the trial is walked through, where it is no trial but that.
+    begun, race: as in Setup; this process's begin where None. search_space: a file, None for the one beside the
+    submission. search: as in `define`. strict_requirements: whether other versions than the submission requires are
+    refused. rehearsal: what of the trial is walked through, where it is no trial but that.
 
     Raises UsageError for whatever a person got wrong, and InfrastructureError where the hardware is not the accelerator
     that was asked for.
@@ -118,6 +121,7 @@ def set_up(
         accelerator=accelerator,
         hardware=found,
         begun=psutil.Process().create_time() if begun is None else begun,
+        race=race,
     )
 
 

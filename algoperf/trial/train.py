@@ -38,7 +38,7 @@ class Run:
     """What stays the same throughout a trial.
 
     max_runtime: charged seconds. max_steps: None without a limit. evaluated_every: steps; None where the workload's
-    charged seconds count.
+    charged seconds count. is_lost: whether what comes after a state can change no result (docs/racing.md).
     """
 
     workload: Workload
@@ -51,6 +51,7 @@ class Run:
     max_runtime: float
     max_steps: int | None = None
     evaluated_every: int | None = None
+    is_lost: Callable[[Any], bool] = lambda state: False
 
 
 @dataclasses.dataclass
@@ -85,7 +86,8 @@ def tree_of(state: State) -> tuple[Any, Any, Any]:
 def run_trial(
     run: Run, state: State, clock: Clock, queue: InputQueue, save: Callable[[], int | None], watch: Watch
 ) -> Status:
-    """Trains until both targets are reached, the budget is spent, the submission is done, or the trial has diverged.
+    """Trains until both targets are reached, the budget is spent, the submission is done, or the trial has diverged,
+    or, in a race, can change no result any more.
 
     What the submission may not do is looked for by the referee (docs/rules.md): in passing after each step, thoroughly
     when the clock has stopped.
@@ -122,6 +124,8 @@ def run_trial(
             if not is_budget_spent:
                 with clock.freely("logging"):
                     saved_at = save()
+                    if is_evaluation_due and state.status is None and run.is_lost(state):
+                        state.status = "pruned"  # saved as one that goes on, should it have to
                 watch.saved()
         if state.status is None and is_interrupted:
             raise watch.interruption(state.global_step, saved_at)

@@ -20,6 +20,7 @@ from algoperf.benchmark.protocol import Protocol
 from scoring.certainty.posterior import draw_medians
 from scoring.certainty.resampling import draw_studies, draw_studies_and_trials
 from scoring.logs.trials import Trial
+from scoring.rules.raced import untold
 from scoring.rules.score import (
     MAX_RATIO,
     Reading,
@@ -162,7 +163,8 @@ def draw(
         spreads=_spreads(standings, counts, varies, scores),
         bands=bands,
         duels=duels,
-        note=_note(way, draws, [standings[row].submission for row in np.flatnonzero(counts <= 1)]),
+        note=_note(way, draws, [standings[row].submission for row in np.flatnonzero(counts <= 1)])
+        + (untold(trials, of_trials=way == "studies and trials") if draws else ""),
     )
 
 

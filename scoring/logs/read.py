@@ -186,8 +186,9 @@ class _TreeReader:
         except OSError as error:
             found = unreadable(f"{_EVALUATIONS} cannot be read: {error.strerror}")
         is_miss = record.has_missed and not found.rows
+        as_what = "racing ended it before it began" if record.status == "pruned" else "the trial counts as a miss"
         for what, done in found.damage:
-            self.report(shown, printable(what), "the trial counts as a miss" if is_miss else done)
+            self.report(shown, printable(what), as_what if is_miss else done)
         trial = Trial(
             *identity,
             path=shown,

@@ -51,6 +51,17 @@ class Trial:
         return self.readable or self.record.has_missed
 
     @property
+    def is_ended_by_racing(self) -> bool:
+        """Whether its time to target is not infinite, but only known to be beyond `charged`."""
+        return self.status == "pruned" and math.isinf(self.hit_time)
+
+    @property
+    def charged(self) -> float:
+        """Seconds that it was charged, as its result says, or else its last evaluation; 0 where nothing is known."""
+        said = self.record.result.get("charged_time", self.end_time)
+        return float(said) if isinstance(said, int | float) and math.isfinite(said) else 0.0
+
+    @property
     def status(self) -> str | None:
         """How it ended, a refusal told from other ends."""
         return self.record.status if self.record.refused is None else "refused"

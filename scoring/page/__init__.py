@@ -63,9 +63,10 @@ def _head(context: Context) -> str:
         if counts[what]
     )
     caveats = "".join(f'<p class="caveat">{text(caveat)}</p>' for caveat in result.caveats)
+    racing = f"<p>{text(result.racing)}.</p>" if result.racing else ""
     return (
         f"<h1>{text(result.title)}</h1>\n{caveats}"
         f"<p>How fast does each training algorithm bring each workload to its target? Logs: "
         f"<code>{text(result.source)}</code>. Reading <b>{text(reading)}</b>: {_READINGS[reading]}. Times are charged "
-        f'seconds, evaluations left out.</p>\n<div class="tiles">{tiles}</div>'
+        f'seconds, evaluations left out.</p>\n{racing}<div class="tiles">{tiles}</div>'
     )

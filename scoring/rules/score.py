@@ -9,7 +9,7 @@ workloads), a protocol's workloads first and its held-out workloads after them.
 
 import dataclasses
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
 
@@ -17,37 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from algoperf.benchmark.facts import UsageError
-from algoperf.benchmark.protocol import Protocol
+from algoperf.benchmark.protocol import MAX_RATIO, Protocol
 from algoperf.benchmark.registry import base_of
-from algoperf.records.words import counted
 from scoring.logs.trials import Trial, in_order
+from scoring.rules.reasons import Cell, Table, explain
 
 Reading: TypeAlias = Literal["as-documented", "as-published"]
 READINGS: tuple[Reading, ...] = ("as-documented", "as-published")
-Loss: TypeAlias = Literal["not reached", "over 4x", "held-out missed", "base missed", "no data"]
-MAX_RATIO = 4.0  # both the limit of the 4x rule and the end of the profile
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One submission on one workload.
-
-    time: median seconds over the studies, before any rule takes the workload away; inf not reached, NaN no data.
-    steps: median over the studies of the global step of the hit; inf not reached, NaN no data or not logged. ratio: of
-    the time over the fastest submission's, inf where the workload is lost. lost, why: the reason and its particulars,
-    empty where the workload counts. studies: over how many the medians are.
-    """
-
-    time: float
-    steps: float
-    ratio: float
-    lost: Loss | None = None
-    why: str = ""
-    studies: int = 0
-
-    @property
-    def reason(self) -> str:
-        return ": ".join(part for part in (self.lost, self.why) if part)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,24 +68,6 @@ class Settled:
 
     against: np.ndarray
     ratios: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """What the studies gave, before the rules that look across studies and submissions.
-
-    workloads: the protocol's, then its held-out workloads. studies: of each submission, those with a trial that counts.
-    times, steps: (submissions, studies, workloads), charged seconds and global step of the hit that counts; inf where
-    there is none, NaN where the study has no trial that counts (or its steps are not logged). Submissions with fewer
-    studies than the others are padded with NaN. statuses: of all trials of a (submission, workload), by study.
-    """
-
-    submissions: tuple[str, ...]
-    studies: tuple[tuple[str, ...], ...]
-    workloads: tuple[str, ...]
-    times: np.ndarray
-    steps: np.ndarray
-    statuses: Mapping[tuple[str, str], Mapping[str, tuple[str | None, ...]]]
 
 
 def preference(trial: Trial, reading: Reading) -> float:
@@ -232,69 +190,18 @@ def tabulate(trials: Iterable[Trial], protocol: Protocol, reading: Reading) -> T
 def score_table(table: Table, protocol: Protocol, reading: Reading) -> Scores:
     """Rules 3 to 9. The table's workloads are those of the protocol."""
     times, steps = median(table.times, axis=1), median(table.steps, axis=1)
-    studies = np.count_nonzero(~np.isnan(table.times), axis=1)
     settled = settle(times, protocol)
     scores = integrate(settled.ratios, reading).tolist()
     standings = []
     for row in sorted(range(len(scores)), key=lambda row: (-scores[row], table.submissions[row])):
-        facts = {name: _fact(table, row, column) for column, name in enumerate(table.workloads)}
         standings.append(
             Standing(
                 rank=1 + sum(other > scores[row] for other in scores),
                 submission=table.submissions[row],
                 score=scores[row],
-                cells=_explain(
-                    protocol, times[row], steps[row], settled.against[row], settled.ratios[row], facts, studies[row]
+                cells=explain(
+                    protocol, table, row, (times[row], steps[row]), settled.against[row], settled.ratios[row]
                 ),
             )
         )
     return Scores(protocol, reading, tuple(standings))
-
-
-def _fact(table: Table, row: int, column: int) -> str:
-    """What the trials of a cell did, for one that has no time of its own."""
-    times = table.times[row, :, column]
-    there = np.count_nonzero(~np.isnan(times))
-    by_study = table.statuses.get((table.submissions[row], table.workloads[column]), {})
-    statuses = [status for study in by_study.values() for status in study]
-    ended = Counter(status for status in statuses if status not in (None, "reached"))
-    reached = f"reached in {np.count_nonzero(np.isfinite(times))} of {counted(there, 'study')}" if there else ""
-    of = counted(len(statuses), "trial")
-    words = ", ".join(f"{status} {count} of {of}" for status, count in sorted(ended.items()))
-    return "; ".join(part for part in (reached, words) if part)
-
-
-def _explain(
-    protocol: Protocol,
-    times: np.ndarray,
-    steps: np.ndarray,
-    against: np.ndarray,
-    ratios: np.ndarray,
-    facts: Mapping[str, str],
-    studies: np.ndarray,
-) -> dict[str, Cell]:
-    """One submission's cells, from its rows of the arrays: the rules of `settle` once more, as words."""
-    cells = {}
-    for column, (name, fact) in enumerate(facts.items()):
-        time, ratio = float(times[column]), float(against[column])
-        own = dict(time=time, steps=float(steps[column]), ratio=math.inf, studies=int(studies[column]))
-        if math.isnan(time):
-            cells[name] = Cell(**own, lost="no data", why=fact)
-        elif math.isinf(time):
-            cells[name] = Cell(**own, lost="not reached", why=fact)
-        elif math.isinf(ratio):
-            cells[name] = Cell(**own, lost="base missed", why=f"{base_of(name)} {cells[base_of(name)].lost}")
-        elif ratio > MAX_RATIO:
-            cells[name] = Cell(**own, lost="over 4x", why=f"{ratio:.2f}x the fastest")
-        else:
-            cells[name] = Cell(**{**own, "ratio": ratio})
-    for held_out in protocol.held_out:
-        base, missed = base_of(held_out), cells[held_out]
-        if missed.lost and not cells[base].lost:
-            cells[base] = dataclasses.replace(
-                cells[base], ratio=math.inf, lost="held-out missed", why=f"{held_out} {missed.reason}"
-            )
-    for name, ratio in zip(protocol.workloads, ratios, strict=True):
-        if not cells[name].lost:
-            cells[name] = dataclasses.replace(cells[name], ratio=float(ratio))
-    return cells

@@ -110,10 +110,12 @@ def _thin(result: Result, standing: Standing) -> Iterator[str]:
 
 
 def refused(result: Result) -> Iterator[Text]:
-    """A line for each trial that broke a rule, one for all flags."""
+    """A line for each trial that broke a rule, one for all flags, and one for what racing has ended."""
     for trial in result.logs.trials:
         if trial.record.refused is not None:
             yield Text(f"refused: {trial.path}: {trial.record.refused}", "red")
+    if result.racing:
+        yield Text(result.racing)
     if flagged := sum(bool(trial.record.flags) for trial in result.logs.trials):
         have = "trial has" if flagged == 1 else "trials have"
         yield Text(f"{flagged:,} {have} flags to be judged: flags.csv")

@@ -6,7 +6,8 @@ per cell, held-out workloads included: the seconds before any rule took them, th
 workload is lost. profile.csv: tau, and the height of each submission's profile from this tau to the next. budget.csv:
 the fraction of its budget, of seconds or of steps, that each cell has used. studies.csv: one row per study of each
 cell, with the trial that set its time. trials.csv: one row per trial, with its best value, by which share of the target
-that falls short (at or below 0: met), and what the files of its folder say. flags.csv:
+that falls short (at or below 0: met), and what the files of its folder say; censored_at: the charged seconds at which
+racing has ended one, beyond which its time to target is not known. flags.csv:
 what the referee refused, or left to people to judge. hardware.csv: machines, and how they were doing. software.csv:
 what the trials ran with. submissions.csv: what each submission's `submission_info.yml` says of it; its framework, where
 that does not say it, is that of its trials. data_quality.csv: path, what, done.
@@ -184,7 +185,7 @@ def _trials(trials: Sequence[Trial], targets: Mapping[str, Target]) -> CsvTable:
         *evidence,
         "hyperparameters",
     )
-    header += ("refused", "flags", "content")
+    header += ("refused", "flags", "content", "censored_at")
     rows = []
     for trial in trials:
         record, curve = trial.record, trial.curve
@@ -194,7 +195,8 @@ def _trials(trials: Sequence[Trial], targets: Mapping[str, Target]) -> CsvTable:
         kept = (record.machine, record.host, record.seed, record.commit, record.preemptions)
         seen = (record.evidence.get(name, "") for name in evidence)
         flags = ", ".join(sorted({rule for rule, _ in record.flags}))
-        told = (*kept, *seen, record.hyperparameters, record.refused, flags, record.content)
+        censored_at = seconds(trial.charged) if trial.is_ended_by_racing else ""
+        told = (*kept, *seen, record.hyperparameters, record.refused, flags, record.content, censored_at)
         numbers = (
             trial.rows,
             hit,

@@ -16,12 +16,12 @@ _FACES = ("algoperf/jax_sharding_utils", "algoperf/pytorch_utils")
 _MACHINE = (*_DATASETS, "algoperf/machine")
 _BACKENDS = (*_MACHINE, "algoperf/losses", "workloads/layers", *_FACES)
 _REFEREE = (*_MACHINE, "algoperf/submission", "algoperf/backends")
-_TRIAL = (*_REFEREE, "algoperf/referee")
+_TRIAL = (*_REFEREE, "algoperf/referee", "algoperf/racing")
 _EXPERIMENT = (*_TRIAL, "algoperf/trial")
 _PROGRESS = (*_EXPERIMENT, "algoperf/experiment")
 _ALL = (*_PROGRESS, "algoperf/dry_run", "algoperf/rehearsal", "algoperf/progress", "algoperf/doctor")
 _LOGS = (*_WRITTEN, "scoring/logs")
-_RULES = (*_LOGS, "scoring/rules")
+_RULES = (*_LOGS, "algoperf/racing", "scoring/rules")
 _RESULT = (*_RULES, "scoring/certainty")
 _SIDES = (*_RESULT, "scoring/result")
 _TABLES = (*_SIDES, "scoring/sides")
@@ -42,8 +42,10 @@ MAY_IMPORT = {
     **{"algoperf/dry_run": _EXPERIMENT, "algoperf/experiment": _EXPERIMENT, "algoperf/rehearsal": _PROGRESS},
     "algoperf/progress": (*_PROGRESS, "algoperf/rehearsal"),
     **{"algoperf/doctor": (*_PROGRESS, "algoperf/rehearsal", "algoperf/progress"), "algoperf/workflow": _ALL},
+    "algoperf/racing": _WRITTEN,
     "algoperf/commands": (*_ALL, "scoring/command", "scoring/tables", "scoring/page", "scoring/mirror"),
-    **{"scoring/logs": _WRITTEN, "scoring/published": _LOGS, "scoring/rules": _LOGS, "scoring/certainty": _RULES},
+    **{"scoring/logs": _WRITTEN, "scoring/published": _LOGS},
+    **{"scoring/rules": (*_LOGS, "algoperf/racing"), "scoring/certainty": _RULES},
     **{"scoring/result": _RESULT, "scoring/sides": _SIDES},
     **{"scoring/tables": _TABLES, "scoring/page": (*_TABLES, "scoring/tables")},
     "scoring/mirror": _LOGS,

@@ -21,6 +21,7 @@ BASELINE = FOLDER / "v0.5-nadamw.csv"
 MINI = FOLDER / "mini.csv"
 _PARAMETERS = FOLDER / "parameters.csv"
 _STORES = FOLDER / "stores.csv"
+_RACING = FOLDER / "racing.csv"
 _LEADERBOARDS = Path(__file__).parents[3] / "scoring" / "published"
 _NEARLY = 0.97  # of a budget: a trial that is logged until then has used it up; the last evaluation precedes the end
 
@@ -115,6 +116,12 @@ def _by_workload(entries: Iterator[tuple[str, Took]]) -> dict[str, list[Took]]:
     for workload, entry in entries:
         found.setdefault(workload, []).append(entry)
     return found
+
+
+def saved_by_racing(protocol: str, ruleset: Ruleset, level: str, order: str) -> float | None:
+    """The share of the charged time that a replay of published trials has saved; None where none was replayed."""
+    found = (row for row in _rows(_RACING) if (row["protocol"], row["ruleset"]) == (protocol, ruleset))
+    return next((float(row["saved"]) for row in found if (row["level"], row["order"]) == (level, order)), None)
 
 
 def parameters(workload: str, scale: Scale) -> int:
