@@ -39,9 +39,8 @@ def site(slurm_cluster, tmp_path_factory, data_dir):
 class Raced(Experiment):
     def trials(self):
         """The folder of each trial that has begun."""
-        return {
-            str(folder.relative_to(self.results)): folder for folder in self.results.glob("mini/external/*/*/*/trial_*")
-        }
+        folders = self.results.glob("mini/external/*/*/*/trial_*")
+        return {str(folder.relative_to(self.results)): folder for folder in folders}
 
     def outcomes(self):
         """Trial -> its result, of those that have one."""

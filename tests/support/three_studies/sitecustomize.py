@@ -1,4 +1,4 @@
-"""On the `PYTHONPATH` of a test: the mini protocol with three studies of six trials, in every process of its workflow."""
+"""On the `PYTHONPATH` of a test: the mini protocol has three studies of six trials in every process of a workflow."""
 
 import dataclasses
 
