@@ -3,9 +3,9 @@
 Run: python benchmarks/racing.py LOGS --protocol v0.5 --ruleset external [--nodes 100]
 
 LOGS: a tree of logs in the official layout, or published:<name>. Every trial of the protocol's workloads that counts is
-started on one of the nodes as soon as one is free, takes the charged time that it took, and is ended at the first of
-its evaluations that has charged its bound, by the results that are there at that moment, and the times of trials that
-have reached their targets and go on to their test targets. Free time is taken to be none.
+started on one of the nodes as soon as one is free, takes the charged time that it took, and is ended where it has
+charged its bound: by the results that there were at its last evaluation, and the times of trials that had reached their
+targets and went on to their test targets. Free time is taken to be none.
 In the order `parallel` the trials start as they were planned, workload by workload; in `sequential` study after study,
 with the held-out workloads after the others, before them, or each after its base. One node is a replay in sequence.
 
@@ -109,9 +109,11 @@ def replay(trials: Sequence[Trial], protocol: Protocol, level: Level, order: Ord
     facts = Facts(places, protocol)
     bounds = Bounds(facts, level)
     waiting = iter(sorted(range(len(trials)), key=lambda one: order(trials[one])))
-    running: list[tuple[float, int, int]] = []  # wall clock of an evaluation, trial, which evaluation
+    # Wall clock, trial, its next evaluation, and the charged seconds at which it is ended before that.
+    running: list[tuple[float, int, int, float]] = []
     begun: dict[int, float] = {}
     charged: list[float | None] = [None] * len(trials)
+    times = [evaluations(trial) for trial in trials]
 
     def finish(one: int, seconds: float | None) -> None:
         charged[one] = seconds
@@ -122,26 +124,30 @@ def replay(trials: Sequence[Trial], protocol: Protocol, level: Level, order: Ord
         for one in waiting:
             if bounds.of(places[one]) > 0:
                 begun[one] = now
-                push(one, 0)
+                go_on(one, 0)
                 return
             finish(one, 0.0)
 
-    def push(one: int, number: int) -> None:
-        heapq.heappush(running, (begun[one] + evaluations(trials[one])[number], one, number))
+    def go_on(one: int, number: int) -> None:
+        """From evaluation number - 1, after which it knows its bound, to the next one or to where it is ended."""
+        seconds = times[one][number - 1] if number else 0.0
+        limit = max(bounds.of(places[one]), seconds) if seconds < trials[one].hit_time else math.inf
+        cut_at = limit if limit < times[one][number] else math.inf
+        heapq.heappush(running, (begun[one] + min(cut_at, times[one][number]), one, number, cut_at))
 
     for _ in range(nodes):
         begin(0.0)
     while running:
-        now, one, number = heapq.heappop(running)
-        trial, times = trials[one], evaluations(trials[one])
-        if times[number] >= trial.hit_time > (times[number - 1] if number else 0.0):
-            bounds.learn(places[one], known(trial.hit_time, times[number], False))
-        if times[number] < trial.hit_time and times[number] >= bounds.of(places[one]):
-            finish(one, times[number])
-        elif number + 1 == len(times):
+        now, one, number, cut_at = heapq.heappop(running)
+        hit = trials[one].hit_time
+        if cut_at < math.inf:
+            finish(one, cut_at)
+        elif number + 1 == len(times[one]):
             finish(one, None)
         else:
-            push(one, number + 1)
+            if (times[one][number - 1] if number else 0.0) < hit <= times[one][number]:
+                bounds.learn(places[one], known(hit, times[one][number], False))
+            go_on(one, number + 1)
             continue
         begin(now)
     return charged

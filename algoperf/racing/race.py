@@ -10,7 +10,7 @@ from typing import Any
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import Trial
-from algoperf.racing.bounds import Bound, Level, Place
+from algoperf.racing.bounds import NEVER, Bound, Level, Place
 from algoperf.racing.results import Results, place_of, read_plan
 from algoperf.records import official_files
 from algoperf.records.atomic import write_json
@@ -19,20 +19,27 @@ from algoperf.records.atomic import write_json
 _PATIENCE = 0.03
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Race:
-    """What ends a trial: the bounds of a level, by the results of its siblings."""
+    """What ends a trial: the bounds of a level, by the results of its siblings.
+
+    known: the charged seconds of the bound when it was last asked for; infinite once the trial has reached its target.
+    """
 
     level: Level
     place: Place
     results: Results
+    known: float = NEVER
 
     def bound(self) -> Bound:
         self.results.look(_PATIENCE)
-        return self.results.bound(self.place, self.level)
+        found = self.results.bound(self.place, self.level)
+        self.known = found.seconds
+        return found
 
     def announce(self, seconds: float, of: Mapping[str, Any]) -> None:
         """Tells the others the trial's time to target, which has still to stand until its end. of: what it computes."""
+        self.known = NEVER
         path = self.results.folder(self.place) / official_files.REACHED
         if not path.exists():
             write_json(path, {**of, "status": "running", "time_to_target": seconds, "charged_time": seconds})

@@ -91,10 +91,11 @@ def ended(setup: Setup, saved: dict[str, Any] | None) -> State | None:
     Its process ended between its last checkpoint and its result; or it can change nothing any more, if it has begun.
     Involves all processes.
     """
-    rows = [] if saved is None else saved["evaluations"]
-    charged = rows[-1]["accumulated_submission_time"] if rows else 0.0  # the evaluation with which it ended
-    status, global_step = (None, 0) if saved is None else (saved["status"], saved["global_step"])
-    state = State(None, None, None, global_step, rows, charged=charged, status=status)
+    state = State(None, None, None)
+    if saved is not None:
+        state.status, state.global_step, state.evaluations = saved["status"], saved["global_step"], saved["evaluations"]
+        is_over = state.status is not None  # with its last evaluation
+        state.charged = state.last_evaluation if is_over else saved["clock"]["charged"]
     if state.status is None and is_lost(setup, state):
         state.status = "pruned"
     if state.status is None:

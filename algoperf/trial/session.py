@@ -7,6 +7,7 @@ from its last checkpoint when the same command is given again.
 import contextlib
 import dataclasses
 import functools
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -120,6 +121,7 @@ def begin(setup: Setup) -> tuple[Run, State]:
         max_steps=setup.max_steps,
         evaluated_every=setup.evaluated_every,
         is_lost=functools.partial(resumption.is_lost, setup),
+        bound=lambda: math.inf if setup.race is None else setup.race.known,
     )
     params, model_state = backend.place(workload.init_model_fn(model_rng))
     setup.referee.begin(params)

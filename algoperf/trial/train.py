@@ -38,7 +38,8 @@ class Run:
     """What stays the same throughout a trial.
 
     max_runtime: charged seconds. max_steps: None without a limit. evaluated_every: steps; None where the workload's
-    charged seconds count. is_lost: whether what comes after a state can change no result (docs/racing.md).
+    charged seconds count. is_lost: whether what comes after a state can change no result; bound: from which charged
+    second on that is known beforehand (docs/racing.md).
     """
 
     workload: Workload
@@ -52,6 +53,7 @@ class Run:
     max_steps: int | None = None
     evaluated_every: int | None = None
     is_lost: Callable[[Any], bool] = lambda state: False
+    bound: Callable[[], float] = lambda: math.inf
 
 
 @dataclasses.dataclass
@@ -102,7 +104,7 @@ def run_trial(
         is_complete = train_step(run, state, clock, queue)
         # All processes of a trial go by the first one's clock, and stop after the same step.
         state.charged, is_interrupted, is_checkpoint_due = run.backend.from_first(
-            (clock.charged, watch.is_interrupted, watch.is_checkpoint_due)
+            (charged := clock.charged, watch.is_interrupted, watch.is_checkpoint_due or charged >= run.bound())
         )
         is_over = is_complete or state.charged >= run.max_runtime
         is_evaluation_due = is_over or _is_evaluation_due(run, state)
@@ -124,7 +126,7 @@ def run_trial(
             if not is_budget_spent:
                 with clock.freely("logging"):
                     saved_at = save()
-                    if is_evaluation_due and state.status is None and run.is_lost(state):
+                    if state.status is None and run.is_lost(state):
                         state.status = "pruned"  # saved as one that goes on, should it have to
                 watch.saved()
         if state.status is None and is_interrupted:

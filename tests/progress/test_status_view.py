@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from algoperf.benchmark.identity import Trial
+from algoperf.benchmark.protocol import load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import config, plan
 from algoperf.machine import lock
@@ -17,6 +18,7 @@ from algoperf.progress.forecast import forecast
 from algoperf.progress.status import TrialStatus
 from algoperf.records import official_files
 from algoperf.records.atomic import write_json
+from algoperf.records.words import duration
 
 LABELS = ("nadamw_jax", "nadamw_pytorch", "a_submission_with_quite_a_long_name_pytorch")
 ROW = {"accumulated_submission_time": 5.0, "global_step": 60, "validation/loss": 0.9}
@@ -167,3 +169,15 @@ def test_failures_are_listed_with_reason_log_and_way_out(tmp_path: Path, capsys)
 def test_nothing_is_said_where_nothing_failed(tmp_path: Path, capsys):
     status_view.print_failures(status.statuses(trials_of()[:1], tmp_path))
     assert capsys.readouterr().err == ""
+
+
+def test_what_racing_has_ended_is_said(tmp_path: Path):
+    trials = trials_of("v0.5")[:3]
+    assert "racing" not in printed(status.statuses(trials, tmp_path))
+    done(tmp_path, trials[0])
+    done(tmp_path, trials[1], "pruned")
+    result = {"status": "pruned", "global_step": 0, "charged_time": 0.0}
+    write_json(begun(tmp_path, trials[2]) / official_files.RESULT, result)
+    shown = printed(status.statuses(trials, tmp_path))
+    budget = load_protocol("v0.5").max_runtime(load_spec("criteo1tb"), "external")
+    assert f"racing ended 2 trials, 1 of them before they began: up to {duration(2 * budget - 6.0)}" in shown

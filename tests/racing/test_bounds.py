@@ -115,6 +115,10 @@ def step(run: Run, runs: list[Run], facts: Facts, level: Level, chance: random.R
             return
         look(run, runs, facts, chance.choice((0.0, 0.5, 1.0)), chance)
     end_if_lost(run, facts, level)
+    seconds = bound(facts, run.place, level).seconds
+    if run.result is None and seconds < run.charged + 1:  # it ends between two evaluations
+        run.cut_at = seconds
+        run.result = known(None, seconds, True)
 
 
 def look(run: Run, runs: list[Run], facts: Facts, share: float, chance: random.Random) -> None:

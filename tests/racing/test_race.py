@@ -54,16 +54,16 @@ class Race:
         return dataclasses.replace(made(self.submission, self.out, self.data, "pytorch"), race=self.entered(level))
 
 
-def test_it_ends_at_the_first_evaluation_past_its_bound(tmp_path, data):
+def test_it_ends_at_the_step_that_charges_its_bound(tmp_path, data):
     of = Race(tmp_path, data)
     of.tell(2, 2.5)
     result = run(of.setup())
     assert (result["status"], result["time_to_target"]) == ("pruned", None)
-    assert (result["global_step"], result["charged_time"]) == (4, 4.0)
+    assert (result["global_step"], result["charged_time"]) == (3, 3.0)
     set_by = str(of.results / dataclasses.replace(of.trial, trial=2).folder)
     assert result["racing"]["bound"] == 2.5
     assert result["racing"]["set_by"] == [set_by]
-    assert [row["global_step"] for row in evaluations(of.out)] == ["1", "4"]
+    assert [row["global_step"] for row in evaluations(of.out)] == ["1"]
     assert json.loads((of.out / official_files.RESULT).read_text()) == result
 
 
@@ -80,7 +80,7 @@ def test_it_goes_on_from_its_checkpoint_without_racing_and_is_the_one_that_never
     of = Race(tmp_path / "raced", data)
     of.tell(2, 2.5)
     run(of.setup())
-    assert checkpoint.peek(of.out / journal.CHECKPOINTS, ("global_step",)) == {"global_step": 4}
+    assert checkpoint.peek(of.out / journal.CHECKPOINTS, ("global_step",)) == {"global_step": 3}
     assert len(list((of.out / journal.CHECKPOINTS).glob("*.npz"))) == 1
     journal.take_back_result(of.out)
     result = run(of.setup("none"))
@@ -96,7 +96,7 @@ def test_an_interrupted_trial_whose_bound_has_come_is_not_trained_further(tmp_pa
         run(of.setup(), stops_after=6)
     of.tell(2, 3.0)
     result = run(of.setup())
-    assert (result["status"], result["global_step"], result["charged_time"]) == ("pruned", 6, 4.0)
+    assert (result["status"], result["global_step"], result["charged_time"]) == ("pruned", 6, 6.0)
     assert [row["global_step"] for row in evaluations(of.out)] == ["1", "4"]
     journal.take_back_result(of.out)
     assert run(of.setup("none"))["charged_time"] == 7.0
