@@ -96,7 +96,7 @@ def _shares(context: Context, names: Sequence[str]) -> str:
 
 def _share(context: Context, found: Cell, name: str) -> str:
     if not math.isfinite(found.time):
-        return cell("no data" if math.isnan(found.time) else "not reached", "lost")
+        return cell(found.lost, "lost")
     fraction = used_budget(found, context.result.budgets[name], max_steps_of(context.result, name))
     if math.isnan(fraction):
         return cell("no steps", "lost")

@@ -61,8 +61,8 @@ def summary(trials: Sequence[Trial], budgets: dict[str, float]) -> str:
     left = sum(max(0.0, budgets.get(trial.workload, 0.0) - trial.charged) for trial in found) / 3_600
     return (
         f"racing ({widest}) ended {len(found):,} of {len(trials):,} trials where they could change nothing any more, "
-        f"with {left:,.1f} h of their budgets left: {_EXACT[widest]}; draws, and leaving something out, take what was "
-        "ended as not reached"
+        f"with {left:,.1f} h of their budgets left: {_EXACT[widest]}; draws, leaving something out "
+        "and other rules take what was ended as not reached"
     )
 
 
