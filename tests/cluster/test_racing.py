@@ -30,8 +30,8 @@ def site(slurm_cluster, tmp_path_factory, data_dir):
     (site.folder / "cluster.yaml").write_text(yaml.safe_dump(description))
     site.environment["PYTHONPATH"] = PYTHON_PATH
     for number, (name, rates) in enumerate(RATES.items()):
-        site.add_submission(f"{name}{number}", pause=0.05)
-        points = [{"learning_rate": rate, "pause": 0.05} for rate in rates]
+        site.add_submission(f"{name}{number}", pause=0.02)
+        points = [{"learning_rate": rate, "pause": 0.02} for rate in rates]
         (site.folder / f"{name}{number}" / "search_space.json").write_text(json.dumps(points))
     return site
 
