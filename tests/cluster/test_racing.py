@@ -33,7 +33,8 @@ def site(slurm_cluster, tmp_path_factory, data_dir):
         site.add_submission(f"{name}{number}", pause=0.02)
         points = [{"learning_rate": rate, "pause": 0.02} for rate in rates]
         (site.folder / f"{name}{number}" / "search_space.json").write_text(json.dumps(points))
-    return site
+    yield site
+    site.end()
 
 
 class Raced(Experiment):
