@@ -216,8 +216,8 @@ def of_score(facts: Facts, place: Place) -> Bound:
     Proof. (1) Where T is not what is scored, `high`, then B(S) <= T <= high. For let it be another. Some v(i) < u(i),
     so a trial that racing has ended has the time v(i), and by the proofs of (a) and (b) not its bound by them alone.
     Where its bound was 0, low(S) >= B(S), and T >= low. Else, as in (b), the values below the bound are the same in
-    both, so the upper one of the middle two, in which they differ, is at least the bound: B(S), which is T for an odd
-    n, or 2 B(S), of which T is at least the half.
+    both; the medians differ, so the upper one of the middle two is at least the bound: B(S), and it is T for an odd n,
+    or 2 B(S), and T is at least its half.
 
     (2) F is what it would be of the true T. Of a base: were s faster than F(b), it would not be as scored, and by (1)
     have T >= B >= F(b). Of a held-out h: the true minimum is at most F(h), as T <= high, and who has a finite high has

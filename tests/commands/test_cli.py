@@ -64,6 +64,8 @@ def test_every_command_explains_itself(command):
         ({"trial": 0}, "its trials are 1 to 1"),
         ({"study": 1}, "its studies are 0 to 0"),
         ({"accelerator": "V9000"}, "does not say what the accelerator 'V9000' is; it knows local"),
+        ({"racing": "all"}, "there is no racing 'all'; there are none, trials, studies, scores"),
+        ({"racing": "trials"}, "racing 'trials' needs --plan"),
         ({"data-dir": "no/such/folder"}, "algoperf data prepare criteo1tb --scale mini --data-dir no/such/folder"),
     ],
 )
@@ -315,3 +317,21 @@ def test_prepared_data_can_be_verified(data_dir):
     found = run("data", "prepare", "criteo1tb", "--scale", "mini", "--data-dir", data_dir)
     assert found.returncode == 0
     assert run("data", "prepare", "criteo1tb", "--scale", "tiny", "--data-dir", data_dir).returncode == 2
+
+
+def test_a_trial_that_racing_has_ended_goes_on_without_it(algoperf, tmp_path, data_dir):
+    study = Path("mini", "external", "nadamw_pytorch", "study_0", "criteo1tb_pytorch")
+    out, sibling, plan = (tmp_path / path for path in (study / "trial_1", study / "trial_2", "mini/plan.json"))
+    sibling.mkdir(parents=True)
+    told = {"status": "reached", "time_to_target": 1e-6, "charged_time": 1.0}
+    (sibling / "result.json").write_text(json.dumps(told))
+    plan.write_text(json.dumps({str(study / name): {"workload": "criteo1tb"} for name in ("trial_1", "trial_2")}))
+    raced = [*trial(out, data_dir), "--max-steps", 2, "--racing", "trials", "--plan", plan]
+    for _ in range(2):  # the second time it is done
+        assert "pruned" in algoperf(*raced)[1]
+        result = json.loads((out / "result.json").read_text())
+        assert (result["status"], result["global_step"], result["preemptions"]) == ("pruned", 1, 0)
+        assert result["racing"]["set_by"] == [str(sibling)]
+    assert "budget_exhausted" in algoperf(*trial(out, data_dir), "--max-steps", 2)[1]
+    result = json.loads((out / "result.json").read_text())
+    assert (result["status"], result["global_step"], result["racing"]) == ("budget_exhausted", 2, None)
