@@ -141,7 +141,7 @@ def _racing(outlook: Outlook) -> Iterator[str]:
         return
     for ruleset in config.rulesets:
         saved = outlook.saved_by_racing.get(ruleset)
-        expected = "nobody has replayed it" if saved is None else f"{saved:.0%} of the charged time less, by replay"
+        expected = "nobody has replayed it" if saved is None else f"{saved:.0%} less charged time expected"
         yield f"Racing ({config.racing}, {config.racing_order}), {ruleset} tuning: {expected}."
 
 

@@ -70,8 +70,8 @@ def test_it_ends_at_the_step_that_charges_its_bound(tmp_path, data):
 def test_a_result_that_comes_while_it_trains_ends_it(tmp_path, data):
     of = Race(tmp_path, data)
     setup = of.setup()
-    result = run(setup, report=lambda state: of.tell(3, 3.5) if state.global_step == 4 else None)
-    assert (result["status"], result["global_step"]) == ("pruned", 4)
+    result = run(setup, report=lambda state: of.tell(3, 3.5) if state.global_step == 5 else None)
+    assert (result["status"], result["global_step"]) == ("pruned", 5)
 
 
 def test_it_goes_on_from_its_checkpoint_without_racing_and_is_the_one_that_never_stopped(tmp_path, data):
@@ -97,7 +97,7 @@ def test_an_interrupted_trial_whose_bound_has_come_is_not_trained_further(tmp_pa
     of.tell(2, 3.0)
     result = run(of.setup())
     assert (result["status"], result["global_step"], result["charged_time"]) == ("pruned", 6, 6.0)
-    assert [row["global_step"] for row in evaluations(of.out)] == ["1", "4"]
+    assert [row["global_step"] for row in evaluations(of.out)] == ["1", "5"]
     journal.take_back_result(of.out)
     assert run(of.setup("none"))["charged_time"] == 7.0
 
