@@ -76,9 +76,9 @@ def trial(
     from algoperf.benchmark.identity import make_trial
     from algoperf.machine import cluster
     from algoperf.racing import race
-    from algoperf.racing.bounds import LEVELS, NONE
+    from algoperf.racing.bounds import LEVELS
     from algoperf.submission import loading
-    from algoperf.trial import journal, progress_lines, superseded
+    from algoperf.trial import progress_lines, superseded
     from algoperf.trial.definition import Rehearsal, define
 
     said = loading.describe(submission)
@@ -124,15 +124,24 @@ def trial(
     definition = define(identity, max_steps, cluster.asked_for(accelerator), search_space, search)
     superseded.arrange(definition, out, only_finished=True)
     entered = race.enter(identity, out, racing, plan)
-    result = superseded.finished_result(definition, out)
-    if result is not None and not race.stands(result, (lambda: NONE) if entered is None else entered.bound):
-        journal.take_back_result(out)
-        result = None
-    if result is None:
+    if (result := _standing_result(definition, out, entered)) is None:
         options = {"search_space": search_space, "search": search, "strict_requirements": strict_requirements}
         options["race"] = entered
         result = _run_trial(definition, out, data_dir, max_steps, accelerator, options)
     progress_lines.print_result(result, out, Console(highlight=False))
+
+
+def _standing_result(definition, out: Path, entered) -> dict | None:
+    """None where there is none, or one that racing has made and that stands no more: it is taken back. entered: a race."""
+    from algoperf.racing import race
+    from algoperf.racing.bounds import NONE
+    from algoperf.trial import journal, superseded
+
+    result = superseded.finished_result(definition, out)
+    if result is not None and not race.stands(result, (lambda: NONE) if entered is None else entered.bound):
+        journal.take_back_result(out)
+        return None
+    return result
 
 
 def _run_trial(definition, out: Path, data_dir: Path, max_steps: int | None, accelerator: str, options: dict) -> dict:
