@@ -132,7 +132,7 @@ def trial(
 
 
 def _standing_result(definition, out: Path, entered) -> dict | None:
-    """None where there is none, or one that racing has made and that stands no more: it is taken back. entered: a race."""
+    """None where there is none, or one of racing that stands no more, which is taken back. entered: the race, if any."""
     from algoperf.racing import race
     from algoperf.racing.bounds import NONE
     from algoperf.trial import journal, superseded
