@@ -132,7 +132,7 @@ def trial(
 
 
 def _standing_result(definition, out: Path, entered) -> dict | None:
-    """None where there is none, or one of racing that stands no more, which is taken back. entered: the race, if any."""
+    """None where there is none, or one of racing that stands no more, which is taken back. entered: a race, if any."""
     from algoperf.racing import race
     from algoperf.racing.bounds import NONE
     from algoperf.trial import journal, superseded
