@@ -165,7 +165,7 @@ function curvesView(data) {
     { rootMargin: "300px" },
   );
   inSight.observe(plot);
-  addEventListener("beforeprint", () => drawn.has(plot) || update());
+  addEventListener("load", () => (window.requestIdleCallback ?? setTimeout)(() => drawn.has(plot) || update()));
 }
 
 const curvesData = embedded("curves-data");

@@ -111,8 +111,8 @@ def folded(summary: str, body: str) -> str:
     return f"<details><summary>{text(summary)}</summary>\n{body}\n</details>"
 
 
-def figure(name: str, label: str, content: Mapping[str, Any], under: str = "") -> str:
-    """A picture that `plots.js` draws when it comes into sight. under: markup that stands in its place without script.
+def figure(name: str, label: str, content: Mapping[str, Any], picture: bytes | None = None) -> str:
+    """A picture that `plots.js` draws. picture: an SVG that stands in its place on paper, and without script.
 
     label: what it shows, for those who hear the page. content, all in the units of its axes:
     x, y: each {"label", "range": [from, to], "log": bool, "ticks": [[place, name], ...]}, of which only the label has
@@ -121,9 +121,10 @@ def figure(name: str, label: str, content: Mapping[str, Any], under: str = "") -
     stand out, "dots": whether all points are shown, "solid": without dashes, "tips": what a pointer is told at each}].
     guides: [{"y" or "x": where a line runs across, "label"}]. words: [{"x", "y", "text"}]. height: pixels.
     """
+    still = "" if picture is None else f'<img class="still" alt="{attribute(label)}" src="{svg_link(picture)}">'
     return (
-        f'<div class="figure" id="{name}" role="img" aria-label="{attribute(label)}" '
-        f'style="min-height:{content.get("height", 420)}px">{under}</div>{embedded(f"{name}-data", content)}'
+        f'<div>{still}<div class="figure" id="{name}" role="img" aria-label="{attribute(label)}" '
+        f'style="min-height:{content.get("height", 420)}px"></div>{embedded(f"{name}-data", content)}</div>'
     )
 
 
@@ -151,6 +152,11 @@ EACH_TRIAL = '<a href="#curves">trials.csv</a> has each trial'
 
 def data_link(data: bytes, kind: str = "csv") -> str:
     return f"data:text/{kind};charset=utf-8;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def svg_link(data: bytes) -> str:
+    """For images alone, in which a browser runs nothing."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def embedded(name: str, content: Any) -> str:

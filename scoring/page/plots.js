@@ -1,7 +1,8 @@
 // Pictures: what each shows is JSON beside it (`figure` in markup.py says of what kind), BokehJS draws it.
 
 const FONT = "system-ui, sans-serif";
-const drawn = new Map(); // host -> {content, lines}, of what has been drawn
+const drawn = new Map(); // host -> {content, lines, press}, of what has been drawn
+const views = new Map(); // host -> Bokeh's view of it
 
 // A submission's colour and dashes are those of the style sheet, in either theme.
 function strokeOf(place) {
@@ -52,8 +53,9 @@ function rangeOf({ range, log }) {
 
 // Draws `content` into `host`, in place of what it showed. press: takes the index of a line that is pressed, and where.
 function draw(host, content, press = null) {
+  const isNarrow = host.clientWidth < 560;
   const figure = new Bokeh.Plotting.figure({
-    height: content.height ?? 420, sizing_mode: "stretch_width", toolbar_location: "above",
+    height: Math.min(content.height ?? 420, isNarrow ? 480 : Infinity), sizing_mode: "stretch_width", toolbar_location: "above",
     x_axis_type: content.x.log ? "log" : "linear", y_axis_type: content.y.log ? "log" : "linear",
     x_range: rangeOf(content.x), y_range: rangeOf(content.y), tools: [], background_fill_color: null,
     border_fill_color: null, outline_line_color: null, min_border_right: 12,
@@ -64,12 +66,16 @@ function draw(host, content, press = null) {
   for (const grid of figure.center) grid.grid_line_color = colorOf("--line");
   const lines = content.lines.map((line, index) => drawLine(figure, line, index));
   for (const guide of content.guides ?? []) drawGuide(figure, guide);
-  drawWords(figure, content.words ?? [], host.clientWidth < 560);
+  drawWords(figure, content.words ?? [], isNarrow);
   addTools(figure, lines, press);
   emphasize(lines);
-  drawn.get(host)?.view.then((view) => view.remove());
+  views.get(host)?.remove();
+  views.delete(host);
   host.replaceChildren();
-  drawn.set(host, { content, lines, press, view: Bokeh.Plotting.show(figure, host) });
+  host.style.minHeight = "0";
+  const mine = { content, lines, press };
+  drawn.set(host, mine);
+  Bokeh.Plotting.show(figure, host).then((view) => (drawn.get(host) === mine ? views.set(host, view) : view.remove()));
 }
 
 function drawLine(figure, line, index) {
@@ -112,7 +118,7 @@ function drawGuide(figure, guide) {
 function drawWords(figure, words, isNarrow) {
   if (words.length === 0) return;
   // Where there is no room, the first of many.
-  const few = (text) => (isNarrow && text.length > 9 ? `${text.slice(0, 9).replace(/\s\S*$/, "")} …` : text);
+  const few = (text) => (isNarrow && text.length > 7 ? `${text.slice(0, 7).replace(/\s\S*$/, "")} …` : text);
   const column = (name) => words.map((word) => (name === "text" ? few(word.text) : word[name]));
   const style = { text_color: colorOf("--ink"), text_font_size: "12px", text_baseline: "middle", x_offset: 8 };
   const source = new Bokeh.ColumnDataSource({ data: { x: column("x"), y: column("y"), text: column("text") } });
@@ -168,8 +174,20 @@ if (window.Bokeh) {
     { rootMargin: "300px" },
   );
   find(".figure:not(.live)").forEach((host) => inSight.observe(host));
-  // On paper everything is in sight.
-  addEventListener("beforeprint", () => find(".figure:not(.live)").forEach(drawEmbedded));
+  // Paper waits for nothing: what will be printed is drawn before, when there is nothing else to do, and copied then.
+  const idle = window.requestIdleCallback ?? setTimeout;
+  const drawNext = () => {
+    const next = find(".figure:not(.live)").find((host) => !drawn.has(host) && host.clientWidth > 0);
+    if (next) drawEmbedded(next), idle(drawNext);
+  };
+  addEventListener("load", () => idle(drawNext));
+  addEventListener("beforeprint", () => views.forEach((view, host) => {
+    host.querySelector(".paper")?.remove();
+    const paper = view.export("png").canvas;
+    paper.className = "paper";
+    paper.removeAttribute("style");
+    host.append(paper);
+  }));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const [host, { content, press }] of [...drawn]) draw(host, content, press);
   });

@@ -1,6 +1,5 @@
 """The performance profile: readable as it stands, and to be pointed at."""
 
-import base64
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,11 @@ _WIDE = 0.22  # of the picture's width, for what stands at the curves' ends
 
 
 def section(context: Context, picture: bytes) -> str:
-    """picture: the profile as SVG, for those who let no script run."""
+    """picture: the profile as SVG, for paper and for those who let no script run."""
     scores = context.result.scores
     bands = " The band is the first one's interval; one that is chosen shows its own." if spreads(context) else ""
-    source = base64.b64encode(picture).decode("ascii")
-    still = f'<noscript><img alt="Performance profile" src="data:image/svg+xml;base64,{source}"></noscript>'
-    drawn = figure(
-        "profile-plot", f"Performance profile of {len(scores.standings)} submissions", _content(context), still
-    )
+    label = f"Performance profile of {len(scores.standings)} submissions"
+    drawn = figure("profile-plot", label, _content(context), picture)
     return as_section(
         "profile",
         "Performance profile",

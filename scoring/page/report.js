@@ -3,6 +3,7 @@
 // This file, plots.js and curves.js are one script, in this order, before which stands how many COLORS and DASHES the
 // style sheet has.
 
+document.documentElement.classList.add("scripted");
 const chosen = new Set(); // places of the submissions that are followed through the page
 const onChoice = []; // what is to be done when others are
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.registry import load_spec
 from scoring.certainty.uncertainty import TAU, WAYS, Spread, Uncertainty, draw
 from scoring.logs.trials import Trial
 from scoring.rules.score import READINGS, integrate, jumps, median, profile, score_trials, settle, study_time
@@ -94,6 +95,47 @@ def test_who_beats_whom_and_by_how_much(published: dict[str, Uncertainty]):
     place = names.index("shampoo_submission"), names.index("baseline")
     for measured, ends in ((0.688, found.duels.ratios), (0.721, found.duels.capped)):
         assert ends[0][place] < measured < ends[1][place] < 1
+
+
+def test_the_official_speed_up_has_an_interval_in_which_a_miss_is_the_budget():
+    budgets = {name: V05.max_runtime(load_spec(name), "external") for name in V05.workloads}
+    found = draw(PUBLISHED, V05, "as-published", budgets=budgets)
+    names = [spread.submission for spread in found.spreads]
+    place = names.index("shampoo_submission"), names.index("baseline")
+    low, high = found.duels.budget[0][place], found.duels.budget[1][place]
+    assert low < 0.7211 < high < 1  # as the benchmark publishes it
+    np.testing.assert_allclose(found.duels.budget[0] * found.duels.budget[1].T, 1, rtol=0.02)
+    without = draw(PUBLISHED, V05, "as-published", draws=50)
+    assert np.isnan(without.duels.budget).all()
+
+
+def test_of_a_workload_that_nobody_reached_no_time_is_known():
+    """A draw in which one of them does reach it is a hit, but no speed-up."""
+    times = {"a": (100.0, math.inf), "b": (200.0, math.inf)}
+    protocol = dataclasses.replace(SMALL, workloads=("fastmri", "wmt"), held_out=())
+    trials = [
+        trial(who, study, name, 1, time)
+        for who, of in times.items()
+        for study in range(3)
+        for name, time in zip(protocol.workloads, of, strict=True)
+    ]
+    found = draw(trials, protocol, "as-documented", budgets={"fastmri": 400, "wmt": 400})
+    assert 0.45 < found.duels.ratios[0][0, 1] <= found.duels.ratios[1][0, 1] < 0.55
+    assert found.duels.budget[1][0, 1] < 1
+
+
+def test_more_studies_tell_smaller_differences():
+    protocol = dataclasses.replace(SMALL, workloads=("wmt",), held_out=())
+
+    def smallest(studies: int) -> float:
+        trials = [
+            trial(who, study, "wmt", 1, time * (1 + 0.1 * (study % 3)))
+            for who, time in (("a", 100.0), ("b", 120.0))
+            for study in range(studies)
+        ]
+        return draw(trials, protocol, "as-documented").duels.smallest_differences().item()
+
+    assert 0 < smallest(12) < smallest(3) < 1
 
 
 def test_the_seed_decides_and_the_order_of_the_trials_does_not():

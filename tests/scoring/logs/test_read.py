@@ -214,6 +214,21 @@ def test_the_test_target_plays_no_part():
     assert read_evaluations(f"score,test/ssim,validation/ssim\n{rows}".encode(), TARGET).hit_row == 1
 
 
+def test_when_the_test_target_was_met_is_known_beside():
+    header, metric = "score,test/ssim,validation/ssim\n", TARGET.validation
+    rows = f"10,nan,{metric}\n20,{TARGET.test},0\n30,0.99,0\n"
+    assert read_evaluations((header + rows).encode(), TARGET).test_time == 20
+    assert math.isinf(read_evaluations((header + f"10,0.1,{metric}\n").encode(), TARGET).test_time)
+    assert math.isnan(read_evaluations(f"score,validation/ssim\n10,{metric}\n".encode(), TARGET).test_time)
+
+
+def test_what_a_trial_took_in_all_is_in_its_last_row_that_says_so():
+    header = "score,validation/ssim,total_duration,accumulated_eval_time\n"
+    found = read_evaluations((header + "10,0.1,15,4\n20,0.2,31,10\n30,0.3,nan,\n").encode(), TARGET)
+    assert (found.total_time, found.eval_time) == (31, 10)
+    assert math.isnan(read_evaluations(b"score,validation/ssim\n10,0.1\n", TARGET).total_time)
+
+
 def test_without_a_score_column_the_same_seconds_are_read_under_their_other_name():
     found = read_evaluations(b"accumulated_submission_time,validation/ssim\n5.5,0.8\n", TARGET)
     assert found.hit_time == 5.5

@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -11,7 +12,7 @@ from algoperf.benchmark.protocol import load_protocol
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Trial
 from scoring.rules.score import Scores, score_trials
-from scoring.tables.plots import as_png, as_svg, profile_figure
+from scoring.tables.plots import as_png, as_svg, beside, profile_figure
 
 V05, V06 = load_protocol("v0.5"), load_protocol("v0.6")
 
@@ -103,3 +104,18 @@ def test_a_long_caveat_is_broken_into_lines_that_stay_inside():
         assert box.y1 <= above.get_window_extent().y0
         assert box.x1 <= figure.bbox.width
         assert box.y0 >= figure.axes[0].get_window_extent().y1
+
+
+def test_only_curves_that_coincide_are_moved_and_none_beyond_the_ends():
+    curves = np.array([[0.5, 1.0], [0.5, 1.0], [0.25, 0.5], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    moved = curves + beside(curves, 4)
+    assert (moved[2] == curves[2]).all()
+    assert moved[0, 0] > 0.5 > moved[1, 0]
+    assert moved[0, 1] == 1 > moved[1, 1]
+    assert moved[5, 0] == 0 < moved[4, 0] < moved[3, 0]
+    assert np.abs(moved - curves).max() < 0.5 / 4
+
+
+def test_sixty_that_coincide_stay_close_to_their_level():
+    curves = np.full((60, 1), 0.5)
+    assert np.abs(beside(curves, 8)).max() < 0.25 / 8
