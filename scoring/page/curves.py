@@ -38,7 +38,7 @@ def section(context: Context) -> str:
 <label><input type="checkbox" id="curves-log-y"> up</label></fieldset>
 <label><input type="checkbox" id="curves-followed"> only submissions that are followed</label>
 </div>
-<div class="beside"><div class="figure live" id="curves-plot" role="img" aria-label="Training curves"></div>
+<div class="beside"><div class="figure live" id="curves-plot" role="group" aria-label="Training curves"></div>
 <div class="legend" id="curves-legend"></div></div>
 <p class="lead">Trials that are drawn, or that stand for what is drawn; a curve that is pressed leads to its own.</p>
 <div id="curves-trials"></div>

@@ -123,7 +123,7 @@ def figure(name: str, label: str, content: Mapping[str, Any], picture: bytes | N
     """
     still = "" if picture is None else f'<img class="still" alt="{attribute(label)}" src="{svg_link(picture)}">'
     return (
-        f'<div>{still}<div class="figure" id="{name}" role="img" aria-label="{attribute(label)}" '
+        f'<div>{still}<div class="figure" id="{name}" role="group" aria-label="{attribute(label)}" '
         f'style="min-height:{content.get("height", 420)}px"></div>{embedded(f"{name}-data", content)}</div>'
     )
 

@@ -1,12 +1,15 @@
 """Every number of the page is in a csv, and equal there: of the real A100 leaderboard, both are read."""
 
 import csv
+import itertools
+import json
 import math
 import re
 import tarfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -217,3 +220,60 @@ def test_the_tables_for_a_paper_say_the_same(out: Path):
     for submission, score in scores.items():
         (line,) = (line for line in text.splitlines() if line.startswith(f"| {submission} |") and "/9 |" in line)
         assert f"| {float(score):.4f} |" in line
+
+
+def embedded(out: Path, name: str) -> Any:
+    text = (out / "report.html").read_text("utf-8")
+    return json.loads(re.search(rf'id="{name}">(.*?)</script>', text)[1])
+
+
+def test_what_is_said_of_the_smallest_difference(out: Path, page: Tables):
+    found = {row["what"]: row["value"] for row in table(out, "summary")}
+    words = "".join(words for section, words in page.words if section == "ranks")
+    median = re.search(r"differ by less than ([\d.]+) cannot", words)[1]
+    low, high = re.search(r"the median pair; ([\d.]+) to ([\d.]+), by pair", words).groups()
+    assert close(median, found["smallest difference, median pair"])
+    assert close(low, found["smallest difference of a pair"])
+    assert close(high, found["largest of the smallest differences"])
+
+
+def test_what_is_drawn_of_profile_and_limits_is_in_their_files(out: Path):
+    profile, names = table(out, "profile"), [row["submission"] for row in table(out, "scores")]
+    for line in embedded(out, "profile-plot-data")["lines"]:
+        ends = {float(row["tau"]): row[line["name"]] for row in profile}
+        for tau, tip in zip(line["x"], line["tips"], strict=True):
+            within, of = numbers(tip)
+            assert int(within) / int(of) == pytest.approx(float(ends[tau]))
+    scores = {(row["submission"], row["tau_max"]): row for row in table(out, "alternatives") if "tau" in row["rule"]}
+    for line in embedded(out, "tau-plot-data")["lines"]:
+        for tau, score, tip in zip(line["x"], line["y"], line["tips"], strict=True):
+            own = scores[line["name"], f"{tau:g}"]
+            assert (score, tip) == (pytest.approx(float(own["score"]), abs=1e-6), f"rank {own['rank']}")
+    assert [line["name"] for line in embedded(out, "profile-plot-data")["lines"]] == names
+
+
+def test_what_is_drawn_of_the_curves_is_in_their_files(out: Path):
+    data = embedded(out, "curves-data")
+    bands: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    for row in table(out, "curve_bands"):
+        bands.setdefault((row["submission"], row["workload"], row["against"]), []).append(row)
+    compared = 0
+    for workload in data["workloads"]:
+        for place, of_submission in enumerate(workload["bands"]):
+            for axis, band in of_submission.items():
+                against = {"t": "seconds", "n": "steps"}[axis]
+                rows = bands[data["submissions"][place], workload["name"], against]
+                for name, column in (("x", "at"), ("y", "median"), ("low", "low"), ("high", "high")):
+                    assert band[name] == pytest.approx([float(row[column]) for row in rows], rel=1e-4)
+                compared += 1
+        trial = next(trial for trial in workload["trials"] if trial["v"])
+        with (out / data["folder"] / trial["p"] / "eval_measurements.csv").open(newline="") as file:
+            evaluations = list(csv.DictReader(file))
+        # All that fit are there, as sums of what is embedded.
+        assert len(trial["v"]) == len(evaluations)
+        column = f"validation/{workload['metric'].replace(' ', '_')}"
+        units = {"t": (workload["second"], "score"), "n": (1, "global_step"), "v": (workload["value"], column)}
+        for name, (unit, of) in units.items():
+            sums = [unit * total for total in itertools.accumulate(trial[name])]
+            assert sums == pytest.approx([float(row[of]) for row in evaluations], abs=0.51 * unit)
+    assert compared > 250
