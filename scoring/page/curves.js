@@ -107,7 +107,7 @@ function curvesView(data) {
 
   function rowOf(trial) {
     const name = element("button", { type: "button", class: "pick", "aria-pressed": "false", "data-s": trial.s });
-    name.append(data.submissions[trial.s]);
+    name.append(...data.submissions[trial.s].split(/(?<=_)/).flatMap((part) => [part, element("wbr")]));
     const cell = (...words) => element("td", { class: "number" }, ...words);
     const setting = trial.y === null ? [] : [element("details", {}, element("summary", {}, "hyperparameters"), element("code", {}, data.hyperparameters[trial.y]))];
     const short = trial.g === undefined ? "" : trial.g <= 0 ? "met" : `${grouped(100 * trial.g, 2)} %`;
@@ -115,7 +115,7 @@ function curvesView(data) {
       "tr", { "data-row": trial.s, id: idOf(trial) },
       element("th", { scope: "row", class: "name" }, name), element("td", { class: "trial" }, `${trial.u}, ${trial.k}`, ...setting),
       element("td", {}, trial.x), cell(trial.b ?? ""), cell(short), cell(trial.h === null ? "" : seconds(trial.h)),
-      element("td", {}, fileOf(trial)),
+      element("td", { class: "files" }, fileOf(trial)),
     );
   }
 

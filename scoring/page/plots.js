@@ -27,7 +27,7 @@ function stepped(x, y, tips) {
   return corners;
 }
 
-function prepareAxis(axis, content) {
+function prepareAxis(axis, content, isNarrow) {
   Object.assign(axis, {
     axis_label: content.label, axis_label_text_color: colorOf("--grey"), axis_label_text_font_style: "normal",
     axis_label_text_font_size: "13px", axis_label_text_font: FONT, major_label_text_font: FONT, major_label_text_color: colorOf("--grey"),
@@ -38,6 +38,7 @@ function prepareAxis(axis, content) {
     axis.ticker = new Bokeh.FixedTicker({ ticks: content.ticks.map(([at]) => at) });
     axis.major_label_overrides = new Map(content.ticks);
   } else {
+    if (isNarrow) axis.ticker.desired_num_ticks = 4;
     axis.formatter = new Bokeh.NumeralTickFormatter({ format: "0,0.[00000]" });
   }
 }
@@ -61,8 +62,8 @@ function draw(host, content, press = null) {
     border_fill_color: null, outline_line_color: null, min_border_right: 12,
   });
   const [below, left] = [figure.below[0], figure.left[0]];
-  prepareAxis(below, content.x);
-  prepareAxis(left, content.y);
+  prepareAxis(below, content.x, isNarrow);
+  prepareAxis(left, content.y, isNarrow);
   for (const grid of figure.center) grid.grid_line_color = colorOf("--line");
   const lines = content.lines.map((line, index) => drawLine(figure, line, index));
   for (const guide of content.guides ?? []) drawGuide(figure, guide);
