@@ -41,10 +41,11 @@ def ranks_section(context: Context) -> str:
     return as_section(
         "ranks",
         _TITLE,
-        f"{_difference(context)}{text(note)} Studies are repetitions; another leaderboard with as many of them falls "
-        "outside more often.",
+        _difference(context),
         body + _hangs_on(context),
         [*sources, *(context.tables[name] for name in ("rank_probabilities", "time_ratios", "summary"))],
+        reading=f"{text(note)} Studies are repetitions; another leaderboard with as many of them falls outside more "
+        "often.",
     )
 
 
@@ -52,7 +53,7 @@ def _difference(context: Context) -> str:
     """The smallest difference that as many studies can tell."""
     duels = context.result.uncertainties[0].duels
     if len(context.submissions) < 2:
-        return ""
+        return "There is one submission, and nobody to be compared with."
     smallest = duels.smallest_differences()
     studies = max(spread.studies for spread in context.result.uncertainties[0].spreads)
     return (

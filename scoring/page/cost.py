@@ -17,11 +17,11 @@ def section(context: Context) -> str:
     return as_section(
         "cost",
         "What it cost",
-        "All trials of a submission together: what the score charged for, and how long machines were held. The clock "
-        "of the score stands still while a trial evaluates. Hours that a scheduler held a machine for between the "
-        "sessions of a trial are in no log.",
+        "All trials of a submission together: what the score charged for, and how long machines were held.",
         table(header, rows, facts, label="What each submission cost") + _per_step(context) + _on_test(context),
         [context.tables["tuning"], context.tables["cost"]],
+        reading="The clock of the score stands still while a trial evaluates. Hours that a scheduler held a machine "
+        "for between the sessions of a trial are in no log.",
     )
 
 

@@ -50,14 +50,16 @@ def section(context: Context) -> str:
         _LEAD,
         body,
         sources,
+        reading=_READING,
         note=f"a trial's curve is its <code>eval_measurements.csv</code>, of which about {MAX_POINTS} evaluations "
         "are drawn, the first, the hit and the last among them, by <code>scoring.logs.curves.thinned</code>",
     )
 
 
-_LEAD = (
-    "The metric on the validation split, and the target (dashed). The median is over the studies, each by the trial "
-    "that it counts by, or that came closest; the band goes from the lowest to the highest of them."
+_LEAD = "The metric on the validation split, and the target (dashed)."
+_READING = (
+    "The median is over the studies, each by the trial that it counts by, or that came closest; the band goes from the "
+    "lowest to the highest of them."
 )
 
 

@@ -27,11 +27,11 @@ def section(context: Context) -> str:
         "leaderboard",
         "Who won",
         "The score is the mean height of a submission's performance profile: 1 for the fastest on every workload, 0 "
-        f"for one that loses all.{intervals} Choose a name to follow it through the page."
-        f"{f' {text(noise)}.' if noise else ''}",
+        "for one that loses all.",
         table(header, rows, facts, "leaderboard", label="Leaderboard"),
         [context.tables[name] for name in ("scores", "reasons", "submissions")],
         note='intervals: <a href="#ranks">uncertainty.csv</a>' if drawn else "",
+        reading=f"Choose a name to follow it through the page.{intervals}{f' {text(noise)}.' if noise else ''}",
     )
 
 

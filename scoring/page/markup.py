@@ -128,10 +128,13 @@ def figure(name: str, label: str, content: Mapping[str, Any], picture: bytes | N
     )
 
 
-def section(name: str, title: str, lead: str, body: str, sources: Sequence[CsvTable], note: str = "") -> str:
+def section(
+    name: str, title: str, lead: str, body: str, sources: Sequence[CsvTable], note: str = "", reading: str = ""
+) -> str:
     """A part of the page with a link to it, and by which functions and in which files its numbers are to be found.
 
-    lead, body, note: markup. sources: the tables that the section shows. note: what is to be said of others.
+    lead, body, note, reading: markup. lead: one sentence. reading: how the body is to be read, below it. sources: the
+    tables that the section shows. note: what is to be said of others.
     """
     files = [
         f'<a download="{attribute(source.name)}" href="{data_link(source.csv())}">{text(source.name)}</a> by '
@@ -140,9 +143,10 @@ def section(name: str, title: str, lead: str, body: str, sources: Sequence[CsvTa
     ]
     parts = "; ".join((*files, *((note,) if note else ())))
     origin = f'<p class="source">Numbers: {parts}.</p>' if parts else ""
+    how = f'<p class="reading">{reading}</p>\n' if reading else ""
     return (
         f'<section id="{name}">\n<h2><a href="#{name}">{text(title)}</a></h2>\n<p class="lead">{lead}</p>\n'
-        f"{body}\n{origin}\n</section>"
+        f"{body}\n{how}{origin}\n</section>"
     )
 
 

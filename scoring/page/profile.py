@@ -25,10 +25,11 @@ def section(context: Context, picture: bytes) -> str:
         "profile",
         "Performance profile",
         "How many workloads each submission brings to their target within a multiple τ of the fastest submission's "
-        "time. Higher and further left is better; the score is a curve's mean height. Numbers at the ends are places "
-        f"of the legend; curves that coincide are drawn side by side.{bands}",
+        "time.",
         f'<div class="beside">{drawn}{legend(context)}</div>',
         [context.tables["profile"], context.tables["profile_bands"]],
+        reading="Higher and further left is better; the score is a curve's mean height. Numbers at the ends are places "
+        f"of the legend; curves that coincide are drawn side by side.{bands}",
     )
 
 

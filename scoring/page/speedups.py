@@ -48,11 +48,11 @@ def section(context: Context) -> str:
     return as_section(
         "speedups",
         "How much faster",
-        "How many times as fast a submission is as the reference, geometric means of charged time: above 1 it is the "
-        "faster. The official speed-up is over all workloads, what is missed counting as the budget and a second; the "
-        "others answer other questions and have other names.",
+        "How many times as fast a submission is as the reference: geometric means of charged time.",
         body,
         [context.tables["time_ratios"], context.tables["steps_to_target"]],
+        reading="Above 1 the submission is the faster. The official speed-up is over all workloads, what is missed "
+        "counting as the budget and a second; the others answer other questions and have other names.",
         note="capped, where both reach and in steps: 1 / capped_time_ratio, time_ratio and step_ratio",
     )
 

@@ -38,10 +38,10 @@ def section(context: Context) -> str:
     return as_section(
         "times",
         "Why: time to target",
-        "Charged seconds, the median over the studies; below, the multiple of the fastest submission's. A shaded "
-        "workload is lost, and says why. A cell leads to its curves.",
+        "Charged seconds until the target, the median over the studies; what is shaded is lost, and says why.",
         body,
         [context.tables[name] for name in ("time_to_target", "reasons", "budget", "studies")],
+        reading="Below a time its multiple of the fastest submission's. A cell leads to its curves.",
     )
 
 
