@@ -42,7 +42,7 @@ def run(trial: Trial, asked: Any, out: Path, data_dir: Path, accelerator: str, o
     from algoperf.trial.definition import define, spec_of
     from algoperf.trial.setup import set_up
 
-    site = cluster.load() if job.current() or accelerator != cluster.LOCAL else cluster.Cluster()
+    site = launch.site(accelerator)
     if conductor.PART in os.environ:
         begun, _ = job.begun_and_end()
         ranks.join()

@@ -154,8 +154,7 @@ def _run_trial(definition, out: Path, data_dir: Path, max_steps: int | None, acc
     from algoperf.trial.setup import set_up
 
     identity = definition.trial
-    is_in_job = job.confirm(launch.is_started(os.environ), lambda sentence: print(sentence, file=sys.stderr))
-    site = cluster.load() if is_in_job or accelerator != cluster.LOCAL else cluster.Cluster()
+    site = launch.site(accelerator)
 
     def is_finished() -> bool:
         return superseded.finished_result(definition, out) is not None

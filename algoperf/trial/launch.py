@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from algoperf.benchmark.facts import Framework
-from algoperf.machine import job, nvml
-from algoperf.machine.cluster import Environment
+from algoperf.machine import cluster, job, nvml
+from algoperf.machine.cluster import Cluster, Environment
 
 # Says to the processes of a trial that they are, so that they do not start themselves again.
 STARTED = "ALGOPERF_STARTED"
@@ -27,6 +27,15 @@ def is_started(environ: Mapping[str, str]) -> bool:
     """Whether this process is one of a trial's: started by `command`, by torchrun, or by a person's own `srun`."""
     is_own_step = "SLURM_STEP_ID" in environ and environ.get("SLURM_TASK_PID") == str(os.getpid())
     return STARTED in environ or "LOCAL_RANK" in environ or is_own_step
+
+
+def site(accelerator: str) -> Cluster:
+    """The cluster, in a job or where an accelerator of it is asked for; else one that asks for nothing.
+
+    A job that this process is not in is left first, see `job.confirm`. Raises as that and `cluster.load` do.
+    """
+    is_in_job = job.confirm(is_started(os.environ), lambda sentence: print(sentence, file=sys.stderr, flush=True))
+    return cluster.load() if is_in_job or accelerator != cluster.LOCAL else Cluster()
 
 
 def into_environment(environment: Environment | None, environ: Mapping[str, str]) -> list[str] | None:
