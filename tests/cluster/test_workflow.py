@@ -163,7 +163,7 @@ class Site:
             "whole node": {"partition": "v100", "exclusive": True},
             "one minute": {"partition": "h200", "time_limit": 1, **shared},
             "little memory": {"partition": "hidden", **shared, "memory_gib": 2},
-            "two GPUs": {"partition": "h200", "gres": "gpu:h200:2", "count": 2, **shared},
+            "two GPUs": {"partition": "h200", "gres": "gpu:h200:2,nvme:1", "count": 2, **shared},
             "Volta": {"partition": "h200", "device": "Tesla V100", "count": 8, **shared},
         }
         command = f"{sys.executable} {REPOSITORY / 'tests/support/steps_as_time.py'}"
@@ -451,7 +451,7 @@ def test_an_element_of_a_job_array_is_queued_again_and_the_other_goes_on(site, r
         assert not (folder / "lock.json").exists()
 
 
-def test_two_ranks_of_one_job_are_one_trial(runs):
+def test_two_ranks_of_one_job_are_one_trial(site, runs):
     run = runs["two_ranks"]
     assert run.code == 0, run.log
     found, expected = run.curves()["s0"], runs["undisturbed"].curves()["s0"]
@@ -460,6 +460,8 @@ def test_two_ranks_of_one_job_are_one_trial(runs):
         # Sums over the examples of a batch in another order, through 55 steps.
         assert [float(row[name]) for row in found] == pytest.approx([float(row[name]) for row in expected], rel=1e-3)
     assert run.outcomes()["s0"]["hardware"]["count"] == 2
+    described = site.slurm("scontrol", "show", "job", recorded(run.trials()["s0"] / "meta_data_0.json", "job"))
+    assert "TresPerNode=gres:gpu:h200:2,gres:nvme:1" in described
 
 
 def test_a_trial_refuses_other_hardware_than_its_config_names(runs):

@@ -1,6 +1,7 @@
 """A real Slurm on this machine, for tests: its own ports, keys and folders, several slurmd under the names of nodes.
 
 Five nodes: v100-1 and v100-2, a100-1 and h200-1 of eight GPUs each, which are device files without hardware, and cpu-1.
+On h200-1 there are two of another generic resource, `nvme`, too.
 A partition for each kind, `v100_hi`, which preempts `v100`, `mixed`, which holds unlike GPUs and stops jobs after four
 hours, and `hidden` with the node `cpu-1`. Job steps are tracked and their memory is limited by control groups where
 this machine lets us.
@@ -152,7 +153,9 @@ def _configure(folder: Path, accounting: bool) -> None:
     }
     facts["nodes"] = "\n".join(
         f"NodeName={name} NodeHostname={facts['host']} NodeAddr=127.0.0.1 Port={port} CPUs=64 RealMemory=64000 "
-        f"Feature={kind}" + ("" if kind == "cpu" else f" Gres=gpu:{kind}:{GPUS}")
+        f"Feature={kind}"
+        + ("" if kind == "cpu" else f" Gres=gpu:{kind}:{GPUS}")
+        + (",nvme:2" if kind == "h200" else "")
         for (name, kind), port in zip(NODES.items(), node_ports, strict=True)
     )
     facts["accounting"] = (TEMPLATES / "accounting.conf").read_text().format(**facts) if accounting else ""
@@ -172,7 +175,7 @@ def _configure(folder: Path, accounting: bool) -> None:
 
 def _make_gpus(folder: Path) -> None:
     """GPUs are copies of the device /dev/null; where none can be made, plain files, which Slurm counts all the same."""
-    lines = ["AutoDetect=off"]
+    lines = ["AutoDetect=off", "NodeName=h200-1 Name=nvme Count=2"]
     for name, kind in NODES.items():
         if kind == "cpu":
             continue
