@@ -47,6 +47,7 @@ def run(*command: str, forgiven: tuple[str, ...] = ()) -> str | None:
     Raises InfrastructureError where it cannot be run, does not end in time, or fails for another reason.
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith(USERS_DEFAULTS)}
+    asked = " ".join(word for word in command if not word.startswith("--format="))  # which is for no person
     try:
         done = subprocess.run(
             command,
@@ -61,14 +62,14 @@ def run(*command: str, forgiven: tuple[str, ...] = ()) -> str | None:
     except OSError as error:
         raise InfrastructureError(f"Slurm's {command[0]} cannot be run: {error.strerror}.") from None
     except subprocess.TimeoutExpired:
-        raise InfrastructureError(f"Slurm does not answer: `{' '.join(command)}` took over {TIME_LIMIT} s.") from None
+        raise InfrastructureError(f"Slurm does not answer: `{asked}` took over {TIME_LIMIT} s.") from None
     if not done.returncode:
         return done.stdout
     complaints = done.stderr.strip().splitlines()
     if complaints and all(any(words in line for words in forgiven) for line in complaints):
         return None
     words = " ".join(complaints) or f"exit code {done.returncode}"
-    raise InfrastructureError(f"Slurm's `{' '.join(command)}` failed: {words}")
+    raise InfrastructureError(f"Slurm's `{asked}` failed: {words}")
 
 
 def epoch(time: str) -> float | None:

@@ -107,6 +107,16 @@ def test_a_job_without_an_end_has_none_and_one_that_has_not_begun_no_beginning(s
         slurm.times("17")
 
 
+def test_an_error_names_the_question_and_not_how_the_answer_was_to_look(tmp_path, monkeypatch):
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(InfrastructureError) as error:
+        slurm.is_active("17")
+    asked = "squeue --all --states=all --jobs=17"
+    assert str(error.value) == f"Slurm's `{asked}` failed: Unable to contact slurm controller"
+
+
 def test_commands_of_others_show_hidden_jobs_and_obey_nobodys_settings():
     environ = {"SQUEUE_FORMAT": "%j", "SQUEUE_PARTITION": "a100", "SLURM_TIME_FORMAT": "relative", "SLURM_CONF": "here"}
     slurm.prepare_environment(environ)
