@@ -325,9 +325,8 @@ def test_another_number_of_classes_or_images_is_refused_at_once(raw):
         groups(raw, 3, counts | {"validation": 8})
 
 
-def test_the_official_test_archive_is_a_plain_one_in_spite_of_its_name(raw, archives, store, pool, tmp_path):
-    folder = linked(tmp_path / "raw", raw)
-    (folder / FOLDERS["test"]).unlink()
+def test_the_official_test_archive_is_a_plain_one_in_spite_of_its_name(raw, store, tmp_path):
+    folder = linked(tmp_path / "raw", raw / FOLDERS["train"], raw / FOLDERS["validation"])
     with tarfile.open(folder / ARCHIVES["test"], "w") as archive:
         archive.add(raw / FOLDERS["test"], FOLDERS["test"])
     prepare(folder, tmp_path / "store", quiet)
