@@ -8,7 +8,7 @@ nothing for every task. `split/scaffold/{train,valid,test}` are numbers of graph
 
 import contextlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -91,12 +91,15 @@ def read_labels(root: Folder, num_graphs: int) -> np.ndarray:
     file = root / "raw/graph-label.csv.gz"
     with _reading(file) as text:
         num_tasks = text.read(_LONGEST_LINE).partition(b"\n")[0].count(b",") + 1
-    values = _table(file, num_tasks, pa.float32(), missing=MISSING)
-    _check_length(file, values, num_graphs, "the graphs are")
-    good = (values == 0) | (values == 1) | (values == MISSING)
-    if not good.all():
-        _check(file, good.all(axis=1), np.where(good, 0, values).sum(axis=1), "is no label")
-    return values.astype(np.int8)
+
+    def checked(rows: np.ndarray, before: int) -> np.ndarray:
+        good = (rows == 0) | (rows == 1) | (rows == MISSING)
+        _check(file, good.all(axis=1), np.where(good, 0, rows).sum(axis=1), "is no label", before)
+        return rows.astype(np.int8)
+
+    labels = _table(file, num_tasks, pa.float32(), MISSING, checked)
+    _check_length(file, labels, num_graphs, "the graphs are")
+    return labels
 
 
 def read_split(root: Folder, split: str, num_graphs: int) -> np.ndarray:
@@ -122,8 +125,16 @@ def _reading(file: Folder) -> Iterator[pa.NativeFile]:
         raise UsageError(f"{file} is damaged or no such table ({str(error).splitlines()[0]}); replace it.") from error
 
 
-def _table(file: Folder, columns: int, kind: pa.DataType, missing: int | None = None) -> np.ndarray:
+def _table(
+    file: Folder,
+    columns: int,
+    kind: pa.DataType,
+    missing: int | None = None,
+    convert: Callable[[np.ndarray, int], np.ndarray] = lambda rows, before: rows,
+) -> np.ndarray:
     """(n, columns) numbers. missing: what stands for an empty field, which is an error where it is None.
+
+    convert: some rows, and how many are before them -> what is kept of them.
 
     Raises UsageError, which names the row, counted from 1, where there is something else.
     """
@@ -133,13 +144,15 @@ def _table(file: Folder, columns: int, kind: pa.DataType, missing: int | None = 
     convert_options = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(names, kind), null_values=[] if missing is None else _NO_NUMBER
     )
-    chunks = [np.empty((0, columns), kind.to_pandas_dtype())]
+    chunks = [convert(np.empty((0, columns), kind.to_pandas_dtype()), 0)]
+    before = 0
     with _reading(file) as text:
         for chunk in pyarrow.csv.open_csv(text, read_options, parse_options, convert_options):
             rows = np.empty((chunk.num_rows, columns), kind.to_pandas_dtype())
             for column, values in enumerate(chunk.columns):
                 rows[:, column] = values if missing is None else values.fill_null(missing)
-            chunks.append(rows)
+            chunks.append(convert(rows, before))
+            before += len(rows)
     return np.concatenate(chunks)
 
 
@@ -148,8 +161,8 @@ def _check_length(file: Folder, rows: np.ndarray, wanted: int, why: str) -> None
         raise UsageError(f"{file} has {len(rows):,} lines, but {why} {wanted:,}; is it complete?")
 
 
-def _check(file: Folder, good: np.ndarray, values: np.ndarray, what: str) -> None:
-    """Raises UsageError naming the first line (n,) that is not good."""
+def _check(file: Folder, good: np.ndarray, values: np.ndarray, what: str, before: int = 0) -> None:
+    """Raises UsageError naming the first line (n,) that is not good. before: how many lines there are before these."""
     if not good.all():
         line = int(np.argmin(good))
-        raise UsageError(f"line {line + 1} of {file}: {values[line]} {what}; replace the file.")
+        raise UsageError(f"line {before + line + 1} of {file}: {values[line]} {what}; replace the file.")
