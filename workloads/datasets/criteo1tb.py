@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.raw.criteo import CATEGORIES, DAYS, INTEGERS, ROWS, Day, check_count, find_days
+from workloads.datasets.raw.criteo import CATEGORIES, DAYS, INTEGERS, ROWS, Day, check_count, find_days, num_rows
+from workloads.datasets.raw.criteo_lines import MISSING, Lines
 from workloads.datasets.sheet.card import Card, table
 from workloads.datasets.source import Batch, RowSource, Source, made_up_numbers, raw_folder, read_one
 from workloads.datasets.store import (
@@ -50,7 +51,6 @@ ROWS_PER_BLOCK = 1_024
 CLICKED = 0.03  # share of all rows, about
 ROWS_PER_JOB = 8_192
 _LONGEST_STRING = 30  # the real ones have 8 bytes; with the number of its column it has to be hashed as 32 at most
-_MISSING = b"00000000"  # what stands for a string that is missing
 
 
 def fetch(raw: Path, source: Path | None) -> Path:
@@ -106,10 +106,19 @@ def parse(day: Day) -> Iterator[np.ndarray]:
     rows_before = 0
     for chunk in day.read():
         try:
-            yield _rows(chunk, rows_before)
+            yield _rows_of_lines(chunk) if isinstance(chunk, Lines) else _rows(chunk, rows_before)
         except ValueError as error:
             raise UsageError(f"{day.path} is damaged or not a day file of Criteo ({error}).") from error
-        rows_before += chunk.num_rows
+        rows_before += num_rows(chunk)
+
+
+def _rows_of_lines(lines: Lines) -> np.ndarray:
+    rows = np.empty((len(lines.integers), COLUMNS), np.int32)
+    rows[:, : 1 + INTEGERS] = lines.integers
+    for category, words in enumerate(np.ascontiguousarray(lines.words.T)):
+        fingerprints = fingerprint64_of_8_bytes(words, str(category).encode())
+        rows[:, 1 + INTEGERS + category] = _modulo(fingerprints, VOCABULARIES[category])
+    return rows
 
 
 def _rows(chunk: pa.RecordBatch, rows_before: int) -> np.ndarray:
@@ -141,7 +150,7 @@ def hashed(strings: pa.Array, category: int) -> np.ndarray | None:
     if (pc.max(pc.binary_length(strings)).as_py() or 0) > _LONGEST_STRING:
         return None
     missing = pc.or_kleene(pc.is_null(strings), pc.is_in(strings, pa.array([b"", b"-1"])))
-    suffixed = pc.binary_join_element_wise(pc.if_else(missing, _MISSING, strings), suffix, b"")
+    suffixed = pc.binary_join_element_wise(pc.if_else(missing, MISSING.to_bytes(8, "little"), strings), suffix, b"")
     _, offsets, text = suffixed.buffers()
     ends = np.frombuffer(offsets, np.int32, len(suffixed) + 1).astype(np.int64)
     fingerprints = fingerprint64(np.frombuffer(text, np.uint8), ends[:-1], np.diff(ends))
@@ -156,7 +165,7 @@ def _words(strings: pa.Array) -> np.ndarray | None:
     has = lengths == 8
     if not np.array_equal(lengths, 8 * has):
         return None
-    words = np.full(len(strings), np.frombuffer(_MISSING, "<u8"))
+    words = np.full(len(strings), MISSING, np.uint64)
     words[has] = np.frombuffer(text or b"", "<u8", np.count_nonzero(has), int(ends[0]))
     return words
 

@@ -32,6 +32,7 @@ from workloads.datasets.criteo1tb import (
 )
 from workloads.datasets.raw import criteo as raw_criteo
 from workloads.datasets.raw.criteo import Day, find_days
+from workloads.datasets.raw.criteo_lines import parse_lines
 from workloads.datasets.store import read_manifest, verify
 from workloads.datasets.transforms.farmhash import fingerprint64
 
@@ -344,3 +345,53 @@ def test_strings_of_eight_bytes_are_hashed_as_any(strings, category):
     both = pa.concat_arrays([array, pa.array([b"123456789"], pa.binary())])
     assert np.array_equal(hashed(array, category), hashed(both, category)[:-1])
     assert np.array_equal(hashed(both.slice(1, len(array) - 1), category), hashed(array, category)[1:])
+
+
+NUMBERS = st.one_of(st.just(""), st.integers(-(10**8) + 1, 10**8 - 1).map(str), st.sampled_from(["-1", "-0", "007"]))
+HASHES = st.one_of(st.just(""), st.integers(0, (1 << 32) - 1).map("{:08x}".format))
+
+
+@given(st.lists(st.tuples(st.lists(NUMBERS, min_size=14, max_size=14), st.lists(HASHES, min_size=26, max_size=26))))
+def test_lines_are_what_the_general_parser_makes_of_them(lines):
+    text = "".join("\t".join((*numbers, *hashes)) + "\n" for numbers, hashes in lines).encode()
+    quick = parse_lines(text)
+    if not lines:
+        assert quick is None
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raw_criteo, "parse_lines", lambda text: None)
+        (general,) = raw_criteo._parsed(text, 0)
+    assert np.array_equal(criteo1tb._rows_of_lines(quick), criteo1tb._rows(general, 0))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *((3, number) for number in ("123456789", "-123456789", "-", "--1", "1.5", " 1", "/", ":")),
+        *((20, string) for string in ("-1", "0123456", "012345678", "a\tb", "a\nb")),
+        (39, "01234567\r"),
+    ],
+)
+def test_what_is_not_as_nearly_all_lines_is_left_to_the_general_parser(field):
+    fields = ["0", *["1"] * 13, *["01234567"] * 26]
+    assert parse_lines("\t".join(fields).encode() + b"\n") is not None
+    fields[field[0]] = field[1]
+    assert parse_lines(("\t".join(fields) + "\n").encode()) is None
+
+
+def test_a_file_without_lines_is_named_before_it_fills_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(raw_criteo, "_TEXT_CHUNK", 4_096)
+    path = tmp_path / "day_0"
+    path.write_bytes(bytes(200_000))
+    with pytest.raises(UsageError, match="Row #1 or one after it has more than 65,536 bytes"):
+        list(parse(Day("day_0", path, (path,))))
+
+
+def test_lines_go_on_in_the_next_block(tmp_path, monkeypatch):
+    """Wherever a block ends, and where the last line has no end."""
+    path = tmp_path / "day_0"
+    path.write_bytes(b"".join(LINES).rstrip(b"\n"))
+    whole = np.concatenate(list(parse(Day("day_0", path, (path,)))))
+    for size in (700, 1_111, 4_096):
+        monkeypatch.setattr(raw_criteo, "_TEXT_CHUNK", size)
+        assert np.array_equal(np.concatenate(list(parse(Day("day_0", path, (path,))))), whole)

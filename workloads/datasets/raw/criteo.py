@@ -10,6 +10,7 @@ Source of the rows of each day: MLCommons' preparation of DLRM; they add up to t
 import contextlib
 import dataclasses
 import datetime
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from algoperf.benchmark.facts import UsageError
+from workloads.datasets.raw.criteo_lines import Lines, parse_lines
 
 INTEGERS, CATEGORIES = 13, 26
 DAYS = 24
@@ -31,7 +33,8 @@ ROWS = (
 _DATES = [str(datetime.date(2015, 2, 15) + datetime.timedelta(day)) for day in range(DAYS)]
 _FEWEST_BYTES = {".gz": 16, "": 80}  # of a row: with fewer it can not be the whole day
 _STORE_BYTES_PER_RAW_BYTE = {".gz": 2.2, "": 0.75, ".parquet": 2.5}
-_TEXT_CHUNK = 1 << 24  # bytes of text parsed at a time
+_TEXT_CHUNK = 1 << 22  # bytes of text parsed at a time
+_LONGEST_LINE = 1 << 16
 _ROWS_READ = 1 << 16  # of parquet at a time
 _NAMES = [str(column) for column in range(1 + INTEGERS + CATEGORIES)]
 _INTEGER_NAMES, _STRING_NAMES = _NAMES[: 1 + INTEGERS], _NAMES[1 + INTEGERS :]
@@ -55,9 +58,10 @@ class Day:
         """About what it takes in a store."""
         return int(sum(file.stat().st_size * _STORE_BYTES_PER_RAW_BYTE[file.suffix] for file in self.files))
 
-    def read(self) -> Iterator[pa.RecordBatch]:
-        """All rows, some at a time: the label and the integers as int32, the strings as binary; nothing where one is
-        missing. Raises UsageError, which names the row, counted from 1 in its file, where it is not Criteo's format.
+    def read(self) -> Iterator[Lines | pa.RecordBatch]:
+        """All rows, some at a time: as `Lines`, or in columns, the label and the integers as int32 and the strings as
+        binary, with nothing where one is missing. Raises UsageError, which names the row, counted from 1 in its file,
+        where it is not Criteo's format.
         """
         for file in self.files:
             yield from _from_parquet(file) if file.suffix == ".parquet" else _from_text(file)
@@ -116,11 +120,31 @@ def check_count(day: Day, found: int, wanted: int) -> None:
         raise UsageError(f"{day.path} has {found:,} rows and not the {wanted:,} of {day.name}; is it the whole day?")
 
 
-def _from_text(file: Path) -> Iterator[pa.RecordBatch]:
-    with _reading(file):
+def _from_text(file: Path) -> Iterator[Lines | pa.RecordBatch]:
+    rows_before, rest = 0, b""
+    with _reading(file), pa.input_stream(file) as stream:  # decompresses by the file's suffix
+        while block := stream.read(_TEXT_CHUNK):
+            whole, line_feed, rest = (rest + block).rpartition(b"\n")
+            if len(rest) > _LONGEST_LINE:
+                raise ValueError(f"Row #{rows_before + 1} or one after it has more than {_LONGEST_LINE:,} bytes")
+            for lines in _parsed(whole + line_feed, rows_before) if line_feed else ():
+                yield lines
+                rows_before += num_rows(lines)
+        if rest:
+            yield from _parsed(rest + b"\n", rows_before)
+        elif not rows_before:
+            raise ValueError("it is empty")
+
+
+def _parsed(text: bytes, rows_before: int) -> Iterator[Lines | pa.RecordBatch]:
+    """Whole lines. Raises ValueError, which names the row, counted from 1 in the file."""
+    if (lines := parse_lines(text)) is not None:
+        yield lines
+        return
+    try:
         yield from pyarrow.csv.open_csv(
-            pa.input_stream(file),  # decompresses by the file's suffix
-            pyarrow.csv.ReadOptions(column_names=_NAMES, block_size=_TEXT_CHUNK, use_threads=False),
+            pa.BufferReader(text),
+            pyarrow.csv.ReadOptions(column_names=_NAMES, block_size=2 * _TEXT_CHUNK, use_threads=False),
             pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
             pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(_INTEGER_NAMES, pa.int32()) | dict.fromkeys(_STRING_NAMES, pa.binary()),
@@ -128,6 +152,13 @@ def _from_text(file: Path) -> Iterator[pa.RecordBatch]:
                 strings_can_be_null=True,
             ),
         )
+    except pa.ArrowInvalid as error:
+        of_file = re.sub(r"Row #(\d+)", lambda row: f"Row #{rows_before + int(row[1])}", str(error).splitlines()[0])
+        raise ValueError(of_file) from error
+
+
+def num_rows(rows: Lines | pa.RecordBatch) -> int:
+    return len(rows.integers) if isinstance(rows, Lines) else rows.num_rows
 
 
 def _from_parquet(file: Path) -> Iterator[pa.RecordBatch]:
