@@ -15,7 +15,7 @@ from algoperf.progress import estimate
 from algoperf.progress.estimate import Kind
 from algoperf.progress.forecast import Forecast, forecast
 from algoperf.progress.status import Reader, Stage, TrialStatus, failures
-from algoperf.records.words import counted, duration
+from algoperf.records.words import broken, counted, duration
 
 # Seconds between two looks: a file system that a whole cluster shares is asked for some files of each trial.
 _PERIOD = 3.0
@@ -145,6 +145,7 @@ def _trials(
     columns += [("charged", 18), ("where", 30)] if is_wide else [("charged", 7)]
     room = width - sum(1 + size for _, size in columns)
     columns.insert(0, ("submission", max(_NARROWEST, min(2 + max(map(len, names), default=0), room))))
+    names_width = columns[0][1] - 2 if overflow == "fold" else max(map(len, names), default=0)
     kinds = {Kind.of(entry.trial) for entry in listed}
     parts: list[RenderableType] = [_of_widths(columns, overflow, show_header=True)]
     for kind, entries in itertools.groupby(listed, lambda entry: Kind.of(entry.trial)):
@@ -152,7 +153,7 @@ def _trials(
         parts.append(_heading(kind_name(kind, kinds), group[0]))
         table = _of_widths(columns, overflow, show_header=False)
         for entry in group:
-            table.add_row(*_cells(entry, forecast, is_wide), style=_style(entry))
+            table.add_row(*_cells(entry, forecast, is_wide, names_width), style=_style(entry))
         parts.append(table)
     return Group(*parts)
 
@@ -186,9 +187,10 @@ def trial_name(entry: TrialStatus) -> str:
     return f"{entry.trial.label} {entry.trial.study}/{entry.trial.trial}"
 
 
-def _cells(entry: TrialStatus, forecast: Forecast, is_wide: bool) -> Iterator[RenderableType]:
+def _cells(entry: TrialStatus, forecast: Forecast, is_wide: bool, names_width: int) -> Iterator[RenderableType]:
+    """names_width: what is longer is broken."""
     share = entry.share_of_way
-    yield Text(f"  {trial_name(entry)}")
+    yield Text("\n".join(f"  {line}" for line in broken(trial_name(entry), names_width)))
     yield Text(state(entry, forecast))
     yield "" if entry.global_step is None else f"{entry.global_step:,}"
     yield "" if entry.best is None else f"{entry.best:.4g}"

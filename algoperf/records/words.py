@@ -1,4 +1,9 @@
-"""Numbers as people read them."""
+"""Numbers and names as people read them."""
+
+import re
+
+# A name may be broken after these.
+_PART = re.compile(r"[^_./-]*[_./-]+|[^_./-]+")
 
 
 def duration(seconds: float) -> str:
@@ -16,3 +21,22 @@ def counted(number: int, noun: str) -> str:
     """`1 workload`, `2 studies`, `1,204 trials`."""
     plural = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def broken(text: str, width: int) -> list[str]:
+    """The lines of a text, each as long as fits: broken between words, then after their underscores and the like.
+
+    A part that is longer than `width` is a line all the same.
+    """
+    if len(text) <= width:
+        return [text]
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+            continue
+        for place, part in enumerate(_PART.findall(word)):
+            if lines[-1] and (place == 0 or len(lines[-1] + part) > width):
+                lines.append("")
+            lines[-1] += part
+    return lines

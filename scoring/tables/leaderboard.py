@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import math
-import re
 from collections.abc import Iterator
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -11,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from algoperf.records.words import broken
 from scoring.logs.info import Info
 from scoring.result import Result
 from scoring.rules.score import Standing
@@ -18,7 +18,6 @@ from scoring.sides import Sides
 
 _WIDTH = 100  # columns of a plain-text leaderboard
 _BELOW = 30  # columns for which what stands below a name may widen the table
-_PART = re.compile(r"[^_./-]*[_./-]+|[^_./-]+")  # a name may be broken after these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,30 +31,14 @@ class _Names:
     below: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text("\n".join(_broken(self.text, options.max_width)), overflow="fold")
+        yield Text("\n".join(broken(self.text, options.max_width)), overflow="fold")
         if self.below:
             yield Text(self.below, "dim", overflow="ellipsis", no_wrap=True)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        parts = [len(part) for word in self.text.split() for part in _PART.findall(word)]
+        least = max(map(len, broken(self.text, 1)))
         most = max(len(self.text), min(len(self.below), _BELOW))
-        return Measurement(max(parts, default=0), most).clamp(max_width=options.max_width)
-
-
-def _broken(text: str, width: int) -> list[str]:
-    """The lines of a text, each as long as fits."""
-    if len(text) <= width:
-        return [text]
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-            continue
-        for place, part in enumerate(_PART.findall(word)):
-            if lines[-1] and (place == 0 or len(lines[-1] + part) > width):
-                lines.append("")
-            lines[-1] += part
-    return lines
+        return Measurement(least, most).clamp(max_width=options.max_width)
 
 
 def leaderboard(result: Result) -> Table:

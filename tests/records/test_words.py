@@ -1,8 +1,8 @@
-"""Numbers as people read them."""
+"""Numbers and names as people read them."""
 
 import pytest
 
-from algoperf.records.words import counted, duration
+from algoperf.records.words import broken, counted, duration
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,18 @@ def test_durations_are_written_as_people_say_them(seconds, text):
 )
 def test_one_is_not_many(number, noun, text):
     assert counted(number, noun) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("a_name that fits", 16, ["a_name that fits"]),
+        ("a_name that fits", 11, ["a_name that", "fits"]),
+        ("a_long_name 0/1", 7, ["a_long_", "name", "0/1"]),
+        ("path/of.a-name", 5, ["path/", "of.a-", "name"]),
+        ("indivisible_word", 4, ["indivisible_", "word"]),
+        ("", 4, [""]),
+    ],
+)
+def test_a_name_is_broken_where_it_may_be(text, width, lines):
+    assert broken(text, width) == lines
