@@ -18,12 +18,14 @@ from scoring.logs.record import Record, read_record
 from scoring.mirror.places import Place
 
 EVALUATIONS, MEASUREMENTS = official_files.EVALUATIONS, "measurements.csv"
-# What a submission logs is told from what is measured of it.
-_LOGGED = "submission/"
-CHARGED = "accumulated_submission_time"
-_ELAPSED, _STEP = "total_duration", "global_step"
+# What a submission logs, and what is counted, is told from what is measured: each is a group of its own.
+_LOGGED, _COUNTED = "submission/", "time/"
+CHARGED, _ELAPSED, _SCORE = (f"{_COUNTED}{name}" for name in ("accumulated_submission_time", "total_duration", "score"))
+_STEP = "global_step"
 _UNFINISHED = "unfinished"
 _FAILED = ("out_of_memory", "submission_error")  # the ends of trials that are errors
+# Facts that are others when a trial has ended.
+CHANGING = ("status", "time_to_target", "refused", "flags", "preemptions")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,9 +157,10 @@ def _facts(place: Place, record: Record) -> dict[str, str]:
 def _evaluations(path: Path) -> list[Row]:
     found = []
     for step, values in _numbers(path):
-        seconds = values.get(CHARGED, values.get("score", math.nan))
+        grouped = {name if "/" in name else f"{_COUNTED}{name}": value for name, value in values.items()}
+        seconds = grouped.get(CHARGED, grouped.get(_SCORE, math.nan))
         if math.isfinite(seconds):
-            found.append(Row(step, seconds, values))
+            found.append(Row(step, seconds, grouped))
     return found
 
 

@@ -20,7 +20,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from algoperf.benchmark.facts import InfrastructureError
 from algoperf.records.atomic import write_json
 from scoring.logs.files import read_object
-from scoring.mirror.runs import Position, Row, Run
+from scoring.mirror.runs import CHANGING, Position, Row, Run
 
 _STATE = "mirror.json"
 
@@ -89,9 +89,10 @@ def _events(run: Run, rows: Sequence[Row], position: Position, is_new: bool) -> 
 
 
 def _start(run: Run, began: float) -> Summary:
-    """What a run is, for TensorBoard's table of hyperparameters."""
+    """What a run is, for TensorBoard's table of hyperparameters, which takes each once."""
     info = SessionStartInfo(group_name=run.place.name, start_time_secs=began)
-    for name, value in {**run.facts, **run.point}.items():
+    lasting = {name: value for name, value in run.facts.items() if name not in CHANGING}
+    for name, value in {**lasting, **run.point}.items():
         match _plain(value):
             case bool(plain):
                 info.hparams[name].bool_value = plain

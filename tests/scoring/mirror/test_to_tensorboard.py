@@ -68,6 +68,8 @@ def test_the_reader_finds_every_row_once_and_what_the_run_is(trial, tmp_path):
     ).session_start_info
     assert start.hparams["learning_rate"].number_value == 0.1
     assert start.hparams["submission"].string_value == "mine_jax"
+    assert "status" not in start.hparams  # which the end tells
+    assert scalars(found, "time/accumulated_submission_time")[-1] == (30, 15, 15)
     end = plugin_data_pb2.HParamsPluginData.FromString(said["_hparams_/session_end_info"].plugin_data.content)
     assert end.session_end_info.end_time_secs == BEGAN + 15
 

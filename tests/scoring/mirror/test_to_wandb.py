@@ -67,7 +67,7 @@ def test_the_files_have_every_row_once_and_what_the_run_is(trial, tmp_path):
     rows = [items(record.history.item) for record in found if record.WhichOneof("record_type") == "history"]
     assert [row["_step"] for row in rows] == list(range(10))
     assert [
-        (row["global_step"], row["accumulated_submission_time"], row["validation/bleu"])
+        (row["global_step"], row["time/accumulated_submission_time"], row["validation/bleu"])
         for row in rows
         if "validation/bleu" in row
     ] == [(10, 5, 1.5), (20, 10, 3), (30, 15, 4.5)]
