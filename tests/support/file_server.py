@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -96,6 +97,18 @@ def without_ranges(behave: Behaviour) -> Behaviour:
         behave(request, content)
 
     return answer
+
+
+def silent(request: Request, content: bytes) -> None:
+    """Says what it will give, gives a byte of it, and then nothing for some seconds."""
+    span = request.span(len(content)) or (0, len(content))
+    request.send_response(206)
+    request.send_header("Content-Range", f"bytes {span[0]}-{span[1] - 1}/{len(content)}")
+    request.send_header("Content-Length", str(span[1] - span[0]))
+    request.end_headers()
+    request.wfile.write(content[span[0] : span[0] + 1])
+    time.sleep(2)
+    request.close_connection = True
 
 
 def redirect(to: str) -> Behaviour:

@@ -15,6 +15,7 @@ import pytest
 from algoperf.benchmark.facts import InfrastructureError, UsageError
 from tests.conftest import REPOSITORY
 from tests.support import file_server
+from workloads.datasets.fetch import client
 from workloads.datasets.fetch import folder as folders
 from workloads.datasets.fetch.client import Client
 from workloads.datasets.fetch.official import File
@@ -34,8 +35,7 @@ def known(name: str, content: bytes, *urls: str) -> File:
 
 
 def fetch(files, into, progress=lambda what, done, total: None):
-    client = Client(4, backoff=0.01)
-    return folders.fetch(files, into, client, progress, connections=4, chunk=CHUNK)
+    return folders.fetch(files, into, Client(4, backoff=0.01), progress, connections=4, chunk=CHUNK)
 
 
 def names(folder) -> set[str]:
@@ -109,6 +109,13 @@ def test_it_waits_as_long_as_the_server_asks(server, tmp_path):
     start = time.monotonic()
     fetch([known("a.bin", CONTENT, url)], tmp_path)
     assert time.monotonic() - start > 1.9
+
+
+def test_a_server_that_falls_silent_is_asked_again(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "_TIMEOUT", (1, 0.3))
+    url = server.put("a.bin", CONTENT, file_server.good, file_server.silent, file_server.silent)
+    fetch([known("a.bin", CONTENT, url)], tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
 def test_redirects_lead_to_the_file_range_by_range(server, tmp_path):
