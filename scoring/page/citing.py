@@ -13,7 +13,8 @@ _BIBTEX = """@article{dahl2023algoperf,
   year    = {2023}
 }
 @software{algoperf_snakemake,
-  title   = {algoperf-snakemake},
+  author  = {{The maintainers}},
+  title   = {AlgoPerf: Training Algorithms as a Snakemake workflow},
   version = {VERSION}
 }"""
 

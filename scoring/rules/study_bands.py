@@ -18,7 +18,7 @@ from scoring.rules.studies import Study, distance
 
 Against: TypeAlias = Literal["seconds", "steps"]
 AGAINST: tuple[Against, ...] = ("seconds", "steps")
-POINTS = 30
+POINTS = 24
 
 
 @dataclasses.dataclass(frozen=True)

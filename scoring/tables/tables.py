@@ -15,6 +15,7 @@ that does not say it, is that of its trials. data_quality.csv: path, what, done.
 
 import csv
 import dataclasses
+import functools
 import io
 import math
 from collections import Counter, defaultdict
@@ -44,6 +45,11 @@ class CsvTable:
     rows: Sequence[Sequence[object]]
 
     def csv(self) -> bytes:
+        return self._csv
+
+    @functools.cached_property
+    def _csv(self) -> bytes:
+        """Written once: the file and the page have the same."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.header)
