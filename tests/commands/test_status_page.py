@@ -137,6 +137,7 @@ def test_a_browser_reads_it_again_by_itself_and_has_nothing_to_complain_of(tmp_p
         time.sleep(0.3)
     else:
         pytest.fail("the page was not read again")
+    assert browser.inaccessible() == []
     browser.run("document.querySelector('header button').click()")  # a person stops that, also after a reload by hand
     browser.open(path)
     assert browser.run("return document.querySelector('header button').textContent") == "Read this file again by itself"

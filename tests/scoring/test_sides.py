@@ -153,6 +153,8 @@ def test_a_browser_has_nothing_to_complain_of_on_any_screen(compared, browser):
         browser.open(out / "changes.html", width)
         assert browser.run("return document.documentElement.scrollWidth") <= width
         assert browser.run("return document.querySelectorAll('section').length") == 4
+        browser.run("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+        assert browser.inaccessible() == []
     assert browser.complaints() == []
     assert browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)") == []
     assert "hardware differs" in browser.run("return document.querySelector('.caveat').textContent")

@@ -9,12 +9,19 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 _ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
+_AXE = Path(find_spec("axe_playwright_python").origin).with_name("axe.min.js")
+_RUN = """
+return axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations
+  .filter((one) => ["serious", "critical"].includes(one.impact))
+  .map((one) => [one.id, one.help, one.nodes.length, one.nodes.slice(0, 3).map((node) => node.html.slice(0, 200))]));
+"""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
 
 
@@ -51,6 +58,11 @@ class Browser:
     def run(self, script: str, *arguments: Any) -> Any:
         """What a function with this body returns."""
         return self._ask("POST", f"{self._session}/execute/sync", script=script, args=arguments)
+
+    def inaccessible(self) -> list:
+        """What axe-core, the checker of accessibility, finds on the page that is serious: rule, help, where."""
+        self.run(f"{_AXE.read_text('utf-8')}; window.axe = axe;")
+        return self.run(_RUN)
 
     def point(self, selector: str, right: float, down: float, click: bool = False) -> None:
         """Moves the pointer to a place inside an element, in fractions of its size, and may press there."""
