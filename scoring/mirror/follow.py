@@ -35,8 +35,8 @@ class Follower:
         self._positions: dict[tuple[str, str], Position | None] = {}
 
     def look(self) -> int:
-        """How many trials there are. Mirrors what is new, and says in a line how much that was, where it was any."""
-        places = find(self._results)
+        """How many trials there are. Mirrors what is new, and says how much that was, at first and where there was any."""
+        places, is_first = find(self._results), not self._seen
         num_runs = num_rows = 0
         for place in places:
             if (seen := signature(place.folder)) == self._seen.get(place.folder):
@@ -45,7 +45,7 @@ class Follower:
             if run is not None and (rows := self._mirror(run)) is not None:
                 num_runs, num_rows = num_runs + 1, num_rows + rows
             self._seen[place.folder] = seen
-        if num_runs:
+        if num_runs or is_first:
             self._say(f"{counted(num_rows, 'row')} of {num_runs:,} of {counted(len(places), 'trial')}")
         return len(places)
 

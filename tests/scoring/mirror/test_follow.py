@@ -51,7 +51,7 @@ def test_what_is_new_is_written_once(trial, tmp_path):
         follower.look()
     steps = [json.loads(line)["steps"] for line in target.path.read_text().splitlines()]
     assert steps == [[0, 5, 10], [10, 15, 20, 20]]
-    assert said == ["3 rows of 1 of 1 trial", "4 rows of 1 of 1 trial"]
+    assert said == ["0 rows of 0 of 1 trial", "3 rows of 1 of 1 trial", "4 rows of 1 of 1 trial"]
 
 
 def test_a_trial_that_is_begun_anew_is_written_whole(trial, tmp_path):
