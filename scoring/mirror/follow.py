@@ -35,7 +35,7 @@ class Follower:
         self._positions: dict[tuple[str, str], Position | None] = {}
 
     def look(self) -> int:
-        """How many trials there are. Mirrors what is new, and says how much that was, at first and where there was any."""
+        """How many trials there are. Mirrors what is new, and says how much, at first and where there was any."""
         places, is_first = find(self._results), not self._seen
         num_runs = num_rows = 0
         for place in places:
