@@ -7,7 +7,7 @@ RESULTS := results/mini/scores
 LOGS ?= results/mini/external
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: score test test-all rehearsal packages lint format docs bench clean help
+.PHONY: score test test-all rehearsal packages lint format docs bench fit clean help
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -61,6 +61,14 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimiz
 rehearsal: $(INSTALLED)  ## walk through all cells at full scale on this machine, with made-up examples and small batches: an hour
 	snakemake --profile profiles/local rehearsal --configfile config/rehearsal.yaml
 	@ls results/v0.6-a100/rehearsal/rehearsal.html | sed 's/^/page: /'
+
+# XLA's compiler for GPUs is in jax[cuda12], which is too large for everyone's environment.
+FIT := build/fit
+fit:  ## compile every cell for 8 V100, 4 A100 and 8 H100 without any of them, into docs/fit.md: 6 GB, hours
+	$(PYTHON) -m venv $(FIT)
+	$(FIT)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,workloads]' 'jax[cuda12]'
+	$(FIT)/bin/python -m algoperf.fit
+	$(FIT)/bin/python docs/fit_table.py
 
 clean:  ## remove results, prepared data and the built site, not the environment
 	rm -rf results data build .snakemake

@@ -104,10 +104,12 @@ class JaxWorkload(Workload):
         """Each process evaluates its own examples on its own devices: no example needs another one."""
         params, model_state = sharding.replicated_within_process((params, model_state))
         batch = sharding.shard_within_process(dict(batch))
-        return jax.device_get(self._evaluation_step(params, batch, model_state, rng, wanted))
+        return jax.device_get(self.evaluation_step(params, batch, model_state, rng, wanted))
 
     @functools.cached_property
-    def _evaluation_step(self):
+    def evaluation_step(self):
+        """`forward_for_evaluation` of a batch on the devices, compiled; the results stay there."""
+
         @functools.partial(jax.jit, static_argnames="wanted")
         def evaluation_step(params, batch, model_state, rng, wanted):
             logits, _ = self.model_fn(params, batch, model_state, ForwardPassMode.EVAL, rng, update_batch_norm=False)

@@ -86,12 +86,17 @@ class PytorchWorkload(Workload):
         del framework
         return ACTIVATIONS[self.spec.loss_name](logits_batch)
 
-    @torch.no_grad()
     def forward_for_evaluation(
         self, params: nn.Module, batch: Mapping[str, Any], model_state: None, rng: Any, wanted: frozenset[str]
     ) -> dict[str, Any]:
-        placed = self._backend.place_batch(batch)
-        logits, _ = self.model_fn(params, placed, model_state, ForwardPassMode.EVAL, rng, update_batch_norm=False)
+        del model_state, rng
+        outputs = self.evaluated(params, self._backend.place_batch(batch), wanted)
+        return {name: _as_numpy(value) for name, value in outputs.items()}
+
+    @torch.no_grad()
+    def evaluated(self, params: nn.Module, placed: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
+        """`forward_for_evaluation` of a batch on the device, as tensors there."""
+        logits, _ = self.model_fn(params, placed, None, ForwardPassMode.EVAL, None, update_batch_norm=False)
         losses = self.loss_fn(placed["targets"], logits, placed["weights"])
         outputs = {name: losses[name] for name in ("per_example", "n_valid_examples")}
         if "logits" in wanted:
@@ -100,7 +105,7 @@ class PytorchWorkload(Workload):
             outputs["predictions"] = PREDICTIONS[self.spec.loss_name](logits)
         if "translations" in wanted:
             outputs["translations"] = bare(params).translate(placed["inputs"])
-        return {name: _as_numpy(value) for name, value in outputs.items()}
+        return outputs
 
     def canonical_shapes(self) -> dict[str, tuple[int, ...]]:
         return layers.canonical_shapes(self._abstract)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from algoperf.benchmark.facts import InfrastructureError, UsageError
-from algoperf.commands import data, mirror, rehearsal, report, status, submission, targets, trial
+from algoperf.commands import data, fit, mirror, rehearsal, report, status, submission, targets, trial
 from algoperf.machine import installation
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command()(rehearsal.rehearsal)
 app.command()(status.status)
 app.command()(report.report)
 app.command()(mirror.mirror)
+app.command()(fit.fit)
 
 ConfigFile = Annotated[Path, typer.Option(help="The experiment.")]
 

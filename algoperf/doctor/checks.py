@@ -18,7 +18,7 @@ from algoperf.benchmark.protocol import load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.doctor import survey
 from algoperf.doctor.finding import Check, mend, note, ok
-from algoperf.experiment import config, plan
+from algoperf.experiment import config, fitting, plan
 from algoperf.experiment.config import Config
 from algoperf.machine import cluster, hardware, installation, job
 from algoperf.rehearsal import measured
@@ -51,6 +51,7 @@ def checks(config_file: Path) -> Iterator[Check]:
     except UsageError as error:
         yield mend("cluster description", str(error))
         return
+    yield from _fit(experiment)
     yield _scratch(site)
     for framework in sorted(frameworks):
         yield _environment(framework, site.environment(framework))
@@ -124,6 +125,27 @@ def _rehearsal(experiment: Config) -> Check:
 
 def _folder(experiment: Config) -> Path:
     return measured.folder(experiment.results_dir, experiment.protocol)
+
+
+def _fit(experiment: Config) -> Iterator[Check]:
+    """Whether each workload fits into the accelerator with each submission, as far as that is known."""
+    name = f"memory of {experiment.accelerator}"
+    try:
+        found = fitting.look(experiment)
+    except UsageError as error:
+        yield mend(name, str(error))
+        return
+    for sentence in found.unfit:
+        yield mend(name, sentence)
+    if found.fitting:
+        yield ok(name, f"{found.fitting} of the config's workloads and submissions fit, by figures found before")
+    if found.unknown:
+        first = found.unknown[0]
+        yield note(
+            name,
+            f"nothing is known of {first.workload} with {first.submission} in {first.framework} there, and of "
+            f"{len(found.unknown) - 1} others: `algoperf fit` finds out",
+        )
 
 
 def _scratch(site: cluster.Cluster) -> Check:

@@ -66,6 +66,7 @@ class Accelerator(Strict):
     find, all of them. time_limit: minutes; longer trials cross it in pieces. exclusive: a whole node for each trial.
     cpus, memory_gib: for each trial and node, in place of the workload's own on nodes that are shared. gres: one or
     several, with commas. exclude: nodes, as a list of Slurm's ("n1,n[3-5]"). options: further ones of sbatch's.
+    facts: what `algoperf fit` takes its devices for, where it does not know them by this name: another name, or a file.
     """
 
     device: str | None = None
@@ -83,6 +84,7 @@ class Accelerator(Strict):
     memory_gib: Count | None = None
     exclude: Annotated[str, pydantic.AfterValidator(_nodes)] | None = None
     options: tuple[Annotated[str, pydantic.AfterValidator(_option)], ...] = ()
+    facts: str | None = None
 
 
 class Environment(Strict):

@@ -8,7 +8,7 @@ from typing import Any
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import Ruleset
-from algoperf.experiment import plan, target_records
+from algoperf.experiment import fitting, plan, target_records
 from algoperf.experiment.config import Config
 from algoperf.machine.cluster import LOCAL, Accelerator
 from algoperf.progress import costs, disk_space, estimate, forecast, status, status_view
@@ -34,8 +34,9 @@ class WallClock:
 @dataclasses.dataclass(frozen=True)
 class Outlook:
     """nodes: how many there are. accelerators: of those that one trial holds; None where cluster.yaml does not say.
-    again: which trials are run again, and why. checkpoints: bytes, at most, of all trials that run at once. estimates
-    and disks: of the same kinds. saved_by_racing: the share of the charged time, as published trials tell.
+    again: which trials are run again, and why. unfit: which do not fit into the accelerator. checkpoints: bytes, at
+    most, of all trials that run at once. estimates and disks: of the same kinds. saved_by_racing: the share of the
+    charged time, as published trials tell.
     """
 
     config: Config
@@ -49,6 +50,7 @@ class Outlook:
     wall_clock: WallClock
     again: list[str]
     saved_by_racing: Mapping[Ruleset, float]
+    unfit: list[str]
 
     def hours(self, seconds: float) -> float:
         """Accelerator-hours of trials that hold their nodes for so long; hours of trials where none are named."""
@@ -84,6 +86,7 @@ def look(config: Config, accelerator: Accelerator, nodes: int) -> Outlook:
         wall_clock=_wall_clock(found, at_once, finished, rehearsed),
         again=list(status_view.again(found)),
         saved_by_racing=dict(_saved_by_racing(config)),
+        unfit=fitting.look(config).unfit,
     )
 
 
@@ -156,6 +159,7 @@ def as_dict(outlook: Outlook) -> dict[str, Any]:
         },
         "again": outlook.again,
         "saved_by_racing": dict(outlook.saved_by_racing),
+        "unfit": outlook.unfit,
         "stores": [dataclasses.asdict(store) for store in outlook.stores],
         "workloads": rows,
     }

@@ -32,7 +32,7 @@ def print_outlook(outlook: Outlook, where: str, console: Console) -> None:
     console.print(_disk(outlook))
     console.print()
     console.print(_wall_clock(outlook), markup=False)
-    for line in (*_racing(outlook), *outlook.again):
+    for line in (*_racing(outlook), *outlook.again, *outlook.unfit):
         console.print(line, markup=False, soft_wrap=True)
     console.print()
     notes = Table.grid("", "", padding=(0, 2, 0, 0))

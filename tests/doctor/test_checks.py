@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from algoperf.doctor import checks
+from algoperf.fit import stored
+from algoperf.fit.cells import Figures
 from algoperf.machine import cluster, job
 
 CONFIG = {
@@ -72,6 +74,21 @@ def test_a_wrong_cluster_description_is_one_clear_line(found):
     lines = found(site={"accelerator": {}})
     assert lines["cluster description"][0] == "mend"
     assert "accelerators" in lines["cluster description"][1]
+
+
+def test_what_does_not_fit_into_the_accelerator_is_to_be_mended(found, monkeypatch):
+    full = {"protocol": "v0.6", "accelerator": "v100", "workloads": ["wmt"]}
+    site = {"accelerators": {"v100": {}}}
+    monkeypatch.setattr(stored, "of", lambda cell: Figures(cell, {"train": 2**30}, {}))
+    mark, advice = found(full, site)["memory of v100"]
+    assert mark == "ok", advice
+    monkeypatch.setattr(stored, "of", lambda cell: Figures(cell, {"train": 2**40}, {}))
+    mark, advice = found(full, site)["memory of v100"]
+    assert mark == "mend"
+    assert "wmt" in advice
+    monkeypatch.setattr(stored, "of", lambda cell: None)
+    mark, advice = found(full, site)["memory of v100"]
+    assert (mark, "`algoperf fit` finds out" in advice) == ("note", True)
 
 
 def test_scratch_is_looked_for_here_and_may_be_on_the_nodes_only(found, tmp_path, monkeypatch):

@@ -163,9 +163,9 @@ def test_jax_parameters_of_another_type_are_refused(tried):
 
 
 def test_a_cached_property_of_the_workload_cannot_be_planted(tried):
-    result, errors = tried("vars(workload)['_evaluation_step'] = lambda *arguments: None", framework="jax")
+    result, errors = tried("vars(workload)['evaluation_step'] = lambda *arguments: None", framework="jax")
     assert result["status"] == "submission_error"
-    assert "changed the workload: its _evaluation_step is another" in errors
+    assert "changed the workload: its evaluation_step is another" in errors
 
 
 def test_the_sizes_of_batches_are_asked_for_once(tried, tmp_path):

@@ -16,7 +16,7 @@ PROJECT = tomllib.loads(TEXT)["project"]
 OURS = ("algoperf", "scoring", "submissions", "tests", "workloads")
 # Modules whose package is called otherwise.
 PACKAGES = {"PIL": "pillow", "absl": "absl-py", "pynvml": "nvidia-ml-py", "yaml": "pyyaml", "sklearn": "scikit-learn"}
-PACKAGES |= {"mlflow": "mlflow-skinny"}
+PACKAGES |= {"mlflow": "mlflow-skinny", "jaxlib": "jax"}
 # Called as a program, found by that one, used by submissions that others have published, and read for a file of it.
 NEVER_IMPORTED = {"snakemake", "snakemake-executor-plugin-slurm", "absl-py", "chex", "bokeh"}
 FRAMEWORKS = ("jax", "pytorch")
@@ -99,7 +99,7 @@ def test_nothing_is_asked_for_that_is_not_imported():
 def test_scoring_planning_and_the_command_line_need_no_extra():
     files = [*(REPOSITORY / "scoring").rglob("*.py"), *(REPOSITORY / "algoperf").rglob("*.py")]
     frameworks = {name for framework in FRAMEWORKS for name in EXTRAS[framework]}
-    may_import_a_framework = ("backends", "losses", "kit", "imports", "template")
+    may_import_a_framework = ("backends", "losses", "kit", "imports", "shapes", "template")
     for path in files:
         name = str(path.relative_to(REPOSITORY))
         allowed = BASE

@@ -88,7 +88,7 @@ def test_options_that_are_only_named_exist():
         ),
         *(spelling for action in get_argument_parser()._actions for spelling in action.option_strings),
         *("--help", "--source", "--nproc-per-node", "--standalone", "--gpus-per-task", "--ntasks", "--gres"),
-        *("--exclusive", "--nv", "--bind", "--signal", "--report"),
+        *("--exclusive", "--nv", "--bind", "--signal", "--report", "--tiny"),
         *("--licenses", "--mail-type", "--gpus-per-node", "--array"),
     }
     for page in PAGES:

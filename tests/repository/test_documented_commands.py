@@ -31,6 +31,7 @@ ELSEWHERE = {
     "algoperf data fetch": "commands/test_data.py::test_what_is_fetched_is_prepared_as_it_lies",
     "algoperf data verify": "workloads/datasets/test_verify.py::test_the_command_says_where_the_page_is",
     "algoperf doctor --propose": "doctor/test_proposal.py::test_each_partition_and_kind_of_gpu_is_an_accelerator",
+    "algoperf fit": "fit/test_ask.py::test_the_command",
     "algoperf mirror": "scoring/mirror/test_to_tensorboard.py::test_the_command_follows_until_it_is_told_to_end",
     "algoperf status --html status.html --live": (
         "commands/test_status_page.py::test_the_command_keeps_it_true_until_all_is_done"

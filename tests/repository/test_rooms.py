@@ -17,7 +17,7 @@ _MACHINE = (*_DATASETS, "algoperf/machine")
 _BACKENDS = (*_MACHINE, "algoperf/losses", "workloads/layers", *_FACES)
 _REFEREE = (*_MACHINE, "algoperf/submission", "algoperf/backends")
 _TRIAL = (*_REFEREE, "algoperf/referee", "algoperf/racing")
-_EXPERIMENT = (*_TRIAL, "algoperf/trial")
+_EXPERIMENT = (*_TRIAL, "algoperf/trial", "algoperf/fit")
 _PROGRESS = (*_EXPERIMENT, "algoperf/experiment")
 _ALL = (*_PROGRESS, "algoperf/dry_run", "algoperf/rehearsal", "algoperf/progress", "algoperf/doctor")
 _LOGS = (*_WRITTEN, "scoring/logs")
@@ -38,6 +38,8 @@ MAY_IMPORT = {
         "algoperf/backends": _BACKENDS,
         "algoperf/trial": _TRIAL,
         "algoperf/referee": _REFEREE,
+        "algoperf/fit": (*_MACHINE, "algoperf/submission"),
+        "algoperf/shapes": (*_BACKENDS, "algoperf/backends", "algoperf/submission", "algoperf/fit"),
     },
     **{"algoperf/dry_run": _EXPERIMENT, "algoperf/experiment": _EXPERIMENT, "algoperf/rehearsal": _PROGRESS},
     "algoperf/progress": (*_PROGRESS, "algoperf/rehearsal"),
@@ -54,7 +56,7 @@ MAY_IMPORT = {
 }
 FRAMEWORKS = {"jax", "flax", "optax", "torch"}
 MAY_IMPORT_A_FRAMEWORK = {
-    *("algoperf/backends", "algoperf/losses", "algoperf/kit", *_FACES),
+    *("algoperf/backends", "algoperf/losses", "algoperf/kit", "algoperf/shapes", *_FACES),
     *("workloads/*/model_*", "workloads/layers", "submissions"),
 }
 # Lines of a module, and of one that is a model; modules of a room, where each dataset, layer or metric is one.
