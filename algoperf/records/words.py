@@ -1,6 +1,7 @@
-"""Numbers and names as people read them."""
+"""Numbers, names and errors as people read them."""
 
 import re
+from pathlib import Path
 
 # A name may be broken after these.
 _PART = re.compile(r"[^_./-]*[_./-]+|[^_./-]+")
@@ -40,3 +41,14 @@ def broken(text: str, width: int) -> list[str]:
                 lines.append("")
             lines[-1] += part
     return lines
+
+
+def trouble(error: OSError) -> str:
+    """`data/raw: Permission denied`: where a disk failed, as far as that is known, and how."""
+    what = error.strerror or str(error)
+    if error.filename is None:
+        return what
+    for path in (Path(error.filename), *Path(error.filename).parents):
+        if path.is_symlink() and not path.exists():
+            return f"{path} is a link to {path.readlink()}, which is not there"
+    return f"{error.filename2 or error.filename}: {what}"
