@@ -13,6 +13,7 @@ import typer
 from algoperf.benchmark.facts import InfrastructureError, UsageError
 from algoperf.commands import data, fit, mirror, rehearsal, report, status, submission, targets, trial
 from algoperf.machine import installation
+from algoperf.records.words import trouble
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -191,6 +192,8 @@ def doctor(
 
 def main() -> None:
     """Turns the errors that a person should see into one sentence and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal may lack a character
     try:
         app()
     except ModuleNotFoundError as error:
@@ -203,4 +206,7 @@ def main() -> None:
         sys.exit(2)
     except InfrastructureError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:  # of whatever file: a disk that is full, a quota, a dead link, a folder of somebody else's
+        print(f"error: {trouble(error)}.", file=sys.stderr)
         sys.exit(1)

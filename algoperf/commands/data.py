@@ -120,12 +120,12 @@ def prepare(
 ) -> None:
     """Make the prepared store of a workload's dataset: resumable, checksummed; nothing to do where it is there."""
     from algoperf.benchmark.registry import load_spec
-    from workloads.datasets.prepare import prepare_dataset
+    from algoperf.machine.staging import prepare_alone
     from workloads.datasets.verify import check_counts
 
     spec = load_spec(workload, scale)
     with _bars() as show:
-        manifest = prepare_dataset(spec.dataset, data_dir, source, show)
+        manifest = prepare_alone(spec.dataset, data_dir, source, show)
     check_counts(spec, data_dir)
     print(f"{spec.dataset}: {manifest}")
 

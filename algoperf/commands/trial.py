@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -152,6 +153,7 @@ def _run_trial(definition, out: Path, data_dir: Path, max_steps: int | None, acc
     from algoperf.trial import journal, launch, progress_lines, session, superseded
     from algoperf.trial.definition import spec_of
     from algoperf.trial.setup import set_up
+    from workloads.datasets import processors
 
     identity = definition.trial
     site = launch.site(accelerator)
@@ -164,6 +166,10 @@ def _run_trial(definition, out: Path, data_dir: Path, max_steps: int | None, acc
     environment = site.environment(identity.framework, identity.label)
     if starter := launch.command(identity.framework, environment, os.environ):
         sys.exit(launch.run(starter, sys.argv[1:], is_finished))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # what a submission opens is its own affair
+    if processors.available() < len(os.sched_getaffinity(0)):  # which is all that PyTorch looks at
+        os.environ.setdefault("OMP_NUM_THREADS", str(processors.available()))
     begun, end = job.begun_and_end()
     is_first = ranks.join().rank == 0
     data_dir = staging.stage(spec_of(identity).dataset, data_dir, site.scratch_folder())

@@ -36,6 +36,7 @@ from algoperf.trial import session
 from algoperf.trial.clock import Clock
 from algoperf.trial.setup import Setup, set_up
 from algoperf.trial.train import Run, State, prepare_for_evaluation, submission_code, train_step, tree_of
+from workloads.datasets import processors
 from workloads.datasets.prepare import open_source
 
 _PROTOCOL = "mini"
@@ -254,7 +255,7 @@ def _batches(setup: Setup) -> Iterator[Any]:
     indices = np.arange(setup.batch_size * source.lookahead)
     ends = source.divide(indices, setup.batch_size, world_size)
     rows, size = slice(ends[rank], ends[rank + 1]), setup.batch_size // world_size
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(processors.threads()) as pool:
         used = indices[: int(ends[-1])]
         batch = source.read(used, np.zeros_like(used), rows, size, setup.seed, pool)
     return (setup.backend.place_batch(batch) for _ in itertools.count())

@@ -1,4 +1,4 @@
-"""Copies a prepared store to a node's own disk, once for all trials that the node runs."""
+"""Stores of data that several want at once: one prepares them, and one copies them to a node's own disk."""
 
 import fcntl
 import os
@@ -7,8 +7,23 @@ import zlib
 from pathlib import Path
 
 from algoperf.benchmark.facts import InfrastructureError
+from algoperf.machine import lock
 from workloads.datasets import store
-from workloads.datasets.prepare import store_path
+from workloads.datasets.prepare import prepare_dataset, store_path
+
+
+def prepare_alone(dataset: str, data_dir: Path, source: Path | None, progress: store.Progress) -> Path:
+    """As `prepare_dataset`, by one process at a time: the others wait, and find the store made.
+
+    Raises InfrastructureError where nothing can be written there.
+    """
+    folder = store_path(data_dir, dataset)
+    if not (folder / store.MANIFEST).is_file():  # else it may be a disk that can only be read
+        if (holder := lock.read(folder)) is not None and lock.is_alive(holder):
+            progress(f"wait for {holder}", 0, 1)
+        with lock.FolderLock(folder, waits=True):
+            return prepare_dataset(dataset, data_dir, source, progress)
+    return folder / store.MANIFEST
 
 
 def stage(dataset: str, data_dir: Path, scratch: Path | None) -> Path:
@@ -24,7 +39,7 @@ def stage(dataset: str, data_dir: Path, scratch: Path | None) -> Path:
         # The same data under the same name, whoever prepared it; other data under another.
         staged = scratch / f"algoperf_{os.getuid()}" / f"{dataset}_{zlib.crc32(manifest.read_bytes()):08x}"
         staged.mkdir(parents=True, exist_ok=True)
-        with (staged / "lock").open("w") as lock:
+        with (staged / "lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (store_path(staged, dataset) / store.MANIFEST).is_file():
                 _copy(manifest.parent, store_path(staged, dataset))

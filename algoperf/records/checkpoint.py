@@ -6,7 +6,6 @@ read back is checked against the archive's CRC-32. The last two are kept.
 """
 
 import json
-import os
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -44,7 +43,7 @@ def save(directory: Path, step: int, state: Mapping[str, Any], rank: int = 0) ->
         atomic.clear(directory)
     with atomic.writing(path) as file:
         np.savez(file, allow_pickle=False, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
-    _flush_directory(directory)
+    atomic.flush_folder(directory)
     if rank == 0:
         _remove_old(directory, KEPT)
     return path
@@ -129,14 +128,6 @@ def _load(path: Path) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as archive:
         tree = json.loads(archive[_TREE].tobytes())
         return _decode(tree, archive)
-
-
-def _flush_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray], where: str) -> Any:

@@ -3,12 +3,11 @@
 import csv
 import dataclasses
 import io
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from algoperf.records.atomic import write_atomically
+from algoperf.records import atomic
 
 EVALUATIONS = "eval_measurements.csv"
 RESULT = "result.json"
@@ -35,17 +34,17 @@ class Table:
         if any(column not in self._columns for row in rows for column in row):
             self._rewrite([*whole_rows(self._path), *rows])
             return
-        with self._path.open("a", newline="") as file:
+        with self._path.open("a", encoding="utf-8", newline="") as file:
             file.write(self._as_csv(rows))
             file.flush()
-            os.fsync(file.fileno())
+            atomic.flush(file.fileno())
 
     def _rewrite(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._columns = sorted({column for row in rows for column in row})
         header = self._as_csv([dict(zip(self._columns, self._columns, strict=True))]) if self._columns else ""
         content = (header + self._as_csv(rows)).encode()
         if not self._path.is_file() or self._path.read_bytes() != content:
-            write_atomically(self._path, content)
+            atomic.write_atomically(self._path, content)
 
     def _as_csv(self, rows: Sequence[Mapping[str, Any]]) -> str:
         text = io.StringIO()

@@ -41,11 +41,23 @@ def _keys_at(schema: dict[str, Any], location: tuple[str | int, ...]) -> list[st
     return list(here["properties"])
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.YAMLError(f"the key {twice[0]!r} is there twice, line {node.start_mark.line + 1} and after")
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path, where: str) -> Any:
-    """What a YAML file holds, an empty one nothing. Raises UsageError where it cannot be read."""
+    """What a YAML file holds, an empty one nothing. Raises UsageError where it cannot be read or says a key twice."""
     try:
-        return yaml.safe_load(path.read_text()) or {}
+        return yaml.load(path.read_text("utf-8"), _Loader) or {}
     except OSError as error:
         raise UsageError(f"{where} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} is not in UTF-8 (byte {error.start}); save it as that.") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{where} is not YAML: {' '.join(str(error).split())}.") from None

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from algoperf.benchmark.facts import InfrastructureError
+from workloads.datasets import processors
 from workloads.datasets.source import Batch, Source, equal_parts, map_arrays, num_rows
 
 PlacedBatch: TypeAlias = dict[str, Any]
@@ -102,7 +103,7 @@ class InputQueue:
         self._ready.put(ValueError("the queue is closed"))
 
     def _read_ahead(self, position: int) -> None:
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(processors.threads()) as pool:
             while not self._closed.is_set():
                 try:
                     batch, used = self._read(position, pool)
@@ -134,7 +135,7 @@ def evaluation_batches(source: Source, batch_size: int, shard: tuple[int, int] =
     """
     rank, world_size = shard
     begin, end = equal_parts(len(source), world_size)[rank : rank + 2]
-    with ThreadPoolExecutor() as pool, ThreadPoolExecutor(1) as ahead:
+    with ThreadPoolExecutor(processors.threads()) as pool, ThreadPoolExecutor(1) as ahead:
         batches = _batches_in_order(source, begin, end, batch_size // world_size, pool)
         upcoming = ahead.submit(next, batches, None)
         while (batch := upcoming.result()) is not None:

@@ -1,4 +1,4 @@
-"""A copy of the data on a node's own disk: made once, whole or not at all, and never another store's."""
+"""Data that several want: prepared by one, copied to a node's disk once, whole or not at all, never another store's."""
 
 import shutil
 import subprocess
@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from algoperf.benchmark.facts import InfrastructureError
-from algoperf.machine import staging
+from algoperf.machine import lock, staging
+from tests.conftest import REPOSITORY
 from workloads.datasets import store
+from workloads.datasets.raw.imagenet import FOLDERS
 
 FILES = {"a.bytes": b"a" * 1_000, "b.bytes": b"b" * 2_000}
 
@@ -83,7 +85,8 @@ def test_a_copy_that_was_cut_short_is_made_anew(prepared, tmp_path, monkeypatch,
 STAGE = """
 import shutil, sys, time
 from pathlib import Path
-from algoperf.machine import staging
+from algoperf.machine import lock, staging
+from tests.conftest import REPOSITORY
 
 def slowly(source, target, copy=shutil.copyfile):
     with open(sys.argv[3], "a") as file:
@@ -129,3 +132,46 @@ def test_other_data_of_the_same_name_have_another_folder(prepared, tmp_path):
     assert moved == first != other
     assert_whole(first)
     assert_whole(other, others)
+
+
+PREPARES = """
+import sys
+from pathlib import Path
+from algoperf.machine.staging import prepare_alone
+seen = []
+prepare_alone("imagenet", Path(sys.argv[1]), Path(sys.argv[2]), lambda what, done, total: seen.append(what))
+print("made" if "prepare imagenet" in seen else "found")
+"""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """ImageNet's folders with one photo in each."""
+    jpeg = (REPOSITORY / "tests/data/datasets/photo.JPEG").read_bytes()
+    for folder in (f"{FOLDERS['train']}/n01440764", f"{FOLDERS['validation']}/n01440764", f"{FOLDERS['test']}/0"):
+        (tmp_path / "raw" / folder).mkdir(parents=True)
+        (tmp_path / "raw" / folder / "photo.JPEG").write_bytes(jpeg)
+    return tmp_path / "raw"
+
+
+def test_of_several_that_prepare_at_once_one_does(tmp_path, photos):
+    command = [sys.executable, "-c", PREPARES, tmp_path / "data", photos]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ended = [(*process.communicate(), process.returncode) for process in started]
+    assert [code for _, _, code in ended] == [0, 0, 0], ended
+    # Whoever comes after it is done, or waited for it, finds the store; nobody makes it at the same time.
+    assert sorted(said.strip() for said, _, _ in ended) == ["found", "found", "made"]
+    assert store.verify(tmp_path / "data/imagenet") == []
+    assert not (tmp_path / "data/imagenet" / lock.LOCK).exists()
+
+
+def test_a_preparation_that_was_killed_holds_up_no_other(tmp_path, photos):
+    (tmp_path / "data/imagenet").mkdir(parents=True)
+    hold = (
+        "import os, sys; from pathlib import Path; from algoperf.machine.lock import FolderLock\n"
+        "FolderLock(Path(sys.argv[1])).take(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", hold, tmp_path / "data/imagenet"], check=False)
+    assert (tmp_path / "data/imagenet" / lock.LOCK).exists()
+    staging.prepare_alone("imagenet", tmp_path / "data", photos, lambda what, done, total: None)
+    assert store.verify(tmp_path / "data/imagenet") == []

@@ -145,7 +145,7 @@ def _write_chapter(folder: Path, recordings: Mapping[str, Path]) -> None:
         samples = scipy.signal.resample_poly(soundfile.read(file)[0], TIMES, 1)
         soundfile.write(folder / f"{prefix}-{number:04}.flac", samples, SAMPLE_RATE, subtype="PCM_16")
         lines.append(f"{prefix}-{number:04} {transcript}\n")
-    (folder / f"{prefix}.trans.txt").write_text("".join(lines))
+    (folder / f"{prefix}.trans.txt").write_text("".join(lines), "utf-8")
 
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:

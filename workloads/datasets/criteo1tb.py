@@ -126,6 +126,10 @@ def _rows(chunk: pa.RecordBatch, rows_before: int) -> np.ndarray:
     for column in range(1 + INTEGERS):
         integers = pc.fill_null(chunk[column], 0).to_numpy(zero_copy_only=False)
         rows[:, column] = np.where(integers == -1, 0, integers)
+    labels = pc.fill_null(chunk[0], -1).to_numpy(zero_copy_only=False)
+    if len(wrong := np.flatnonzero((labels != 0) & (labels != 1))):
+        found = "-1 or none" if labels[wrong[0]] == -1 else labels[wrong[0]]
+        raise ValueError(f"Row #{rows_before + wrong[0] + 1}: the label {found}, not 0 or 1")
     for category in range(CATEGORIES):
         strings = chunk[1 + INTEGERS + category]
         ids = hashed(strings, category)

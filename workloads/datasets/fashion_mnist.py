@@ -5,7 +5,6 @@ ImageNet, and results on it say nothing about ImageNet. Preparation and reading 
 """
 
 import gzip
-import os
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from algoperf.benchmark.facts import Split, UsageError
+from workloads.datasets import processors
 from workloads.datasets.imagenet import prepare_images
 from workloads.datasets.raw.imagenet import FOLDERS, groups
 from workloads.datasets.raw.packages import check_sha256, unpack_debian
@@ -73,7 +73,7 @@ def write_folders(source: Path, raw: Path) -> None:
     def write(path: Path, pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(path, "JPEG", quality=QUALITY)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors.available()) as pool:
         for split, (files, which) in SPLITS.items():
             images = _read_idx(source / f"{files}-images-idx3-ubyte.gz")[which]
             labels = _read_idx(source / f"{files}-labels-idx1-ubyte.gz")[which]

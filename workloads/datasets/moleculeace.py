@@ -82,7 +82,7 @@ def read_labels(source: Path) -> tuple[list[str], np.ndarray]:
         raise UsageError(f"{source} has {len(files)} files CHEMBL*.csv, not {NUM_TASKS}; {WAY_OUT}.")
     measured: dict[str, dict[int, float]] = {}
     for task, file in enumerate(files):
-        with file.open(newline="") as lines:
+        with file.open(encoding="utf-8", newline="") as lines:
             for row in csv.DictReader(lines):
                 measured.setdefault(row["smiles"], {})[task] = float(row["y"])
     smiles = sorted(molecule for molecule in measured if len(_ATOM.findall(molecule)) <= MAX_ATOMS)

@@ -6,10 +6,13 @@ that was killed goes on with the parts that are missing. `manifest.json` is the 
 """
 
 import concurrent.futures
+import ctypes
 import dataclasses
 import json
+import mmap
 import os
 import shutil
+import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,9 +21,10 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.facts import InfrastructureError, UsageError
 from algoperf.records import atomic
 from algoperf.records.atomic import write_json
+from workloads.datasets import processors
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -94,7 +98,7 @@ def written_part(name: str, examples: dict[str, int], *writers: FileWriter) -> P
 def build(
     store: Path, makers: Mapping[str, Callable[[], Part]], bytes_needed: int, progress: Progress
 ) -> tuple[Part, ...]:
-    """Makes the parts that are missing, as many at a time as there are cores, and returns all in the order of `makers`.
+    """Makes the parts that are missing, several at a time, and returns all in the order of `makers`.
 
     makers: part name -> the function that writes its files; it should spend its time where the interpreter's lock is
     free (decoding, parsing, NumPy). bytes_needed: about the size of the whole store. One process at a time may build a
@@ -107,7 +111,7 @@ def build(
     done: dict[str, Part] = {}
     for name in makers:
         record = records / f"{name}.json"
-        if record.is_file() and (part := Part(**json.loads(record.read_text()))).intact(store):
+        if (part := _recorded(record)) is not None and part.intact(store):
             done[name] = part
     progress(f"prepare {store.name}", len(done), len(makers))
     _check_space(store, bytes_needed - sum(file["bytes"] for part in done.values() for file in part.files.values()))
@@ -117,7 +121,7 @@ def build(
         write_json(records / f"{name}.json", dataclasses.asdict(part))
         return part
 
-    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    pool = concurrent.futures.ThreadPoolExecutor(processors.available())
     try:
         jobs = [pool.submit(make_and_record, name) for name in makers if name not in done]
         for job in concurrent.futures.as_completed(jobs):
@@ -127,6 +131,14 @@ def build(
     finally:
         pool.shutdown(cancel_futures=True)
     return tuple(done[name] for name in makers)
+
+
+def _recorded(record: Path) -> Part | None:
+    """The part that was made; None where its record is not there, or not whole."""
+    try:
+        return Part(**json.loads(record.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
 
 
 def _check_space(store: Path, needed: int) -> None:
@@ -144,8 +156,13 @@ def write_manifest(store: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(store: Path) -> Manifest:
-    """Raises UsageError for a manifest of another format, and where a file that it names is missing or cut short."""
-    content = json.loads((store / MANIFEST).read_text())
+    """Raises UsageError for a manifest that is damaged or of another format, and where a file that it names is missing
+    or cut short.
+    """
+    try:
+        content = json.loads((store / MANIFEST).read_bytes())
+    except ValueError:
+        raise UsageError(f"{store / MANIFEST} is damaged; remove it and prepare again.") from None
     if content.pop("format") != FORMAT:
         raise UsageError(f"{store} was prepared by another version of this program; remove it and prepare it again.")
     parts = tuple(Part(**part) for part in content.pop("parts"))
@@ -172,9 +189,45 @@ def verify(store: Path) -> list[str]:
 
 
 def memory_map(path: Path, dtype: np.dtype, columns: int | None = None) -> np.ndarray:
-    """The file as a read-only array of shape (n,) or (n, columns), read from the disk as it is touched."""
-    array = np.memmap(path, dtype, mode="r")
+    """The file as a read-only array of shape (n,) or (n, columns), read from the disk as it is touched.
+
+    It is mapped once for all that read it, and no descriptor stays open for it: stores have more parts than a process
+    may have open files. Raises InfrastructureError where it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            if (mapping := _MAPPINGS.get(key)) is None:
+                mapping = _MAPPINGS[key] = _Mapping(file.fileno(), status.st_size)
+    except OSError as error:
+        raise InfrastructureError(f"{path} cannot be read: {error.strerror}.") from error
+    array = np.asarray(mapping).view(dtype)
     return array if columns is None else array.reshape(-1, columns)
+
+
+class _Mapping:
+    """The bytes of a file in memory, for as long as there is an array of them. Python's own keeps the file open."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        """Raises OSError where the file cannot be mapped."""
+        address = 0
+        if size:  # no byte cannot be mapped
+            address = _LIBC.mmap(None, size, mmap.PROT_READ, mmap.MAP_PRIVATE, descriptor, 0)
+            if address == _FAILED:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            weakref.finalize(self, _LIBC.munmap, address, size).atexit = False  # a thread may still read then
+        self.__array_interface__ = {"version": 3, "typestr": "|u1", "shape": (size,), "data": (address, True)}
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.mmap.restype = ctypes.c_void_p
+_LIBC.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+_LIBC.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_FAILED = ctypes.c_void_p(-1).value
+
+# A file, as it is now -> its mapping, while there is one.
+_MAPPINGS: weakref.WeakValueDictionary[tuple[int, ...], _Mapping] = weakref.WeakValueDictionary()
 
 
 def evenly_spaced(total: int, count: int) -> np.ndarray:

@@ -161,8 +161,7 @@ def made_up_pairs(split: Split, num_examples: int, data: Mapping[str, object], t
 
 def stored_pairs(store: Path, names: Sequence[str], max_length: int) -> "Pairs":
     """Those of a split that are short enough. names: of the parts."""
-    # A view without the class memmap, of which every slice would cost some microseconds.
-    shards = [memory_map(store / f"{name}.tokens", TOKEN).view(np.ndarray) for name in names]
+    shards = [memory_map(store / f"{name}.tokens", TOKEN) for name in names]
     lengths = np.concatenate([memory_map(store / f"{name}.lengths", LENGTH, 2) for name in names])
     of_pair = lengths.sum(axis=1)
     short = lengths.max(axis=1) <= max_length

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from workloads.datasets import processors
 from workloads.datasets.source import Batch, Source
 
 NEEDS = frozenset({"logits"})
@@ -23,7 +24,7 @@ def statistics(outputs: dict[str, np.ndarray], batch: Batch, source: Source) -> 
     """
     del source
     keys = ("targets", "mean", "std", "volume_max")
-    with ThreadPoolExecutor() as pool:  # NumPy works outside of the interpreter's lock
+    with ThreadPoolExecutor(processors.threads()) as pool:  # NumPy works outside of the interpreter's lock
         values = np.array(list(pool.map(_ssim, outputs["logits"], *(batch[key] for key in keys))))
     weights = batch["weights"].astype(np.float64)
     return np.array([[(values * weights).sum(), weights.sum()]])

@@ -216,11 +216,18 @@ def with_field(number: int, value: bytes) -> bytes:
         (b"1\t2\t3\n", "Expected 40 columns, got 3"),
         (LINES[5].rstrip(b"\n") + b"\tmore\n", "Expected 40 columns, got 41"),
         (with_field(0, b"yes"), "invalid value 'yes'"),
+        (with_field(0, b"2"), "the label 2, not 0 or 1"),
+        (with_field(0, b"-2"), "the label -2, not 0 or 1"),
+        (with_field(0, b"-1"), "the label -1 or none, not 0 or 1"),
+        (with_field(0, b""), "the label -1 or none, not 0 or 1"),
         (with_field(7, b"1.5"), "invalid value '1.5'"),
         (with_field(7, b"99999999999"), "invalid value '99999999999'"),
         (with_field(39, b"f" * 31), "In CSV column #39: .* a string of 31 bytes"),
     ],
-    ids=["too few fields", "too many fields", "label no number", "no whole number", "number too large", "long string"],
+    ids=[
+        *("too few fields", "too many fields", "label no number", "label 2", "label -2", "label -1", "no label"),
+        *("no whole number", "number too large", "long string"),
+    ],
 )
 def test_a_damaged_row_is_named_by_its_file_and_number(tmp_path, raw, monkeypatch, line, reason):
     monkeypatch.setattr(raw_criteo, "_TEXT_CHUNK", 4_096)  # the row is in a later chunk than the first

@@ -1,7 +1,11 @@
 """A store on disk: whole files or none, damage named, a killed preparation continued."""
 
+import errno
+import gc
 import json
 import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -10,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.facts import InfrastructureError, UsageError
+from tests.support.odd_machines import failing
 from workloads.datasets.store import (
     FileWriter,
     Manifest,
@@ -23,6 +28,7 @@ from workloads.datasets.store import (
     write_manifest,
     written_part,
 )
+from workloads.datasets.transforms.images import INDEX
 
 
 def quiet(what: str, done: int, total: int) -> None:
@@ -131,3 +137,99 @@ def test_evenly_spaced_numbers_are_different_and_in_range(total, data):
     assert chosen[0] == 0 and chosen[-1] < total
     assert count == 1 or np.diff(chosen).min() >= 1
     assert count == 1 or np.ptp(np.diff(chosen)) <= 1
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1]", '{"name": "a"}'])
+def test_a_record_in_pieces_is_of_no_part_and_a_manifest_in_pieces_says_what_to_do(tmp_path, damage):
+    prepared(tmp_path)
+    (tmp_path / "parts/b.json").write_text(damage)
+    made: list[str] = []
+    build(tmp_path, makers(tmp_path, made), 1000, quiet)
+    assert made == ["b"]
+    if damage in ("", "{"):
+        (tmp_path / "manifest.json").write_text(damage)
+        with pytest.raises(UsageError, match=r"manifest.json is damaged; remove it"):
+            read_manifest(tmp_path)
+
+
+def test_a_mapped_file_cannot_be_written_and_is_mapped_once_for_as_long_as_it_is_read(tmp_path):
+    numbers = np.arange(5000, dtype="<i4")
+    numbers.tofile(tmp_path / "file")
+
+    def mappings():
+        return [line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(f"{tmp_path}/file")]
+
+    first = memory_map(tmp_path / "file", np.dtype("<i4"))
+    second = memory_map(tmp_path / "file", np.dtype("u1"), 4)
+    assert len(mappings()) == 1
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 1
+    part = first[10:20]
+    del first, second
+    gc.collect()
+    assert len(mappings()) == 1
+    assert part.tolist() == list(range(10, 20))
+    (tmp_path / "file").unlink()
+    (numbers + 1).tofile(tmp_path / "file")  # another file of the same name
+    assert memory_map(tmp_path / "file", np.dtype("<i4"))[0] == 1
+    del part
+    gc.collect()
+    assert mappings() == []
+
+
+def test_of_an_empty_file_there_is_nothing_and_what_cannot_be_read_is_said(tmp_path):
+    (tmp_path / "empty").touch()
+    assert memory_map(tmp_path / "empty", np.dtype("<i4"), 2).shape == (0, 2)
+    with pytest.raises(InfrastructureError, match=r"gone cannot be read: No such file"):
+        memory_map(tmp_path / "gone", np.dtype("u1"))
+
+
+READS_A_THOUSAND_PARTS = """
+import os, resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import numpy as np
+from workloads.datasets.transforms.images import open_split
+pipeline = {"image_size": 8, "rand_augment": 0, "mixup_alpha": 0.0}
+store = Path(sys.argv[1])
+splits = {split: open_split(store, split, 1_000, pipeline) for split in ("train", "eval_train", "validation", "test")}
+with ThreadPoolExecutor(2) as pool:
+    for split, source in splits.items():
+        numbers = np.arange(len(source))
+        batch = source.read(numbers, numbers * 0, slice(len(numbers)), len(numbers), 0, pool)
+        print(split, len(source), len(set(batch["targets"].reshape(len(source), -1).argmax(axis=1).tolist())))
+print(len(os.listdir("/proc/self/fd")) < 32)
+"""
+
+
+def test_a_store_of_a_thousand_parts_is_read_under_the_usual_limit_of_open_files(tmp_path):
+    """ImageNet at full scale has a part for each of its classes, each of two files, and is opened for four splits."""
+    jpeg = (Path(__file__).parents[2] / "data/datasets/photo.JPEG").read_bytes()
+    parts = []
+    for name in (*(f"class_{number}" for number in range(1_000)), "validation", "test"):
+        split = name if name in ("validation", "test") else "train"
+        rows = [(0, len(jpeg), int(name.rpartition("_")[2]), 100, 100)] if split == "train" else []
+        rows = rows or [(0, len(jpeg), number, 100, 100) for number in range(1_000)]
+        (tmp_path / f"{name}.jpegs").write_bytes(jpeg)
+        np.array(rows, INDEX).tofile(tmp_path / f"{name}.index")
+        files = {f"{name}.{kind}": (tmp_path / f"{name}.{kind}").stat().st_size for kind in ("jpegs", "index")}
+        known = {file: {"bytes": size, "crc32": 0} for file, size in files.items()}
+        parts.append(Part(name, {split: len(rows)}, known))
+    write_manifest(tmp_path, Manifest("imagenet", "A photo.", "this test", tuple(parts)))
+    limited = ["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", sys.executable, "-c", READS_A_THOUSAND_PARTS, tmp_path]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    splits = [f"{split} 1000 1000" for split in ("train", "eval_train", "validation", "test")]
+    assert done.stdout.splitlines() == [*splits, "True"]
+
+
+def test_a_file_system_that_cannot_wait_for_the_disk_has_stores(tmp_path):
+    write = (
+        "import sys; from pathlib import Path; from workloads.datasets.store import FileWriter\n"
+        "with FileWriter(Path(sys.argv[1])) as writer: writer.write(b'letters')"
+    )
+    for code, is_done in ((errno.EINVAL, True), (errno.EIO, False)):
+        path = tmp_path / str(code)
+        command = [sys.executable, "-c", write, path]
+        done = subprocess.run(command, env=failing(f"fsync {code} 9 /"), capture_output=True, text=True, check=False)
+        assert (done.returncode == 0, path.exists()) == (is_done, is_done)

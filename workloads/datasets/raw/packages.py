@@ -67,7 +67,7 @@ def unpack_wheel(package: str, version: str, sha256: str, into: Path, way_out: s
 
 def _pip_download(package: str, version: str, sha256: str, into: Path) -> list[str]:
     """pip's command, to be run in the folder `into`, that downloads the pinned package there."""
-    (into / "requirements.txt").write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
+    (into / "requirements.txt").write_text(f"{package}=={version} --hash=sha256:{sha256}\n", "utf-8")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     return [*pip, "--require-hashes", "-r", "requirements.txt", "-d", "."]
 
@@ -81,7 +81,9 @@ def check_sha256(file: Path, sha256: str) -> None:
 
 
 def _run(command: list[str], cwd: Path, what: str, way_out: str) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         reason = (done.stderr.strip() or "no reason given").splitlines()[-1].rstrip(".")
         raise UsageError(f"{what} can not be fetched ({reason}); {way_out}.")
