@@ -3,11 +3,13 @@
 from algoperf import workflow as experiment
 
 
-configfile: f"{workflow.basedir}/config/mini.yaml"
+if not workflow.overwrite_configfiles:  # a config is what its file says, and nothing of another
+
+    configfile: f"{workflow.basedir}/config/mini.yaml"
 
 
 experiment.ignore_signals()
-EXPERIMENT = experiment.read(config)
+EXPERIMENT = experiment.read(config, workflow.configfiles)
 RULESETS = EXPERIMENT.config.rulesets
 
 # The `algoperf` of this environment, also where it was not activated.

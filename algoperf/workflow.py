@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from algoperf.progress import status, status_view
 from algoperf.records import made_of, official_files
 from algoperf.trial import journal
 from algoperf.trial.definition import Definition
+from workloads.datasets import processors
 from workloads.datasets.prepare import store_path
 from workloads.datasets.store import MANIFEST
 
@@ -227,9 +228,10 @@ class Experiment:
         repeats = plan.target_repeats(self.config, target_records.best_trial(Path(best_point)))
         return [str(self.config.results_dir / trial.folder / official_files.RESULT) for trial in repeats]
 
-    def cpus(self, workload: str) -> int:
-        """CPUs of each node that a job for a trial of this workload asks for."""
-        return resources.cpus(self.accelerator, load_spec(workload, self.scale))
+    def threads(self, workload: str, cores: int | None) -> int:
+        """Of a trial: a single machine's, as far as this process may use them; of each node, what a job asks for."""
+        of_node = resources.cpus(self.accelerator, load_spec(workload, self.scale))
+        return min(cores, processors.available()) if cores else of_node
 
     def resources(self, workload: str) -> dict[str, Any]:
         """What a job for a trial of this workload asks of Slurm, in the words of Snakemake's executor for it."""
@@ -267,11 +269,11 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
-def read(content: Mapping[str, Any]) -> Experiment:
+def read(content: Mapping[str, Any], files: Iterable[str] = ()) -> Experiment:
     """The experiment of a Snakemake config. A mistake in it ends the process with one sentence and exit code 2."""
     try:
         job.current()  # while the variables that say so are there
-        checked = config.parse(dict(content))
+        checked = config.parse(dict(content), files=files)
         return make(checked, cluster.load().accelerator(checked.accelerator))
     except UsageError as error:
         say(f"error: {error}")

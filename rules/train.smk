@@ -18,7 +18,7 @@ for workload in EXPERIMENT.workloads:
         # All cores of a single machine; of a node, what the job asks for.
         # Of trials that could begin, those that the others' bounds come from go first.
         priority: lambda wildcards, workload=workload: EXPERIMENT.races.priority(workload, int(wildcards.study))
-        threads: workflow.resource_settings.cores or EXPERIMENT.cpus(workload)
+        threads: EXPERIMENT.threads(workload, workflow.resource_settings.cores)
         resources:
             **EXPERIMENT.resources(workload),
             # Profiles of single machines allow one timed job at a time: timing is the product.
@@ -34,4 +34,4 @@ for workload in EXPERIMENT.workloads:
             "algoperf trial --workload {params.workload} --framework {wildcards.framework}"
             " --submission {params.submission:q} --protocol {params.protocol} --ruleset {wildcards.ruleset}"
             " --study {wildcards.study} --trial {wildcards.trial}"
-            f" {EXPERIMENT.place} --out $(dirname {{output.result:q}})"
+            f' {EXPERIMENT.place} --out "$(dirname {{output.result:q}})"'

@@ -16,6 +16,7 @@ from scoring.logs.locate import locate
 from scoring.logs.planned import Planned, read_plan
 from scoring.logs.published import PUBLISHED, PUBLISHED_PREFIX, Leaderboard, find_published
 from scoring.logs.read import read_logs
+from scoring.logs.record import others_share
 from scoring.logs.trials import Finding, Logs, Trial, in_order
 from scoring.result import Result
 from scoring.rules import raced
@@ -26,6 +27,7 @@ from scoring.rules.ties import check_ties, find_ties, possible_scores
 from scoring.sides import Sides, joined
 
 _NAMED = 3  # trials that a message names
+_QUIET = 10.0  # per cent of the processors that a quiet machine may take for itself
 
 
 def score_logs(
@@ -137,6 +139,7 @@ def _scored(
     caveats = (
         *((f"partial: {partial}",) if partial else ()),
         *((f"mixed hardware: {len(kinds)} kinds",) if len(kinds) > 1 else ()),
+        *_busy_machines(own.trials),
         *_mixed_contents(own.trials),
         *((f"{lacking} of {len(planned)} planned trials do not count",) if lacking and not partial else ()),
         *_other_terms(own.trials, benchmark),
@@ -160,6 +163,14 @@ def _unlike_hardware(a: Result, b: Result) -> tuple[str, ...]:
         return ()
     of_a, of_b = (" and ".join(sorted(of_one)) for of_one in kinds)
     return (f"hardware differs: A ran on {of_a}, B on {of_b}; steps compare, times do not",)
+
+
+def _busy_machines(trials: Sequence[Trial]) -> Iterator[str]:
+    """Trials that were timed while others were at work on the same processors."""
+    shares = [share for trial in trials if (share := others_share(trial.record)) > _QUIET]
+    if shares:
+        took = f"took up to {max(shares):.0f} % of the processors"
+        yield f"others were at work beside {len(shares)} of {len(trials)} trials and {took}: the times are theirs, too"
 
 
 def _mixed_contents(trials: Iterable[Trial]) -> Iterator[str]:

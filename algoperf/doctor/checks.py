@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -21,11 +22,16 @@ from algoperf.doctor.finding import Check, mend, note, ok
 from algoperf.experiment import config, fitting, plan
 from algoperf.experiment.config import Config
 from algoperf.machine import cluster, hardware, installation, job
+from algoperf.records.atomic import flush_folder, write_atomically
+from algoperf.records.words import trouble
 from algoperf.rehearsal import measured
 from workloads.datasets.prepare import open_source
 
 _PACKAGES = {"jax": "jax", "pytorch": "torch"}
 _STYLES = {"ok": "green", "mend": "red", "note": "yellow"}
+
+# Files that a process of a trial may have open at once, with what the frameworks and a submission open.
+_OPEN_FILES = 512
 
 # Seconds for a site's lines of shell: modules from a network disk are slow.
 _SETUP_TIME_LIMIT = 60
@@ -46,6 +52,7 @@ def checks(config_file: Path) -> Iterator[Check]:
     yield from _data(experiment)
     yield _results(experiment.results_dir)
     yield _cache()
+    yield _open_files()
     try:
         site = cluster.load()
     except UsageError as error:
@@ -83,15 +90,35 @@ def _data(experiment: Config) -> Iterator[Check]:
 
 
 def _results(folder: Path) -> Check:
-    """Whether a file can be written there, or where the folder would be made; it leaves neither."""
+    """Whether what trials do can be done there, or where the folder would be made; it leaves nothing."""
     absolute = folder.absolute()
     try:
-        existing = next(path for path in (absolute, *absolute.parents) if path.exists())
-        with tempfile.TemporaryFile(dir=existing) as file:
-            file.write(bytes(2**20))
+        existing = next(path for path in (absolute, *absolute.parents) if os.path.lexists(path))
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".doctor_") as scratch:
+            lacking = _lacking(Path(scratch))
     except OSError as error:
-        return mend("results", f"nothing can be written to {folder}: {error.strerror}; results_dir names another")
-    return ok("results", f"{folder} can be written to")
+        return mend("results", f"nothing can be written to {folder}: {trouble(error)}; results_dir names another")
+    without = f"; it is done without {' and '.join(lacking)}, which its file system lacks" if lacking else ""
+    return ok("results", f"{folder} can be written to{without}")
+
+
+def _lacking(folder: Path) -> list[str]:
+    """Writes to a folder as a trial does. What its file system lacks, which trials do without. Raises OSError."""
+    write_atomically(folder / "file", bytes(2**20))
+    lacking = [] if flush_folder(folder) else ["waiting for the disk"]
+    try:
+        (folder / "link").hardlink_to(folder / "file")
+    except OSError:
+        lacking.append("hard links")
+    return lacking
+
+
+def _open_files() -> Check:
+    """Stores are mapped without open files; what else a trial and its submission open is some hundred."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY and limit < _OPEN_FILES:
+        return note("open files", f"a process may have {limit:,}, which may not be enough: `ulimit -n {_OPEN_FILES}`")
+    return ok("open files", f"a process may have {'any number' if limit == resource.RLIM_INFINITY else f'{limit:,}'}")
 
 
 def _cache() -> Check:
@@ -174,6 +201,8 @@ def _environment(whose: str, environment: cluster.Environment) -> Check:
             ["bash", "-c", script],
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             env={**os.environ, "PATH": path},
             stdin=subprocess.DEVNULL,
             timeout=_SETUP_TIME_LIMIT,

@@ -35,7 +35,7 @@ def begin(folder: Path) -> list[Path]:
     written = []
     try:
         unfinished.mkdir(parents=True)
-        (unfinished / "Snakefile").write_text(SNAKEFILE)
+        (unfinished / "Snakefile").write_text(SNAKEFILE, "utf-8")
         for name in _COPIED:
             shutil.copytree(WORKFLOW_FILES / name, unfinished / name)
         (unfinished / "slurm").symlink_to(Path("profiles", "slurm"))

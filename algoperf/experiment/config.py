@@ -1,6 +1,9 @@
 """The config of an experiment, checked: what `config/*.yaml` may say. It knows no machine."""
 
 import json
+import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,22 +11,60 @@ import pydantic
 
 from algoperf.benchmark.facts import FRAMEWORKS, Framework, UsageError
 from algoperf.benchmark.identity import short_name
-from algoperf.benchmark.protocol import PROTOCOLS, RULESETS, SEARCHES, Protocol, Ruleset, load_protocol
+from algoperf.benchmark.protocol import (
+    PROTOCOLS,
+    RULESETS,
+    SEARCHES,
+    TARGET_SETTING,
+    Protocol,
+    Ruleset,
+    load_protocol,
+)
 from algoperf.racing.bounds import Level
 from algoperf.records.strict import Strict, check_content, read_yaml
 from algoperf.submission import loading
+
+# Characters that Snakemake or Slurm take for something else where they pass a path on to a job.
+_UNFIT = re.compile(r"[,{}%\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Bytes of a file's name: Snakemake names the folder of a job's log after all that tells it from others.
+_LONGEST_NAME = 255
+
+
+def _expanded(path: Any) -> Any:
+    """With `~` and `$SCRATCH` filled in as a shell does. Raises ValueError for what is empty or stays unknown."""
+    if not isinstance(path, str | Path):
+        return path
+    if not str(path).strip():
+        raise ValueError("it is empty; name a folder or a file, `.` for this folder")
+    found = os.path.expandvars(os.path.expanduser(path))
+    if unknown := re.search(r"^~[^/]*|\$(\w+|\{[^}]*\})", found):
+        raise ValueError(f"there is no {unknown[0]} here; set it, or write the path out")
+    return found
+
+
+def _distinct(values: Any) -> Any:
+    """Raises ValueError for a list that says something twice."""
+    if isinstance(values, list) and (twice := [value for value in values if values.count(value) > 1]):
+        raise ValueError(f"{twice[0]!r} is there twice")
+    return values
+
+
+Place = Annotated[Path, pydantic.BeforeValidator(_expanded)]
+Once = pydantic.AfterValidator(_distinct)
 
 
 class SubmissionEntry(Strict):
     """One contestant: a submission in one framework."""
 
     name: Annotated[
-        str, pydantic.Field(min_length=1, description="a name in submissions/, or the path of a file or folder")
+        str,
+        pydantic.BeforeValidator(_expanded),
+        pydantic.Field(min_length=1, description="a name in submissions/, or the path of a file or folder"),
     ]
     framework: Framework = pydantic.Field(
         None, description="may be left out where the submission's submission_info.yml says it"
     )
-    search_space: Path | None = pydantic.Field(
+    search_space: Place | None = pydantic.Field(
         None, description="a file that its points are drawn from; one beside the submission where left out"
     )
 
@@ -32,7 +73,7 @@ class SubmissionEntry(Strict):
     def _framework_is_said(cls, content: Any) -> Any:
         if not isinstance(content, dict) or "framework" in content or not isinstance(content.get("name"), str):
             return content
-        framework = loading.describe(content["name"]).framework
+        framework = loading.describe(_expanded(content["name"])).framework
         if framework is None:
             raise ValueError(
                 f"{content['name']!r} needs a framework, {' or '.join(FRAMEWORKS)}: no submission_info.yml says it"
@@ -71,13 +112,13 @@ class Config(Strict):
     """An experiment."""
 
     protocol: Literal[tuple(PROTOCOLS)] = pydantic.Field(description="the version of the benchmark")
-    rulesets: list[Literal[RULESETS]] = pydantic.Field(
+    rulesets: Annotated[list[Literal[RULESETS]], Once] = pydantic.Field(
         ["external"],
         min_length=1,
         description="how hyperparameters are tuned; where left out, as submissions' submission_info.yml say",
     )
     submissions: list[SubmissionEntry] = pydantic.Field(min_length=1, description="who is compared")
-    search_space: Path | None = pydantic.Field(
+    search_space: Place | None = pydantic.Field(
         None, description="a file that the points of submissions are drawn from that do not name one"
     )
     search: Literal[SEARCHES] | None = pydantic.Field(
@@ -85,8 +126,10 @@ class Config(Strict):
         description="whether each study tries the same points (shared) or those of all studies are drawn at once and "
         "dealt to them (dealt), under external tuning; the protocol's where left out",
     )
-    workloads: list[str] | Literal["all"] = pydantic.Field("all", description="names, or all of the protocol's")
-    variants: list[str] | Literal["all", "none"] = pydantic.Field(
+    workloads: Annotated[list[str], Once] | Literal["all"] = pydantic.Field(
+        "all", description="names, or all of the protocol's"
+    )
+    variants: Annotated[list[str], Once] | Literal["all", "none"] = pydantic.Field(
         "none", description="variants beyond the protocol's held-outs: full names, all or none"
     )
     accelerator: str = pydantic.Field(
@@ -106,8 +149,12 @@ class Config(Strict):
     racing_order: Literal["parallel", "sequential"] = pydantic.Field(
         "parallel", description="sequential: study after study, held-outs last, so that racing ends more"
     )
-    data_dir: Path = pydantic.Field(Path("data"), description="prepared data")
-    results_dir: Path = pydantic.Field(Path("results"), description="what trials and scores are written to")
+    data_dir: Place = pydantic.Field(
+        Path("data"), description="prepared data; `~` and variables such as $SCRATCH are filled in"
+    )
+    results_dir: Place = pydantic.Field(
+        Path("results"), description="what trials and scores are written to; filled in like data_dir"
+    )
 
     @property
     def is_of_targets(self) -> bool:
@@ -127,7 +174,7 @@ class Config(Strict):
         if not isinstance(content, dict) or "rulesets" in content or not isinstance(content.get("submissions"), list):
             return content
         names = [entry["name"] for entry in content["submissions"] if isinstance(entry, dict) and "name" in entry]
-        said = {loading.describe(name).ruleset for name in names if isinstance(name, str)} - {None}
+        said = {loading.describe(_expanded(name)).ruleset for name in names if isinstance(name, str)} - {None}
         return {**content, "rulesets": [ruleset for ruleset in RULESETS if ruleset in said]} if said else content
 
     @pydantic.model_validator(mode="after")
@@ -163,6 +210,20 @@ class Config(Strict):
         """The protocol, searched as the config says."""
         return load_protocol(self.protocol).searched(self.search)
 
+    @pydantic.model_validator(mode="after")
+    def _jobs_can_be_named(self) -> "Config":
+        labels = {f"the name of the submission {entry.name!r}": entry.label for entry in self.submissions}
+        for what, text in {"data_dir": str(self.data_dir), "results_dir": str(self.results_dir), **labels}.items():
+            if unfit := _UNFIT.search(text):
+                raise ValueError(f"{what} has a {unfit[0]!r}, which cannot be passed on to jobs; choose another name")
+        # All that tells the job of a trial from others, as the wildcards of its rule have it.
+        rulesets = [TARGET_SETTING] if self.is_of_targets else self.rulesets
+        names = (f"_{ruleset}_{label}_0_pytorch_000" for ruleset in rulesets for label in labels.values())
+        most = _LONGEST_NAME - max(len(name.encode()) for name in names)
+        if len(str(self.results_dir).encode()) > most:
+            raise ValueError(f"results_dir has over {most} bytes, and no job can be named after it; choose another")
+        return self
+
     def entries(self, ruleset: Ruleset) -> list[SubmissionEntry]:
         """The submissions that take part in a ruleset."""
         return [entry for entry in self.submissions if entry.ruleset in (None, ruleset) or ruleset not in RULESETS]
@@ -185,8 +246,13 @@ def schema() -> str:
     return json.dumps(Config.model_json_schema(), indent=2) + "\n"
 
 
-def parse(content: Any, where: str = "the config") -> Config:
-    """Raises UsageError with one sentence that names the first wrong key and the allowed ones."""
+def parse(content: Any, where: str = "the config", files: Iterable[str] = ()) -> Config:
+    """Raises UsageError with one sentence that names the first wrong key and the allowed ones.
+
+    files: what somebody has read the content from who passes over keys that are there twice, as Snakemake does.
+    """
+    for file in files:
+        read_yaml(Path(file), f"the config {file}")
     return check_content(Config, content, where)
 
 

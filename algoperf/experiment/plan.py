@@ -139,7 +139,10 @@ def workloads(config: Config) -> list[str]:
         raise UsageError(f"there is no variant {min(unknown)!r} of these workloads; there are {', '.join(available)}.")
     extra = {*wanted, *protocol.held_out}.intersection(available)
     # Each variant after its workload.
-    return [name for base in named for name in (base, *(v for v in available if v in extra and base_of(v) == base))]
+    found = [name for base in named for name in (base, *(v for v in available if v in extra and base_of(v) == base))]
+    if twice := [name for name in found if found.count(name) > 1]:
+        raise UsageError(f"{twice[0]} comes with {base_of(twice[0])}, and is there twice; leave it out of workloads.")
+    return found
 
 
 def datasets(config: Config) -> dict[str, str]:

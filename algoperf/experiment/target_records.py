@@ -110,7 +110,7 @@ def _read_evaluations(path: Path, metric: str) -> tuple[Evaluation, ...]:
     """None for a trial that has failed before its first evaluation."""
     if not path.exists():
         return ()
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return tuple(
             Evaluation(
                 step=int(row["global_step"]),

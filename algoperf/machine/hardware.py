@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import psutil
 from algoperf.benchmark.facts import InfrastructureError
 from algoperf.machine import nvml
 from algoperf.machine.cluster import Accelerator
+from workloads.datasets import processors
 
 _BYTES_PER_GIB = 2**30
 _SLURM = {"job": "SLURM_JOB_ID", "partition": "SLURM_JOB_PARTITION", "node": "SLURMD_NODENAME"}
@@ -25,11 +26,10 @@ _SEVERAL = " + "  # between the names of unlike devices
 @functools.cache
 def cpu_name() -> str:
     """The processor's model name as Linux gives it, else as Python does."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    cpuinfo = _told(lambda: Path("/proc/cpuinfo").read_text("utf-8")) or ""
+    for line in cpuinfo.splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
 
 
@@ -74,36 +74,42 @@ def check(found: dict[str, Any], name: str, wanted: Accelerator) -> None:
 def evidence() -> dict[str, Any]:
     """How the machine is doing: taken at the beginning and at the end of a session, it shows what disturbed its timing.
 
-    frequency_mhz, governor: of the processors, None where the host does not tell; load: of the last minute;
-    steal_seconds: taken by other guests of the same host since its start. For `driver` and `gpus` see `nvml.evidence`.
+    frequency_mhz, governor: of the processors; load: of the last minute; steal_seconds: taken by other guests of the
+    same host since its start. What the host does not tell is None. For `driver` and `gpus` see `nvml.evidence`.
     """
-    frequency = psutil.cpu_freq()
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return {
         "host": socket.gethostname(),
         "slurm": {name: os.environ[variable] for name, variable in _SLURM.items() if variable in os.environ},
-        "cpus": len(os.sched_getaffinity(0)),
-        "frequency_mhz": frequency.current if frequency else None,
-        "governor": governor.read_text().strip() if governor.exists() else None,
-        "load": os.getloadavg()[0],
-        "steal_seconds": psutil.cpu_times().steal,
-        **nvml.evidence(),
+        "cpus": processors.available(),
+        "frequency_mhz": _told(lambda: psutil.cpu_freq().current),
+        "governor": _told(lambda: governor.read_text("utf-8").strip()),
+        "load": _told(lambda: os.getloadavg()[0]),
+        "steal_seconds": _told(lambda: psutil.cpu_times().steal),
+        **(_told(nvml.evidence) or {}),
     }
 
 
+def _told(ask: Callable[[], Any]) -> Any:
+    """What a witness tells, None where it does not: hosts and containers refuse in many ways, and no trial needs it."""
+    try:
+        return ask()
+    except Exception:
+        return None
+
+
 def machine() -> dict[str, Any]:
-    """The host as the official `meta_data_<n>.json` names it; frequencies are None where the host does not tell."""
-    frequency = psutil.cpu_freq()
-    memory = psutil.virtual_memory()
+    """The host as the official `meta_data_<n>.json` names it; None where it does not tell."""
+    memory = _told(psutil.virtual_memory)
     return {
         "os_platform": platform.platform(),
         "python_version": platform.python_version(),
         "python_compiler": platform.python_compiler(),
         "cpu_model_name": cpu_name(),
-        "cpu_count": psutil.cpu_count(),
-        "cpu.freq.current": frequency.current if frequency else None,
-        "mem.total": memory.total,
-        "mem.available": memory.available,
+        "cpu_count": _told(psutil.cpu_count),
+        "cpu.freq.current": _told(lambda: psutil.cpu_freq().current),
+        "mem.total": _told(lambda: memory.total),
+        "mem.available": _told(lambda: memory.available),
     }
 
 
@@ -114,7 +120,10 @@ def git_commit(folder: Path) -> str | None:
     """
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True).stdout
+        command = ["git", "-C", folder, *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=True
+        ).stdout
 
     try:
         git("ls-files", "--error-unmatch", ".")

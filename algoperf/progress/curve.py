@@ -38,7 +38,7 @@ def read_curve(path: Path, target: Target) -> Curve:
     """Never raises: what cannot be read is not part of the curve."""
     try:
         # The last line may be half written at this moment.
-        lines = path.read_text(errors="replace").rpartition("\n")[0].split("\n")
+        lines = path.read_text("utf-8", errors="replace").rpartition("\n")[0].split("\n")
         header = lines[0].split(",")
         step_column, charged_column, metric_column = map(header.index, (_STEP, _CHARGED, target.column(header)))
     except (OSError, ValueError):

@@ -56,7 +56,9 @@ def _make(folder: Path, asked: Path, wheels: Path | None) -> Path:
     (packages / "below.pth").write_text("".join(lines), encoding="utf-8")
     source = [] if wheels is None else ["--no-index", "--find-links", str(wheels.absolute())]
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *source, "-r", str(asked)]
-    done = subprocess.run(pip, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        pip, capture_output=True, text=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL, check=False
+    )
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()]
         raise InfrastructureError(f"pip cannot install {asked}: {said[-1].strip() if said else done.returncode}")

@@ -16,7 +16,7 @@ def names(files: Iterable[Path]) -> set[str]:
     """
     found = set()
     for file in files:
-        text = file.read_text(errors="replace")
+        text = file.read_text("utf-8", errors="replace")
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError):
@@ -34,7 +34,7 @@ def imports(files: Iterable[Path]) -> set[str]:
     found = set()
     for file in files:
         try:
-            tree = ast.parse(file.read_text(errors="replace"))
+            tree = ast.parse(file.read_text("utf-8", errors="replace"))
         except (SyntaxError, ValueError):
             continue
         for node in ast.walk(tree):

@@ -33,9 +33,9 @@ def create(name: str, framework: str, into: Path) -> Path:
         unfinished.mkdir()
         for file in (f"{framework}.py", "search_space.json"):
             shutil.copyfile(TEMPLATE / file, unfinished / file)
-        readme = string.Template((TEMPLATE / "README.md").read_text())
+        readme = string.Template((TEMPLATE / "README.md").read_text("utf-8"))
         named = {"name": name, "framework": framework, "submission": argument(folder)}
-        (unfinished / "README.md").write_text(readme.substitute(named))
+        (unfinished / "README.md").write_text(readme.substitute(named), "utf-8")
         unfinished.rename(folder)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)

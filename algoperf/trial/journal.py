@@ -141,7 +141,7 @@ def has_begun(out: Path) -> bool:
 
 def log_error(out: Path, text: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    with (out / official_files.ERRORS).open("a") as file:
+    with (out / official_files.ERRORS).open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text.rstrip("\n") + "\n")
 
 

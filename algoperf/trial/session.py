@@ -18,7 +18,7 @@ from algoperf.benchmark.facts import InfrastructureError, SubmissionError, Usage
 from algoperf.machine import hardware
 from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.machine.lock import FolderLock
-from algoperf.machine.neighbours import Announced
+from algoperf.machine.neighbours import Announced, Witness
 from algoperf.racing import race
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.records.official_files import MetricsLogger
@@ -148,6 +148,7 @@ class _Session:
         self._evidence = hardware.evidence()
         self._announced = Announced(setup.out)
         self._neighbours = set(self._announced.others())
+        self._witness = Witness(self._announced, None if saved is None else saved.get("beside"))
 
     def _queue_from(self, position: int) -> InputQueue:
         setup = self._setup
@@ -228,6 +229,7 @@ class _Session:
                 "position": self.queue.position,
                 "flags": [dataclasses.asdict(flag) for flag in referee.flags],
                 "processes": self._setup.backend.shard[1],
+                "beside": self._witness.seen(),
                 "own": own,
             }
             try:
@@ -284,7 +286,7 @@ class _Session:
             **setup.definition.record,
             "accelerator": setup.accelerator,
             "hardware": setup.hardware,
-            "hardware_evidence": {"begin": self._evidence, "end": hardware.evidence()},
+            "hardware_evidence": {"begin": self._evidence, "end": hardware.evidence(), "beside": self._witness.seen()},
             "timed_beside": sorted(self._neighbours),
             "preemptions": self.preemptions,
             "versions": hardware.versions(),

@@ -19,6 +19,8 @@ _IGNORED = "ignored"
 _METADATA = re.compile("meta_data_([0-9]+)[.]json")
 # How a trial ends that has not reached its target, or not for certain: then `time_to_target` tells.
 _MISSES = ("budget_exhausted", "diverged", "out_of_memory", "submission_error", "pruned")
+# Of the evidence: the processors that a trial might use, the machine's load, and what others took of the processors.
+CPUS, LOAD, OTHERS_SHARE = "CPUs", "highest load", "CPU time of others, %"
 _LONGEST = 4_096  # characters of hyperparameters that are shown
 
 
@@ -99,7 +101,7 @@ def read_record(folder: str, shown: str, names: Collection[str], report: Callabl
         terms=terms_of_metadata(metadata),
         hyperparameters=printable(json.dumps(hyperparameters))[:_LONGEST] if hyperparameters else None,
         software=_software(result, metadata),
-        evidence=_evidence(begin, end),
+        evidence=_evidence(begin, end, _mapping(_mapping(result.get("hardware_evidence")).get("beside"))),
     )
 
 
@@ -184,16 +186,18 @@ def _software(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[st
     return {printable(name): text for name, value in named.items() if (text := _text(value)) is not None}
 
 
-def _evidence(begin: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, float | str]:
+def _evidence(begin: Mapping[str, Any], end: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, float | str]:
     """Name with unit -> the worse of a session's two ends, or their difference where a number counts up.
 
-    Of several GPUs the worst. See `algoperf.machine.hardware.evidence` and `algoperf.machine.nvml.evidence`.
+    Of several GPUs the worst. See `algoperf.machine.hardware.evidence` and `algoperf.machine.nvml.evidence`. beside: of
+    all sessions, see `algoperf.machine.neighbours.Witness`.
     """
     pairs = list(zip(_gpus(begin), _gpus(end) or _gpus(begin), strict=False))
     both = [gpu for pair in pairs for gpu in pair]
     found = {
-        "CPUs": _number(begin.get("cpus")),
-        "highest load": _most(_number(side.get("load")) for side in (begin, end)),
+        CPUS: _number(begin.get("cpus")),
+        LOAD: _most(_number(side.get("load")) for side in (begin, end)),
+        OTHERS_SHARE: _per_cent_of_others(beside),
         "CPU time stolen, s": _number(end.get("steal_seconds")) - _number(begin.get("steal_seconds")),
         "governor": _text(begin.get("governor")),
         "hottest GPU, °C": _most(_number(gpu.get("temperature_celsius")) for gpu in both),
@@ -202,6 +206,25 @@ def _evidence(begin: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, flo
         "GPU memory errors": _most(_number(gpu.get("uncorrected_memory_errors")) for gpu in both),
     }
     return {name: value for name, value in found.items() if value is not None and value == value}  # noqa: PLR0124  NaN
+
+
+def others_share(record: Record) -> float:
+    """Per cent of its processors' time that others took while a trial was timed; 0 where nothing is known.
+
+    Records of earlier versions have only the machine's load, to which a trial itself adds one for each processor; a
+    higher one than twice that is others' for certain.
+    """
+    found = record.evidence.get(OTHERS_SHARE)
+    if found is None:
+        load, processors = record.evidence.get(LOAD, 0.0), record.evidence.get(CPUS, math.inf)
+        found = 100 * (1 - processors / load) if load > 2 * processors else 0.0
+    return found
+
+
+def _per_cent_of_others(beside: Mapping[str, Any]) -> float:
+    seconds = _number(beside.get("processor_seconds"))
+    taken = _number(beside.get("others_seconds")) + _number(beside.get("stolen_seconds"))
+    return 100 * taken / seconds if seconds > 0 else math.nan
 
 
 def _gpus(side: Mapping[str, Any]) -> list[Mapping[str, Any]]:

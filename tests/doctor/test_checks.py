@@ -1,5 +1,8 @@
 """What `algoperf doctor` finds on this machine; tests/doctor/test_survey.py has what it finds on a cluster."""
 
+import errno
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,41 @@ def test_a_cache_that_cannot_be_made_is_to_be_mended_but_in_a_job(found, monkeyp
     monkeypatch.setattr(job, "current", lambda: "17")
     mark, advice = found()["cache"]
     assert (mark, "bring their own" in advice) == ("note", True)
+
+
+def test_what_the_results_file_system_lacks_is_said_and_done_without(found, tmp_path, monkeypatch):
+    def refuses(code):
+        def call(*arguments, **named):
+            raise OSError(code, os.strerror(code))
+
+        return call
+
+    monkeypatch.setattr(os, "link", refuses(errno.EPERM))
+    assert found()["results"][0] == "ok"
+    assert found()["results"][1].endswith("it is done without hard links, which its file system lacks")
+    monkeypatch.setattr(os, "fsync", refuses(errno.EINVAL))
+    assert "without waiting for the disk and hard links" in found()["results"][1]
+    monkeypatch.setattr(os, "fsync", refuses(errno.EDQUOT))
+    mark, advice = found()["results"]
+    assert (mark, "Disk quota exceeded" in advice) == ("mend", True)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "cluster.yaml"}
+
+
+def test_a_dead_link_is_said_to_be_one(found, tmp_path):
+    (tmp_path / "results").symlink_to("/no/such/disk")
+    mark, advice = found({"results_dir": str(tmp_path / "results")})["results"]
+    assert (mark, f"{tmp_path / 'results'} is a link to /no/such/disk, which is not there" in advice) == ("mend", True)
+
+
+def test_few_open_files_are_noted(found):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        mark, advice = found()["open files"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (mark, "`ulimit -n 512`" in advice) == ("note", True)
+    assert found()["open files"][0] == "ok"
 
 
 def test_a_wrong_cluster_description_is_one_clear_line(found):

@@ -1,11 +1,14 @@
 """A config is checked as a whole, and what is wrong with it is one sentence."""
 
+from pathlib import Path
+
 import pytest
 
 from algoperf import workflow
 from algoperf.benchmark.facts import UsageError
 from algoperf.experiment import config, plan
 from algoperf.machine import cluster
+from algoperf.records import strict
 from tests.conftest import REPOSITORY
 from tests.experiment.test_plan import NADAMW, make
 
@@ -31,6 +34,24 @@ from tests.experiment.test_plan import NADAMW, make
         ({"search": "dealt"}, "protocol mini cannot be dealt: it has one study"),
         ({"protocol": "v0.6", "rulesets": ["self"], "search": "dealt"}, "search is for external tuning"),
         ({"search": "shared", "target_setting": {}}, "search is for external tuning"),
+        ({"results_dir": ""}, "'results_dir'.*it is empty; name a folder"),
+        ({"data_dir": " "}, "'data_dir'.*it is empty"),
+        ({"results_dir": None}, "'results_dir'"),
+        ({"results_dir": "$NO_SUCH_DISK/results"}, r"'results_dir'.*there is no \$NO_SUCH_DISK here"),
+        ({"data_dir": "${NO_SUCH_DISK}/data"}, r"'data_dir'.*there is no \$\{NO_SUCH_DISK\} here"),
+        ({"data_dir": "~no_such_user/data"}, "'data_dir'.*there is no ~no_such_user here"),
+        ({"submissions": [{**NADAMW, "name": "$NO_SUCH_DISK/mine"}]}, r"there is no \$NO_SUCH_DISK here"),
+        *(
+            ({key: f"a{unfit}b"}, rf"{key} has a .*, which cannot be passed on to jobs")
+            for key in ("results_dir", "data_dir")
+            for unfit in (",", "{", "}", "%", "\\", "\n", "\t", "\x1b", "\udce4")
+        ),
+        ({"submissions": [{**NADAMW, "name": "/a/b,c"}]}, "the name of the submission '/a/b,c' has a ','"),
+        ({"results_dir": 220 * "r"}, "results_dir has over 2[0-9][0-9] bytes, and no job can be named after it"),
+        ({"results_dir": 110 * "ü"}, "results_dir has over 2[0-9][0-9] bytes"),
+        ({"workloads": ["wmt", "ogbg", "wmt"]}, "'wmt' is there twice"),
+        ({"variants": ["wmt_glu_tanh", "wmt_glu_tanh"]}, "'wmt_glu_tanh' is there twice"),
+        ({"rulesets": ["self", "self"]}, "'self' is there twice"),
     ],
 )
 def test_a_wrong_config_is_one_sentence_that_names_the_key(content, names):
@@ -96,3 +117,54 @@ def test_a_config_file_that_cannot_be_read(tmp_path, text, names):
         path.write_text(text)
     with pytest.raises(UsageError, match=names):
         config.load(path)
+
+
+def test_home_and_variables_are_filled_in_wherever_a_config_names_a_path(described, monkeypatch):
+    monkeypatch.setenv("HOME", str(described))
+    monkeypatch.setenv("SCRATCH", "/scratch/somebody")
+    found = make(
+        data_dir="~/data",
+        results_dir="${SCRATCH}/mini $5",
+        submissions=[{"name": "~/is_tuned", "search_space": "$HOME/space.json"}],
+        search_space="~/space.json",
+    )
+    assert (found.data_dir, found.results_dir) == (described / "data", Path("/scratch/somebody/mini $5"))
+    entry = found.submissions[0]
+    assert (entry.name, entry.search_space, found.search_space) == (
+        str(described / "is_tuned"),
+        *2 * [described / "space.json"],
+    )
+    assert entry.framework == "pytorch"
+
+
+def test_names_that_can_be_passed_on_to_jobs_are_left_as_they_are():
+    name = "/scratch/Läufe der Bäume (1) 'a' \"b\" & c; d=e: #f * [g] ~ $"
+    name += (200 - len(name.encode())) * "r"
+    assert str(make(results_dir=name).results_dir) == name
+
+
+def test_a_variant_that_comes_with_its_workload_is_not_named_beside_it():
+    with pytest.raises(UsageError, match="wmt_glu_tanh comes with wmt, and is there twice; leave it out of workloads"):
+        plan.workloads(make(protocol="v0.5", workloads=["wmt", "wmt_glu_tanh"]))
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b"protocol: mini\nworkloads: [wmt]\nprotocol: v0.5\n", "the key 'protocol' is there twice, line 1 and after"),
+        (b"a:\n  b: 1\n  c: {d: 1, d: 2}\n", "the key 'd' is there twice, line 3"),
+        (b'{"protocol": "mini", "protocol": "v0.5"}', "the key 'protocol' is there twice"),
+        ("results_dir: Läufe\n".encode("latin-1"), r"is not in UTF-8 \(byte 14\)"),
+        (b"\xff\xfe\x00", "is not"),
+    ],
+)
+def test_a_file_that_says_a_key_twice_or_is_no_utf_8_is_one_sentence(tmp_path, content, names):
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(UsageError, match=names) as error:
+        config.load(tmp_path / "config.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_key_that_is_merged_in_may_be_said_again(tmp_path):
+    (tmp_path / "file.yaml").write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
+    assert strict.read_yaml(tmp_path / "file.yaml", "it")["b"] == {"x": 3, "y": 2}

@@ -172,3 +172,22 @@ def test_what_a_gpu_does_not_support_is_left_out(monkeypatch):
     }
     assert hardware.accelerator("gpu", "as JAX says", 1)["name"] == V100
     assert hardware.accelerator("gpu", "as JAX says", 1)["memory_gib"] == 16
+
+
+WITNESSES = ["psutil.cpu_freq", "psutil.virtual_memory", "psutil.cpu_times", "psutil.cpu_count", "os.getloadavg"]
+
+
+@pytest.mark.parametrize("witness", [*WITNESSES, "algoperf.machine.nvml.evidence"])
+@pytest.mark.parametrize("error", [FileNotFoundError("cpu0"), NotImplementedError(), ValueError("0x"), RuntimeError()])
+def test_a_witness_that_cannot_tell_silences_no_other(monkeypatch, witness, error):
+    """As `psutil.cpu_freq` on hosts that show half of their frequencies."""
+
+    def refuses(*arguments, **named):
+        raise error
+
+    whole = {**hardware.evidence(), **hardware.machine()}
+    monkeypatch.setattr(witness, refuses)
+    found = {**hardware.evidence(), **hardware.machine()}
+    silent = {name for name in whole if found.get(name) is None and whole[name] is not None}
+    assert len(silent) <= 2  # memory has two values
+    assert {name for name in whole if name not in found} <= {"driver", "gpus"}

@@ -143,3 +143,23 @@ def test_what_was_refused_or_flagged_is_in_table_page_and_csv(tmp_path: Path):
     with (out / "studies.csv").open(newline="") as file:
         (study,) = (row for row in csv.DictReader(file) if row["workload"] == "fastmri")
     assert study["trial"] != "trial_2"  # which had been the fastest
+
+
+def test_others_at_work_beside_the_trials_are_a_caveat(tmp_path: Path):
+    results = results_folder(tmp_path / "results", V100)
+    trials = sorted((results / "v0.5/external/mine_jax" / STUDY).iterdir())
+
+    def scored(*others: float) -> tuple[str, ...]:
+        for trial, seconds in zip(trials, others, strict=False):
+            beside = {"processor_seconds": 100.0, "others_seconds": seconds, "stolen_seconds": 0.0}
+            record = {"status": "reached", "hardware": V100, "hardware_evidence": {"beside": beside}}
+            (trial / "result.json").write_text(json.dumps(record))
+        return score_logs(results, None, None, "as-documented", tmp_path / "out").caveats
+
+    only = scored(1, 2, 3, 4, 9.9)
+    assert not any("at work" in caveat for caveat in only)
+    busy = scored(1, 2, 60, 10.1)
+    assert [caveat for caveat in busy if caveat not in only] == [
+        "others were at work beside 2 of 5 trials and took up to 60 % of the processors: the times are theirs, too"
+    ]
+    assert busy[0] in (tmp_path / "out" / "leaderboard.txt").read_text("utf-8")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scoring.logs.record import Record, read_record
+from scoring.logs.record import Record, others_share, read_record
 from scoring.logs.terms import Terms
 
 GPU = {"temperature_celsius": 60, "sm_clock_mhz": 1300, "uncorrected_memory_errors": 0}
@@ -32,6 +32,7 @@ RESULT = {
             "steal_seconds": 10.25,
             "gpus": [{**GPU, "violation_seconds": {"power": 7.5, "thermal": 1}}, {**GPU, "temperature_celsius": 81}],
         },
+        "beside": {"processor_seconds": 800.0, "others_seconds": 150.0, "stolen_seconds": 50.0},
     },
 }
 # The names of the reference implementation's metadata, with the values of one of its public logs.
@@ -64,6 +65,7 @@ def test_our_own_record(tmp_path: Path):
     assert record.evidence == {
         "CPUs": 8,
         "highest load": 1.5,
+        "CPU time of others, %": 25.0,
         "CPU time stolen, s": 0.25,
         "governor": "performance",
         "hottest GPU, °C": 81,
@@ -140,3 +142,26 @@ def test_odd_content_never_stops_the_reader(tmp_path_factory: pytest.TempPathFac
     record, _ = read(tmp_path_factory.mktemp("odd"), result=result, meta_data_0=metadata)
     for value in (*record.evidence.values(), *record.software.values(), record.seed or ""):
         assert value == value  # no NaN  # noqa: PLR0124
+
+
+@pytest.mark.parametrize(
+    ("evidence", "share"),
+    [
+        ({}, 0.0),
+        ({"begin": {"cpus": 2, "load": 9.0}}, pytest.approx(100 * 7 / 9)),  # of an earlier version
+        ({"begin": {"cpus": 2, "load": 2.1}}, 0.0),
+        ({"begin": {"load": 9.0}}, 0.0),
+        ({"begin": {"cpus": 2, "load": 9.0}, "beside": {"processor_seconds": 0}}, pytest.approx(100 * 7 / 9)),
+        (
+            {
+                "begin": {"cpus": 2, "load": 9.0},
+                "beside": {"processor_seconds": 10, "others_seconds": 0.5, "stolen_seconds": 0},
+            },
+            5.0,
+        ),
+        ({"begin": {"cpus": 2}, "beside": {"processor_seconds": 10, "others_seconds": 1, "stolen_seconds": 4}}, 50.0),
+    ],
+)
+def test_what_others_took_is_known_from_the_witness_or_for_certain_from_the_load(tmp_path: Path, evidence, share):
+    record, _ = read(tmp_path, result={"status": "reached", "hardware_evidence": evidence})
+    assert others_share(record) == share
