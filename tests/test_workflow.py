@@ -75,6 +75,24 @@ def test_a_wrong_config_ends_with_one_sentence_and_exit_code_2(tmp_path, key, na
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("protocol: v0.5\n", "'submissions'"),  # which mini.yaml has
+        (
+            "protocol: mini\nsubmissions: [{name: nadamw, framework: jax}]\nprotocol: v0.5\n",
+            "'protocol' is there twice",
+        ),
+    ],
+)
+def test_a_config_is_what_its_file_says(tmp_path, text, names):
+    (tmp_path / "config.yaml").write_text(text)
+    found = snakemake("-n", "--configfile", tmp_path / "config.yaml", directory=tmp_path)
+    assert found.returncode == 2
+    assert names in found.stderr
+    assert "Traceback" not in found.stderr
+
+
 @pytest.fixture
 def read(tmp_path, monkeypatch):
     """Reads an experiment on a site of its own: the accelerators are given, and what its config says beside them."""

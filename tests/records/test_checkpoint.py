@@ -1,7 +1,10 @@
 """Saving and restoring: every value comes back, every kind of damage is noticed, a kill at any moment loses nothing."""
 
+import errno
 import math
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from hypothesis.extra import numpy as st_numpy
 
 from algoperf.records import checkpoint
 from algoperf.records.checkpoint import CheckpointError
+from tests.support.odd_machines import failing
 
 _arrays = st_numpy.arrays(
     st.sampled_from(["float32", "float64", "int64", "uint8", "bool"]), st_numpy.array_shapes(min_dims=0, max_side=3)
@@ -114,6 +118,23 @@ def test_a_failure_while_writing_leaves_the_checkpoint_before(two, monkeypatch, 
     assert checkpoint.restore_latest(two)[0]["step"] == 2
     checkpoint.save(two, 3, {"step": 3})
     assert checkpoint.restore_latest(two)[0] == {"step": 3}
+
+
+SAVES = """
+import sys
+from pathlib import Path
+from algoperf.records import checkpoint
+checkpoint.save(Path(sys.argv[1]), 3, {"step": 3})
+"""
+
+
+@pytest.mark.parametrize(("code", "is_done"), [(errno.EINVAL, True), (errno.EOPNOTSUPP, True), (errno.EIO, False)])
+def test_a_folder_that_cannot_be_waited_for_has_checkpoints(two, code, is_done):
+    command = [sys.executable, "-c", SAVES, two]
+    calls = failing(f"fsync_folder {code} 100 /")
+    done = subprocess.run(command, env=calls, capture_output=True, check=False)
+    assert (done.returncode == 0) == is_done
+    assert checkpoint.restore_latest(two)[0] == {"step": 3}  # else it is there, and may go when the machine does
 
 
 def test_a_kill_while_writing_leaves_the_checkpoint_before(two):

@@ -1,8 +1,9 @@
-"""Numbers and names as people read them."""
+"""Numbers, names and errors as people read them."""
 
 import pytest
 
-from algoperf.records.words import broken, counted, duration
+from algoperf.records.atomic import write_atomically
+from algoperf.records.words import broken, counted, duration, trouble
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,14 @@ def test_one_is_not_many(number, noun, text):
 )
 def test_a_name_is_broken_where_it_may_be(text, width, lines):
     assert broken(text, width) == lines
+
+
+def test_trouble_with_a_disk_names_the_place_and_a_dead_link_as_one(tmp_path):
+    (tmp_path / "link").symlink_to("/no/such/disk")
+    with pytest.raises(OSError) as missing:
+        write_atomically(tmp_path / "none" / "file", b"")
+    assert trouble(missing.value) == f"{tmp_path}/none/file: No such file or directory"
+    with pytest.raises(OSError) as dead:
+        write_atomically(tmp_path / "link" / "file", b"")
+    assert trouble(dead.value) == f"{tmp_path}/link is a link to /no/such/disk, which is not there"
+    assert trouble(OSError("as the library has it")) == "as the library has it"

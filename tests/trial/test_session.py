@@ -19,8 +19,9 @@ import torch
 from algoperf.benchmark.facts import FRAMEWORKS, InfrastructureError, UsageError
 from algoperf.benchmark.identity import make_trial
 from algoperf.machine.interruption import InterruptionError, Watch
-from algoperf.records import official_files
+from algoperf.records import checkpoint, official_files
 from algoperf.trial import journal, session, setup, superseded
+from scoring.command import score_logs
 from tests.conftest import REPOSITORY
 from tests.support.little_trials import little_data, made, write
 from tests.support.little_trials import run as run_little
@@ -423,3 +424,33 @@ def test_what_a_submission_does_not_say_is_a_sentence(imported, more, sentence, 
         made(path, tmp_path / "out", little, "pytorch")
     assert sentence in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+BUSY = "while True: pass"
+
+
+def test_two_busy_loops_beside_a_trial_are_said_beside_its_score(tmp_path, data_dir):
+    results = tmp_path / "results"
+    out = results / "mini/external/nadamw_pytorch/study_0/criteo1tb_pytorch/trial_1"
+    loops = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2)]
+    try:
+        subprocess.run(cli("pytorch", out, data_dir), cwd=REPOSITORY, check=True, capture_output=True)
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+    beside = json.loads((out / "result.json").read_bytes())["hardware_evidence"]["beside"]
+    assert beside["others_seconds"] > 0.2 * beside["processor_seconds"] > 0
+    caveats = score_logs(results, None, None, "as-documented", tmp_path / "scores", with_report=False).caveats
+    assert any(caveat.startswith("others were at work beside 1 of 1 trials and took up to ") for caveat in caveats)
+
+
+def test_what_others_took_before_a_trial_was_interrupted_is_not_forgotten(tmp_path, data_dir):
+    trial = set_up("pytorch", tmp_path, data_dir)
+    with pytest.raises(Killed):
+        run(trial, killed_after=1)
+    before = checkpoint.restore_latest(tmp_path / "checkpoints")[0]["beside"]
+    run(set_up("pytorch", tmp_path, data_dir))
+    after = json.loads((tmp_path / "result.json").read_bytes())["hardware_evidence"]["beside"]
+    assert all(after[name] >= before[name] for name in before)
+    assert after["processor_seconds"] > before["processor_seconds"] > 0
