@@ -112,7 +112,7 @@ def _in_a_process(arguments: tuple[Any, ...], further: tuple[Any, ...], say: Say
     workload = arguments[2]
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    with tempfile.NamedTemporaryFile("r", prefix="algoperf_dry_run_", errors="replace") as output:
+    with tempfile.NamedTemporaryFile("r", prefix="algoperf_dry_run_", encoding="utf-8", errors="replace") as output:
         process = context.Process(target=_process, args=(arguments, further, sender, output.name), daemon=False)
         process.start()
         sender.close()

@@ -37,7 +37,7 @@ def _expanded(path: Any) -> Any:
     if not str(path).strip():
         raise ValueError("it is empty; name a folder or a file, `.` for this folder")
     found = os.path.expandvars(os.path.expanduser(path))
-    if unknown := re.search(r"^~[^/]*|\$(\w+|\{[^}]*\})", found):
+    if unknown := re.search(r"^~[^/]*|\$([A-Za-z_]\w*|\{[^}]*\})", found):
         raise ValueError(f"there is no {unknown[0]} here; set it, or write the path out")
     return found
 

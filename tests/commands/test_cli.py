@@ -363,7 +363,7 @@ def photos(tmp_path):
 
 
 def test_what_a_disk_refuses_is_one_sentence(tmp_path, photos):
-    """A dead link, a file in place of a folder, a disk that can only be read, one that is full, a raw file's dead link."""
+    """A dead link, a file in place of a folder, a disk that can only be read, a full one, a raw file's dead link."""
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("/no/such/disk")
     (tmp_path / "disk").mkdir()

@@ -30,8 +30,8 @@ def _leaves_it(call: ast.Call) -> bool:
         return False
     if getattr(getattr(call.func, "value", None), "id", "") in _OTHERS:
         return False
-    of_path = isinstance(call.func, ast.Attribute) and name == "open"
-    modes = call.args[0 if of_path else 1 : 2]
+    is_first = "Temporary" in name or (isinstance(call.func, ast.Attribute) and name == "open")
+    modes = call.args[0 if is_first else 1 : 2]
     mode = named.get("mode", modes[0] if modes else ast.Constant("w+b" if "Temporary" in name else "r"))
     return isinstance(mode, ast.Constant) and isinstance(mode.value, str) and "b" not in mode.value
 

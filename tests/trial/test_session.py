@@ -446,9 +446,7 @@ def test_two_busy_loops_beside_a_trial_are_said_beside_its_score(tmp_path, data_
 
 
 def test_what_others_took_before_a_trial_was_interrupted_is_not_forgotten(tmp_path, data_dir):
-    trial = set_up("pytorch", tmp_path, data_dir)
-    with pytest.raises(Killed):
-        run(trial, killed_after=1)
+    run(set_up("pytorch", tmp_path, data_dir), killed_after=1)
     before = checkpoint.restore_latest(tmp_path / "checkpoints")[0]["beside"]
     run(set_up("pytorch", tmp_path, data_dir))
     after = json.loads((tmp_path / "result.json").read_bytes())["hardware_evidence"]["beside"]
