@@ -126,7 +126,10 @@ def _disk(folder: Path) -> str:
 
 
 class FolderLock:
-    """Held inside of a `with`, or from `take` to `release`. waits: for a live holder, as long as that takes."""
+    """Held inside of a `with`, or from `take` to `release`.
+
+    waits: as long as it takes, for a live holder of which it can be known from here when it is gone.
+    """
 
     def __init__(self, folder: Path, waits: bool = False):
         self._folder, self._waits = folder, waits
@@ -184,14 +187,22 @@ class FolderLock:
         begun = time.monotonic()
         while (content := _content(path)) is not None:
             holder, waited = _named(content), time.monotonic() - begun
-            if (holder is None and waited > _NAMELESS) or (holder is not None and not is_alive(holder)):
+            if holder is None:
+                if waited > _NAMELESS:
+                    return content
+            elif not is_alive(holder):
                 return content
-            if holder is not None and not self._waits and (holder.job is None or waited > PATIENCE):
+            elif not self._waits_for(holder, waited):
                 raise InfrastructureError(
                     f"{self._folder} is being written by {holder}; wait for it or end it. If it is gone, remove {path}."
                 )
             time.sleep(_PAUSE if holder is None else 1)
         return None
+
+    def _waits_for(self, holder: Holder, waited: float) -> bool:
+        if self._waits:
+            return holder.job is not None or holder.place == _place()
+        return holder.job is not None and waited < PATIENCE
 
     def _has(self, path: Path) -> bool:
         return _named(_content(path) or b"") == self._holder
