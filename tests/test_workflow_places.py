@@ -65,7 +65,7 @@ class Machine:
             REPOSITORY / "profiles/local",
         ]
         done = subprocess.run(
-            [*self.before, *command, "--directory", self.folder, "--configfile", self.folder / "config.yaml", "score"],
+            [*self.before, *command, "score", "--directory", self.folder, "--configfile", self.folder / "config.yaml"],
             cwd=self.folder,
             env={**self.environment, "PATH": f"{BIN}:{os.environ['PATH']}"},
             capture_output=True,

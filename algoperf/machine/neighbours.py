@@ -45,13 +45,14 @@ class Announced:
 
 
 def _announced() -> list[list[str]]:
-    """Token, process and name of each."""
+    """Token, process and name of each trial, as sockets are called; what else is called so is left out."""
     try:
         lines = _LIST.read_text("utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    names = {line.partition(f"@{_PREFIX}")[2] for line in lines} - {""}
-    return [name.split(".", 2) for name in names]
+    names = {line.partition(f"@{_PREFIX}")[2] for line in lines}
+    parts = (name.split(".", 2) for name in names)
+    return [found for found in parts if len(found) == 3 and found[1].isdecimal()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +61,10 @@ class Work:
     processes took, those that anybody took, and those that the host of a virtual machine gave to other machines.
     """
 
-    all: float = 0.0
-    own: float = 0.0
-    anybodys: float = 0.0
-    stolen: float = 0.0
+    all: float
+    own: float
+    anybodys: float
+    stolen: float
 
 
 class Witness:
