@@ -2,7 +2,6 @@
 
 from algoperf import workflow as experiment
 
-
 if not workflow.overwrite_configfiles:  # a config is what its file says, and nothing of another
 
     configfile: f"{workflow.basedir}/config/mini.yaml"

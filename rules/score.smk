@@ -29,4 +29,4 @@ rule score_ruleset:
         partial=lambda wildcards: EXPERIMENT.partial(wildcards.ruleset),
     shell:
         "algoperf score {params.logs:q} --protocol {params.protocol} --ruleset {wildcards.ruleset}"
-        " --plan {params.plan:q} {params.partial:q} --out \"$(dirname {output.report:q})\" 2> >(tee {log:q} >&2)"
+        ' --plan {params.plan:q} {params.partial:q} --out "$(dirname {output.report:q})" 2> >(tee {log:q} >&2)'

@@ -51,7 +51,7 @@ rule target_table:
         EXPERIMENT.log("target_table"),
     localrule: True
     shell:
-        "algoperf targets table {input.records:q} --out \"$(dirname {output.csv:q})\" 2> >(tee {log:q} >&2)"
+        'algoperf targets table {input.records:q} --out "$(dirname {output.csv:q})" 2> >(tee {log:q} >&2)'
 
 
 rule targets:
