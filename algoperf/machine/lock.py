@@ -82,7 +82,7 @@ def is_alive(holder: Holder) -> bool:
     is_of_this_boot = holder.place.startswith(_boot())
     is_here = is_of_this_boot and holder.host == socket.gethostname()
     if is_here and holder.place == _place():
-        return _started(holder.pid) == holder.started
+        return _runs(holder.pid, holder.started)
     if holder.place and not is_of_this_boot and holder.disk in _OF_ONE_MACHINE:
         return False
     if holder.job is None:
@@ -104,18 +104,36 @@ def _boot() -> str:
 @functools.cache
 def _place() -> str:
     """The machine, since its start, and the namespaces of this process: containers may share a machine and its name."""
-    namespaces = (os.readlink(path) for path in _NAMESPACES if os.path.lexists(path))
+    namespaces = [os.readlink(path) for path in _NAMESPACES if os.path.lexists(path)]
+    if os.readlink("/proc/self") != str(os.getpid()):  # it shows the numbers of another namespace
+        namespaces.append(uuid.uuid4().hex)
     return " ".join((_boot(), *namespaces))
 
 
-def _started(pid: int) -> int | None:
-    """When a process began, in clock ticks since the machine's start; None where there is none that still runs."""
+def _stat(pid: int | str) -> list[bytes]:
+    """What the kernel says of a process, from its state on. Raises OSError where it says nothing."""
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+
+
+def _runs(pid: int, started: float) -> bool:
+    """Whether the process of this number that began then may still do something."""
     try:
-        words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        is_over = words[0] in b"ZX" and len(os.listdir(f"/proc/{pid}/task")) <= 1  # nobody has asked how it ended
-    except (OSError, IndexError):
-        return None
-    return None if is_over else int(words[19])
+        state, begun = (words := _stat(pid))[0], int(words[19])
+        is_over = state in b"ZX" and len(os.listdir(f"/proc/{pid}/task")) <= 1  # nobody has asked how it ended
+    except OSError:
+        return _is_hidden(pid)
+    return begun == started and not is_over
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether there is a process of which the machine tells nothing: sites hide those of others."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _disk(folder: Path) -> str:
@@ -137,7 +155,7 @@ class FolderLock:
         self._holder = Holder(
             host=socket.gethostname(),
             pid=os.getpid(),
-            started=_started(os.getpid()),
+            started=int(_stat("self")[19]),
             job=os.environ.get("SLURM_JOB_ID"),
             token=uuid.uuid4().hex,
             place=_place(),

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -143,6 +144,16 @@ def test_a_holder_in_another_container_is_alive_as_far_as_one_can_tell(tmp_path,
     said = tried(tmp_path, unshared(*namespaces))
     assert said.startswith(f"refused: {tmp_path} is being written by process {other.pid} on ")
     assert f"If it is gone, remove {tmp_path / LOCK}." in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_process_that_the_site_hides_from_other_users_is_no_dead_holder():
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        Path(name).chmod(0o777)
+        hidden = mounted("mount -t proc -o hidepid=2 proc /proc")
+        with holding(name) as other:
+            said = tried(name, [*hidden, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            assert said.startswith(f"refused: {name} is being written by process {other.pid} on ")
 
 
 def test_what_was_held_before_the_machine_began_anew_is_not_held_any_more_on_a_disk_of_its_own(tmp_path):

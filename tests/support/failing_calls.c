@@ -1,6 +1,6 @@
 /* Preloaded into a process: lets calls of the C library fail as file systems do, and moves its clock.
 
-   FAILS: `<call> <errno> <times> <part of the path>`, of open, link, rename, fsync or fsync_folder; of `lost_link` and
+   FAILS: `<call> <errno> <times> <part of the path>`, of open, link, rename, flock, fsync or fsync_folder; of `lost_link` and
    `lost_rename` the call is carried out before it fails, as where a network loses the answer.
    CLOCK_BEHIND: seconds that the clock of the day is behind. */
 #define _GNU_SOURCE
@@ -75,14 +75,23 @@ int rename(const char *from, const char *to) {
     return done == 0 && fails("lost_rename", to) ? -1 : done;
 }
 
-int fsync(int file) {
-    char name[64], path[4096] = "";
-    struct stat status;
+static const char *path_of(int file) {
+    static char path[4096];
+    char name[64];
     snprintf(name, sizeof name, "/proc/self/fd/%d", file);
-    if (readlink(name, path, sizeof path - 1) > 0 && fstat(file, &status) == 0) {
-        if (fails("fsync", path) || (S_ISDIR(status.st_mode) && fails("fsync_folder", path))) return -1;
-    }
+    memset(path, 0, sizeof path);
+    return readlink(name, path, sizeof path - 1) > 0 ? path : "";
+}
+
+int fsync(int file) {
+    struct stat status;
+    if (fails("fsync", path_of(file))) return -1;
+    if (fstat(file, &status) == 0 && S_ISDIR(status.st_mode) && fails("fsync_folder", path_of(file))) return -1;
     return REAL(int, "fsync", int)(file);
+}
+
+int flock(int file, int operation) {
+    return fails("flock", path_of(file)) ? -1 : REAL(int, "flock", int, int)(file, operation);
 }
 
 static long behind(void) {

@@ -146,7 +146,7 @@ def _slices(file: Path, image_size: int) -> Iterator[tuple[np.ndarray, np.ndarra
 def _reading(file: Path) -> Iterator[h5py.File]:
     """An open volume. Raises UsageError for any error that is met in it."""
     try:
-        with h5py.File(file) as volume:
+        with h5py.File(file, locking=False) as volume:  # many network disks have no locks
             yield volume
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} is damaged or not a volume of fastMRI ({error}); replace it.") from error

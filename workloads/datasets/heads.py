@@ -163,7 +163,7 @@ def _write_volume(path: Path, kspace: np.ndarray) -> None:
     images = np.abs(scipy.fft.fftshift(lines, axes=(1, 2)))
     top, left = (ROWS - IMAGE_SIZE) // 2, (COLUMNS - IMAGE_SIZE) // 2
     images = images[:, top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
-    with h5py.File(path, "w") as volume:
+    with h5py.File(path, "w", locking=False) as volume:
         volume["kspace"] = kspace
         volume["reconstruction_esc"] = images
         volume.attrs["max"] = images.max()

@@ -1,5 +1,6 @@
 """fastMRI: HDF5 volumes as they really are -> the pairs of images that the reference makes of them."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from algoperf.benchmark.facts import UsageError
 from tests.conftest import REPOSITORY
+from tests.support.odd_machines import failing
 from workloads.datasets import fastmri
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER, fetch, open_split, prepare_volumes
 from workloads.datasets.store import read_manifest, verify
@@ -363,3 +365,19 @@ def test_a_source_of_other_volumes_is_refused_at_once(tmp_path, raw):
     with pytest.raises(UsageError, match="it has no dataset reconstruction_esc, as a test set without labels"):
         prepare_small(raw, tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+PREPARES = """
+import sys
+from pathlib import Path
+from workloads.datasets.fastmri import prepare_volumes
+prepare_volumes(Path(sys.argv[1]), Path(sys.argv[2]), lambda *_: None, "fastmri", "Noise.", "the test", int(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.ENOLCK, 524])  # NFS, Lustre, GPFS
+def test_volumes_are_read_where_the_file_system_has_no_locks(tmp_path, raw, code):
+    command = [sys.executable, "-c", PREPARES, raw, tmp_path / "store", str(SIZE)]
+    done = subprocess.run(command, env=failing(f"flock {code} 1000 .h5"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert verify(tmp_path / "store") == []
