@@ -371,7 +371,8 @@ PREPARES = """
 import sys
 from pathlib import Path
 from workloads.datasets.fastmri import prepare_volumes
-prepare_volumes(Path(sys.argv[1]), Path(sys.argv[2]), lambda *_: None, "fastmri", "Noise.", "the test", int(sys.argv[3]))
+raw, store, size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+prepare_volumes(raw, store, lambda *_: None, "fastmri", "Noise.", "the test", size)
 """
 
 
