@@ -81,7 +81,7 @@ def begun(job_begun: float) -> float:
 
 
 def _run(command: Sequence[str], part: str, out: Path) -> None:
-    with (out / LOG).open("a") as log:
+    with (out / LOG).open("a", encoding="utf-8") as log:
         environ = {**os.environ, launch.STARTED: "1", PART: part, _BEGUN: str(time.time())}
         subprocess.run(command, env=environ, stdout=log, stderr=subprocess.STDOUT, check=False)
 
@@ -104,7 +104,9 @@ def _last_words(out: Path) -> str:
     result = out / TRIAL / official_files.RESULT
     status = json.loads(result.read_bytes())["status"] if result.exists() else ""
     for file in (out / TRIAL / official_files.ERRORS, out / LOG):
-        lines = [line.strip() for line in file.read_text(errors="replace").splitlines()] if file.exists() else []
+        lines = (
+            [line.strip() for line in file.read_text("utf-8", errors="replace").splitlines()] if file.exists() else []
+        )
         if lines := [line for line in lines if line]:
             return f"{status}: {lines[-1]}" if status else lines[-1]
     return status or "its processes ended without a word"

@@ -36,14 +36,14 @@ class Note:
 
 def note(out: Path, stage: str, **values: Any) -> None:
     """Adds a line to the rehearsal's notes: whatever happens next, it stays."""
-    with (out / _NOTES).open("a") as file:
+    with (out / _NOTES).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"stage": stage, **values}) + "\n")
 
 
 def notes(out: Path) -> dict[str, dict[str, Any]]:
     """The stages that were gone through, in their order, with what was measured."""
     path = out / _NOTES
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
     found: dict[str, dict[str, Any]] = {}
     for line in lines:
         content = json.loads(line)
