@@ -101,7 +101,7 @@ def nothing_for_others(machine: Machine) -> None:
 def results_far_away(machine: Machine) -> None:
     """By a link to another file system, under a name of 200 bytes with spaces and umlauts."""
     name = "Läufe der Bäume und Öfen "
-    machine.results = name + (200 - len(name.encode())) * "r"
+    machine.results = name + "".join(map(str, range(200)))[: 200 - len(name.encode())]
     (machine.folder / machine.results).symlink_to(machine.elsewhere)
 
 

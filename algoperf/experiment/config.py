@@ -26,6 +26,8 @@ from algoperf.submission import loading
 
 # Characters that Snakemake or Slurm take for something else where they pass a path on to a job.
 _UNFIT = re.compile(r"[,{}%\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# At the end of a path's part, where Snakemake takes it for a rule that calls itself.
+_ENDLESS = re.compile(r"(.+?)\1{19}$")
 # Bytes of a file's name: Snakemake names the folder of a job's log after all that tells it from others.
 _LONGEST_NAME = 255
 
@@ -216,6 +218,10 @@ class Config(Strict):
         for what, text in {"data_dir": str(self.data_dir), "results_dir": str(self.results_dir), **labels}.items():
             if unfit := _UNFIT.search(text):
                 raise ValueError(f"{what} has a {unfit[0]!r}, which cannot be passed on to jobs; choose another name")
+            if what != "data_dir" and (endless := _ENDLESS.search(text)):
+                raise ValueError(
+                    f"{what} ends in {endless[1]!r} again and again, which Snakemake refuses; choose another"
+                )
         # All that tells the job of a trial from others, as the wildcards of its rule have it.
         rulesets = [TARGET_SETTING] if self.is_of_targets else self.rulesets
         names = (f"_{ruleset}_{label}_0_pytorch_000" for ruleset in rulesets for label in labels.values())

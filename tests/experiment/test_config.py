@@ -47,8 +47,15 @@ from tests.experiment.test_plan import NADAMW, make
             for unfit in (",", "{", "}", "%", "\\", "\n", "\t", "\x1b", "\udce4")
         ),
         ({"submissions": [{**NADAMW, "name": "/a/b,c"}]}, "the name of the submission '/a/b,c' has a ','"),
-        ({"results_dir": 240 * "r"}, "results_dir has over 2[0-9][0-9] bytes, and no job can be named after it"),
-        ({"results_dir": 120 * "ü"}, "results_dir has over 2[0-9][0-9] bytes"),
+        (
+            {"results_dir": "results/" + 10 * "abab"},
+            "results_dir ends in 'ab' again and again, which Snakemake refuses",
+        ),
+        (
+            {"results_dir": "".join(map(str, range(120)))},
+            "results_dir has over 2[0-9][0-9] bytes, and no job can be named after it",
+        ),
+        ({"results_dir": 8 * "0ü1ü2ü3ü4ü5ü6ü7ü8ü9ü"}, "results_dir has over 2[0-9][0-9] bytes"),
         ({"workloads": ["wmt", "ogbg", "wmt"]}, "'wmt' is there twice"),
         ({"variants": ["wmt_glu_tanh", "wmt_glu_tanh"]}, "'wmt_glu_tanh' is there twice"),
         ({"rulesets": ["self", "self"]}, "'self' is there twice"),
@@ -139,7 +146,7 @@ def test_home_and_variables_are_filled_in_wherever_a_config_names_a_path(describ
 
 def test_names_that_can_be_passed_on_to_jobs_are_left_as_they_are():
     name = "/scratch/Läufe der Bäume (1) 'a' \"b\" & c; d=e: #f * [g] ~ $ "
-    name += (200 - len(name.encode())) * "r"
+    name += "".join(str(number) for number in range(200))[: 200 - len(name.encode())]
     assert str(make(results_dir=name).results_dir) == name
 
 
