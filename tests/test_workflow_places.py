@@ -29,7 +29,9 @@ NOT_COMPUTED = ("charged_time", "hardware_evidence", "free_seconds", "timed_besi
 CET, AN_HOUR_TWICE = "CET-1CEST,M3.5.0,M10.5.0/3", datetime.datetime(2025, 10, 26, 1, tzinfo=datetime.UTC)
 
 # Not the shell's: what it has of them would be another machine's.
-_OURS = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "TZ", "JAX_"))}
+_OURS = {
+    name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "TZ", "JAX_", "ALGOPERF_"))
+}
 
 
 class Machine:
