@@ -9,7 +9,6 @@ and `tokenizer.model`. Source: AlgoPerf v0.6, LibriSpeech pipeline.
 
 import dataclasses
 import functools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from algoperf.benchmark.facts import Split, UsageError
+from workloads.datasets import processors
 from workloads.datasets.raw.librispeech import SAMPLE_RATE, Chapter, read_chapters, read_recording
 from workloads.datasets.sheet.card import Card, sound, spectrogram, text
 from workloads.datasets.source import (
@@ -126,7 +126,7 @@ def _all_chapters(raw: Path, corpus: Corpus, progress: Progress) -> dict[tuple[S
     wanted = [(split, subset) for split, subsets in corpus.subsets.items() for subset in subsets]
     found = {}
     progress("read transcripts", 0, len(wanted))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors.available()) as pool:
         jobs = {of: pool.submit(read_chapters, raw, of[1]) for of in wanted}
         for (split, subset), job in jobs.items():
             found[split, subset] = job.result()

@@ -90,7 +90,7 @@ class Record:
         self._folder = folder
         self._path = folder / RECORD
         try:
-            self._files = json.loads(self._path.read_text())["files"] if self._path.is_file() else {}
+            self._files = json.loads(self._path.read_text("utf-8"))["files"] if self._path.is_file() else {}
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{self._path} is damaged ({error}); remove it, and every file is checked again."
@@ -148,7 +148,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Makes the folder. Raises UsageError where it can not be written, or another process fetches into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".fetch.lock").open("w")
+        lock = (folder / ".fetch.lock").open("wb")
     except OSError as error:
         raise UsageError(f"{folder} can not be written ({error.strerror}); choose another --source.") from error
     with lock:

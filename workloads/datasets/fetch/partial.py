@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from algoperf.benchmark.facts import InfrastructureError
+from algoperf.records import atomic
 from algoperf.records.atomic import write_json
 
 
@@ -33,7 +34,7 @@ class Partial:
 
     def _read(self) -> None:
         try:
-            record = json.loads(self._record.read_text())
+            record = json.loads(self._record.read_text("utf-8"))
             if self._part.stat().st_size == record["bytes"]:
                 self.total, self.tag, self._done = record["bytes"], record["tag"], record["done"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -72,7 +73,7 @@ class Partial:
     def add(self, begin: int, end: int) -> None:
         """Writes down that the bytes begin .. end are here."""
         with self._writing():
-            os.fsync(self._file)
+            atomic.flush(self._file)
             with self._lock:
                 self._done = _merged([*self._done, [begin, end]])
                 self._write_down()

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.records import atomic
+from workloads.datasets import processors
 from workloads.datasets.raw.packed_tar import files_in
 
 SUFFIXES = (".tar.xz", ".tar.gz")
@@ -32,7 +33,7 @@ def unpacked(source: Path, raw: Path, names: Sequence[str]) -> Path:
         folder, link = _folder(source, name), raw / name
         if name not in archives and folder is not None and not link.is_dir():
             link.symlink_to(folder.absolute())
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with concurrent.futures.ThreadPoolExecutor(processors.threads()) as pool:
         jobs = [pool.submit(_unpack, archive, raw / name) for name, archive in archives.items()]
         for job in jobs:
             job.result()
