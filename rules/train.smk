@@ -15,9 +15,9 @@ for workload in EXPERIMENT.workloads:
         # Written by the trial itself, where it fails: it says why.
         log:
             EXPERIMENT.error_pattern(workload),
-        # All cores of a single machine; of a node, what the job asks for.
         # Of trials that could begin, those that the others' bounds come from go first.
         priority: lambda wildcards, workload=workload: EXPERIMENT.races.priority(workload, int(wildcards.study))
+        # All cores of a single machine; of a node, what the job asks for.
         threads: EXPERIMENT.threads(workload, workflow.resource_settings.cores)
         resources:
             **EXPERIMENT.resources(workload),

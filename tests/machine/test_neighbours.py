@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from algoperf.machine import neighbours
 from algoperf.machine.neighbours import Announced
 from tests.conftest import REPOSITORY
+from tests.support.slurm_cluster import wait_until
 
 OTHER = """
 import sys
@@ -89,8 +89,7 @@ def test_processes_that_a_trial_has_started_are_its_own(tmp_path):
     mine = Announced(tmp_path / "mine")
     before = neighbours._taken_by(mine.processes())
     child = subprocess.Popen(command)
-    time.sleep(1.0)
-    assert neighbours._taken_by(mine.processes()) - before > 0.2
+    wait_until(lambda: neighbours._taken_by(mine.processes()) - before > 0.2, 60, "work of the child")
     child.kill()
     child.wait()
     assert neighbours._taken_by(mine.processes()) - before > 0.2

@@ -9,9 +9,7 @@ import pytest
 
 from algoperf.benchmark.facts import InfrastructureError
 from algoperf.machine import lock, staging
-from tests.conftest import REPOSITORY
 from workloads.datasets import store
-from workloads.datasets.raw.imagenet import FOLDERS
 
 FILES = {"a.bytes": b"a" * 1_000, "b.bytes": b"b" * 2_000}
 
@@ -86,7 +84,6 @@ STAGE = """
 import shutil, sys, time
 from pathlib import Path
 from algoperf.machine import lock, staging
-from tests.conftest import REPOSITORY
 
 def slowly(source, target, copy=shutil.copyfile):
     with open(sys.argv[3], "a") as file:
@@ -139,39 +136,36 @@ import sys
 from pathlib import Path
 from algoperf.machine.staging import prepare_alone
 seen = []
-prepare_alone("imagenet", Path(sys.argv[1]), Path(sys.argv[2]), lambda what, done, total: seen.append(what))
-print("made" if "prepare imagenet" in seen else "found")
+prepare_alone("moleculeace", Path(sys.argv[1]), None, lambda what, done, total: seen.append(what))
+print("made" if "prepare moleculeace" in seen else "found")
 """
 
 
 @pytest.fixture
-def photos(tmp_path):
-    """ImageNet's folders with one photo in each."""
-    jpeg = (REPOSITORY / "tests/data/datasets/photo.JPEG").read_bytes()
-    for folder in (f"{FOLDERS['train']}/n01440764", f"{FOLDERS['validation']}/n01440764", f"{FOLDERS['test']}/0"):
-        (tmp_path / "raw" / folder).mkdir(parents=True)
-        (tmp_path / "raw" / folder / "photo.JPEG").write_bytes(jpeg)
-    return tmp_path / "raw"
+def fetched(tmp_path, data_dir):
+    """A folder of data with the raw files of a small dataset."""
+    shutil.copytree(data_dir / "raw/moleculeace", tmp_path / "data/raw/moleculeace")
+    return tmp_path / "data"
 
 
-def test_of_several_that_prepare_at_once_one_does(tmp_path, photos):
-    command = [sys.executable, "-c", PREPARES, tmp_path / "data", photos]
+def test_of_several_that_prepare_at_once_one_does(fetched):
+    command = [sys.executable, "-c", PREPARES, fetched]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     ended = [(*process.communicate(), process.returncode) for process in started]
     assert [code for _, _, code in ended] == [0, 0, 0], ended
     # Whoever comes after it is done, or waited for it, finds the store; nobody makes it at the same time.
     assert sorted(said.strip() for said, _, _ in ended) == ["found", "found", "made"]
-    assert store.verify(tmp_path / "data/imagenet") == []
-    assert not (tmp_path / "data/imagenet" / lock.LOCK).exists()
+    assert store.verify(fetched / "moleculeace") == []
+    assert not (fetched / "moleculeace" / lock.LOCK).exists()
 
 
-def test_a_preparation_that_was_killed_holds_up_no_other(tmp_path, photos):
-    (tmp_path / "data/imagenet").mkdir(parents=True)
+def test_a_preparation_that_was_killed_holds_up_no_other(fetched):
+    (fetched / "moleculeace").mkdir()
     hold = (
         "import os, sys; from pathlib import Path; from algoperf.machine.lock import FolderLock\n"
         "FolderLock(Path(sys.argv[1])).take(); os.kill(os.getpid(), 9)"
     )
-    subprocess.run([sys.executable, "-c", hold, tmp_path / "data/imagenet"], check=False)
-    assert (tmp_path / "data/imagenet" / lock.LOCK).exists()
-    staging.prepare_alone("imagenet", tmp_path / "data", photos, lambda what, done, total: None)
-    assert store.verify(tmp_path / "data/imagenet") == []
+    subprocess.run([sys.executable, "-c", hold, fetched / "moleculeace"], check=False)
+    assert (fetched / "moleculeace" / lock.LOCK).exists()
+    staging.prepare_alone("moleculeace", fetched, None, lambda what, done, total: None)
+    assert store.verify(fetched / "moleculeace") == []
