@@ -145,8 +145,7 @@ class _Session:
         setup.workload.metrics_logger = self._metrics_logger
         self.queue = self._queue_from(0 if saved is None else saved["position"])
         self.state: State | None = None
-        self._evidence = hardware.evidence()
-        self._announced = Announced(setup.out)
+        self._evidence, self._announced = hardware.evidence(), Announced(setup.out)
         self._neighbours = set(self._announced.others())
         self._witness = Witness(self._announced, None if saved is None else saved.get("beside"))
 
@@ -167,7 +166,6 @@ class _Session:
         run, self.state = begin(self._setup) if self._saved is None else self._resumed()
         self.state.preemptions = self.preemptions
         self._write_metadata()
-
         reported = len(self.state.evaluations)
 
         def save() -> int | None:
