@@ -180,8 +180,11 @@ def place_of(trial: Trial) -> Place:
 
 
 def evaluations(trial: Trial) -> Sequence[float]:
-    """Charged seconds of each, ascending; of a published leaderboard, which has none, evenly spread until the end."""
-    times = trial.curve.times or np.linspace(0, end_of(trial), trial.rows + 1)[1:].tolist()
+    """Charged seconds of each, ascending; of a published leaderboard, which has only the hit's, evenly spread."""
+    times = trial.curve.times
+    if not times:
+        spread = np.linspace(0, end_of(trial), trial.rows + 1)[1:].tolist()
+        times = sorted({*spread, *([trial.hit_time] if math.isfinite(trial.hit_time) else [])})
     last = 0.0
     found = []
     for time in times:

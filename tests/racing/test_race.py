@@ -208,14 +208,14 @@ def test_looking_takes_no_longer_than_it_may(tmp_path, level):
     results = Results(plan, tmp_path, "v0.5", "external")
     place = Place("s3", "fastmri", "study_4", "trial_2")
     results.only(place, level)
-    before = time.perf_counter()
+    before = time.process_time()  # of this process alone: others may keep the machine busy
     results.look(0.0)
-    assert time.perf_counter() - before < 0.05
+    assert time.process_time() - before < 0.05
     results.look()
-    before = time.perf_counter()
+    before = time.process_time()
     entered = race.Race(level, place, results)
     assert entered.bound().seconds == 9.0
-    assert time.perf_counter() - before < 0.05  # half of them are looked for in vain
+    assert time.process_time() - before < 0.05  # half of them are looked for in vain
 
 
 def test_a_plan_of_the_workflow_can_be_read(tmp_path, data):
