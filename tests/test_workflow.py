@@ -142,6 +142,7 @@ def test_the_results_folder_is_a_wildcard_that_only_it_fits(read, tmp_path):
             "nadamw_jax has results that do not say of which code they are: an earlier version",
         ),
         ({"status": "reached", "seed": 1}, True, "nadamw_jax has results of another seed (1, now "),
+        ({"status": "pruned", "charged_time": 3.0}, True, "nadamw_jax has trials that racing had ended: they go on."),
         ("half a re", False, ""),  # the trial says so itself
     ],
 )
@@ -159,6 +160,12 @@ def test_a_result_is_taken_for_what_it_says_of_itself(read, capsys, result, is_f
     said = capsys.readouterr().err.splitlines()
     assert len(said) == bool(sentence)
     assert "".join(said).startswith(sentence)
+
+
+def test_trials_are_told_what_they_race_with(read, tmp_path):
+    assert "--racing" not in read({}).place
+    plan = tmp_path / "results" / "v0.6" / "plan.json"
+    assert f"--racing scores --plan {plan}" in read({}, racing="scores").place
 
 
 def test_a_best_point_of_another_search_is_looked_for_again(read):
