@@ -41,3 +41,21 @@ class _SumOverProcesses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         return _SumOverProcesses.forward(ctx, gradient)
+
+
+def gather_from_processes(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensors of all processes, which have one shape, stacked: (P, ...), in each of them, with gradients to all."""
+    return tensor[None] if num_processes() == 1 else _GatherFromProcesses.apply(tensor)
+
+
+class _GatherFromProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:
+        del ctx
+        found = tensor.new_empty(num_processes() * tensor.numel())
+        distributed.all_gather_single(found, tensor.flatten())
+        return found.view(num_processes(), *tensor.shape)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return _SumOverProcesses.forward(ctx, gradient)[distributed.get_rank()]

@@ -34,4 +34,5 @@ for workload in EXPERIMENT.workloads:
             "algoperf trial --workload {params.workload} --framework {wildcards.framework}"
             " --submission {params.submission:q} --protocol {params.protocol} --ruleset {wildcards.ruleset}"
             " --study {wildcards.study} --trial {wildcards.trial}"
-            f' {EXPERIMENT.place} --out "$(dirname {{output.result:q}})"'
+            f" {EXPERIMENT.place}{EXPERIMENT.config.settings.options}"
+            ' --out "$(dirname {output.result:q})"'

@@ -10,7 +10,7 @@ from algoperf.benchmark.facts import InfrastructureError, UsageError
 from algoperf.benchmark.protocol import RULESETS, Protocol, Ruleset, load_protocol
 from algoperf.records import made_of
 from scoring.logs import terms
-from scoring.logs.checks import by_hardware, other_terms, stated_terms
+from scoring.logs.checks import by_hardware, other_settings, other_terms, stated_terms
 from scoring.logs.files import printable
 from scoring.logs.locate import locate
 from scoring.logs.planned import Planned, read_plan
@@ -141,6 +141,7 @@ def _scored(
         *((f"mixed hardware: {len(kinds)} kinds",) if len(kinds) > 1 else ()),
         *_busy_machines(own.trials),
         *_mixed_contents(own.trials),
+        *_mixed_settings(own.trials, benchmark),
         *((f"{lacking} of {len(planned)} planned trials do not count",) if lacking and not partial else ()),
         *_other_terms(own.trials, benchmark),
         *((tied,) if tied else ()),
@@ -180,6 +181,12 @@ def _mixed_contents(trials: Iterable[Trial]) -> Iterator[str]:
         if trial.record.content is not None:
             contents[trial.submission].add(trial.record.content)
     yield from (f"{name}: trials of {len(of)} contents" for name, of in contents.items() if len(of) > 1)
+
+
+def _mixed_settings(trials: Iterable[Trial], protocol: Protocol) -> tuple[str, ...]:
+    """Whether frameworks computed in several ways; empty where they did not, as far as the logs say."""
+    paths = {found.path for found in other_settings(trials, protocol)}
+    return (f"mixed settings of frameworks: {len(paths)} differ from most others of their workload",) if paths else ()
 
 
 def _mixed_hardware(kinds: Mapping[str, Sequence[Trial]]) -> str:

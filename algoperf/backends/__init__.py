@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from algoperf.benchmark.facts import Framework
+from algoperf.benchmark.facts import Framework, WorkloadSpec
 
 Key = Any
 
@@ -30,6 +30,12 @@ class Backend(Protocol):
 
     def accelerator(self) -> dict[str, Any]:
         """`kind` (cpu | gpu | tpu), `name`, `count` and `memory_gib` (None where unknown) of the devices."""
+
+    def configure(self, spec: WorkloadSpec) -> None:
+        """Lets the framework compute as the workload says, where there is a choice."""
+
+    def framework_settings(self) -> dict[str, Any]:
+        """By which libraries and how the devices compute, as `result.json` records it: equal where times compare."""
 
     def seed(self, seed: int) -> None:
         """Seeds the global random states of Python, NumPy and the framework, differently in each process."""

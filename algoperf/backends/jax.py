@@ -19,6 +19,7 @@ from algoperf.backends import gather_rows, plain
 from algoperf.backends.jax_news import News
 from algoperf.backends.jax_state import JaxKinds
 from algoperf.backends.state import Export, Restoration
+from algoperf.benchmark.facts import WorkloadSpec
 from algoperf.machine import hardware, ranks
 
 # How XLA begins or what it says where a device, a driver or another process failed. An assertion on the device is the
@@ -42,6 +43,15 @@ _FREE_SETTINGS = (
 )
 
 
+# By which variables JAX is told how much of a GPU's memory it takes, and in which way.
+_MEMORY = (
+    *("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"),
+    *("XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_ALLOCATOR"),
+)
+# JAX itself takes three quarters, in which some workloads do not fit a V100. The rest is the libraries' own.
+_MEMORY_FRACTION = "0.92"
+
+
 class JaxBackend:
     def __init__(self):
         _join()
@@ -52,6 +62,18 @@ class JaxBackend:
     def accelerator(self) -> dict[str, Any]:
         device = jax.local_devices()[0]
         return hardware.accelerator(device.platform, device.device_kind, jax.device_count())
+
+    def configure(self, spec: WorkloadSpec) -> None:
+        if spec.tf32 is not None:
+            jax.config.update("jax_default_matmul_precision", "tensorfloat32" if spec.tf32 else "highest")
+
+    def framework_settings(self) -> dict[str, Any]:
+        """Products and convolutions have one precision; None: that of the device, TF32 where it has that."""
+        settings = {"XLA_FLAGS": os.environ.get("XLA_FLAGS", ""), "precision": jax.config.jax_default_matmul_precision}
+        if jax.default_backend() == "cpu":
+            return settings
+        memory = {name: os.environ[name] for name in _MEMORY if name in os.environ}
+        return {**hardware.nvidia_libraries(), **settings, **memory}
 
     def seed(self, seed: int) -> None:
         """JAX itself has no global random state; Python and NumPy have."""
@@ -207,6 +229,8 @@ _NEWS = News()
 def _join() -> None:
     """Makes one of all processes' devices, where there are several; JAX must not have looked for its devices before."""
     joined = ranks.join()
+    if not any(name in os.environ for name in _MEMORY):
+        os.environ["XLA_CLIENT_MEM_FRACTION"] = _MEMORY_FRACTION
     if joined.world_size == 1 or jax.distributed.is_initialized():
         return
     coordinator = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"

@@ -26,7 +26,7 @@ class JaxWorkload(Workload):
 
     def __init__(self, spec: WorkloadSpec, data_dir: Path, protocol: str):
         super().__init__(spec, data_dir, protocol)
-        JaxBackend()  # joins the processes, which has to come before JAX looks for devices
+        self._backend = JaxBackend()  # joins the processes, which has to come before JAX looks for devices
         self._model_class = importlib.import_module(f"{spec.package}.model_jax").MODEL
         # The structure of the model, with shapes where its arrays will be.
         self._abstract = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
@@ -104,7 +104,8 @@ class JaxWorkload(Workload):
         """Each process evaluates its own examples on its own devices: no example needs another one."""
         params, model_state = sharding.replicated_within_process((params, model_state))
         batch = sharding.shard_within_process(dict(batch))
-        return jax.device_get(self.evaluation_step(params, batch, model_state, rng, wanted))
+        with jax.set_mesh(sharding.get_mesh().local_mesh):
+            return jax.device_get(self.evaluation_step(params, batch, model_state, rng, wanted))
 
     @functools.cached_property
     def evaluation_step(self):
@@ -125,6 +126,9 @@ class JaxWorkload(Workload):
             return outputs
 
         return evaluation_step
+
+    def framework_settings(self) -> dict[str, Any]:
+        return self._backend.framework_settings()
 
     def canonical_shapes(self) -> dict[str, tuple[int, ...]]:
         return layers.canonical_shapes(self._abstract)

@@ -13,12 +13,15 @@ from torch import distributed
 from algoperf.backends import gather_rows, plain, pytorch_model
 from algoperf.backends.pytorch_state import PytorchKinds, bare
 from algoperf.backends.state import Export, Restoration
-from algoperf.benchmark.facts import InfrastructureError, UsageError
+from algoperf.benchmark.facts import InfrastructureError, UsageError, WorkloadSpec
 from algoperf.machine import hardware, ranks
 from algoperf.pytorch_utils import pytorch_setup
 
 _KEY_MODULUS = 2**31 - 1
 _IMAGE_RANK = 4
+# From which compute capability on a GPU multiplies float32 on tensor cores, for which cuDNN wants channels last, and
+# Triton has code for it.
+_AMPERE = (8, 0)
 
 # What PyTorch says where a device, its driver or another process failed. An assertion on the device is the program's
 # own fault.
@@ -33,6 +36,10 @@ class PytorchBackend:
         use_ddp, _, self.device, _ = pytorch_setup()
         if not distributed.is_initialized():
             _join(self.device, use_ddp)
+        is_gpu = self.device.type == "cuda"
+        self.is_older_gpu = is_gpu and torch.cuda.get_device_capability(self.device) < _AMPERE
+        # Beside the stream that computes, behind whose queue batches would else wait to be copied.
+        self._copies = torch.cuda.Stream(self.device) if is_gpu else None
 
     num_devices = property(lambda self: self._ranks.world_size)
     shard = property(lambda self: (self._ranks.rank, self._ranks.world_size))
@@ -41,6 +48,34 @@ class PytorchBackend:
         if self.device.type == "cpu":
             return hardware.accelerator("cpu", "cpu", self.num_devices)
         return hardware.accelerator("gpu", torch.cuda.get_device_name(self.device), self.num_devices)
+
+    def configure(self, spec: WorkloadSpec) -> None:
+        torch.backends.cudnn.benchmark = spec.cudnn_benchmark
+        if spec.tf32 is not None:
+            torch.set_float32_matmul_precision("high" if spec.tf32 else "highest")
+            torch.backends.cudnn.allow_tf32 = spec.tf32
+
+    def framework_settings(self) -> dict[str, Any]:
+        if self.device.type == "cpu":
+            return {}
+        # By the newer names, which answer whichever ones a submission has set them by.
+        precisions = {
+            "products": torch.backends.cuda.matmul.fp32_precision,
+            "convolutions": torch.backends.cudnn.conv.fp32_precision,
+            "recurrences": torch.backends.cudnn.rnn.fp32_precision,
+        }
+        return {
+            "CUDA": torch.version.cuda,
+            "cuDNN": torch.backends.cudnn.version(),
+            "NCCL": ".".join(map(str, torch.cuda.nccl.version())),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "tf32": sorted(name for name, precision in precisions.items() if precision == "tf32"),
+        }
+
+    def is_compiled(self, spec: WorkloadSpec) -> bool:
+        """Whether the model of a workload is compiled on this device."""
+        is_ampere = self.device.type == "cuda" and not self.is_older_gpu
+        return spec.torch_compile == "always" or (spec.torch_compile == "ampere" and is_ampere)
 
     def seed(self, seed: int) -> None:
         """The first process has the state that a single one would have."""
@@ -72,20 +107,34 @@ class PytorchBackend:
         return gather_rows(rows, _from_all) if self.num_devices > 1 else rows
 
     def place_batch(self, batch: Any) -> Any:
+        """On a GPU it returns when the batch is there, without waiting for anything else that the device has to do."""
+        if self._copies is None:
+            return self._placed(batch)
+        with torch.cuda.stream(self._copies):
+            placed = self._placed(batch)
+        self._copies.synchronize()
+        return placed
+
+    def _placed(self, batch: Any) -> Any:
         match batch:
             case dict():
-                return {name: self.place_batch(part) for name, part in batch.items()}
+                return {name: self._placed(part) for name, part in batch.items()}
             case tuple():
-                return tuple(map(self.place_batch, batch))
+                return tuple(map(self._placed, batch))
         return self._place_array(batch)
 
     def _place_array(self, array: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(array)
         if tensor.ndim == _IMAGE_RANK:  # images are stored channels last, PyTorch counts channels second
             tensor = tensor.permute(0, 3, 1, 2)
-        if self.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
+        if self._copies is None:
+            return tensor
+        tensor = tensor.pin_memory().to(self.device, non_blocking=True)
+        if self.is_older_gpu:
+            tensor = tensor.contiguous()
+        # The memory is that of the stream of copies, which must not fill it again before it has been computed with.
+        tensor.record_stream(torch.cuda.default_stream(self.device))
+        return tensor
 
     def place(self, tree: Any) -> Any:
         return tree

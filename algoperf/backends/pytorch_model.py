@@ -13,7 +13,12 @@ from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 _MODULE = frozenset(vars(nn.Module()))
-_COMPILERS = ("_is_torch", "_torch", "_dynamo")  # how the names begin of what PyTorch's compiler notes on a module
+_COMPILERS = (
+    "_is_torch",
+    "_torch",
+    "_dynamo",
+    "_compiled",
+)  # how the names begin of what PyTorch's compiler notes on a module
 
 
 class _Same:
@@ -119,7 +124,10 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
     return {
         name: _comparable(value)
         for name, value in vars(module).items()
-        if name not in _MODULE and name in known and not (_is_pytorchs(module) and name.startswith("_"))
+        if name not in _MODULE
+        and name in known
+        and not name.startswith(_COMPILERS)
+        and not (_is_pytorchs(module) and name.startswith("_"))
     }
 
 

@@ -41,13 +41,13 @@ def bare(model: nn.Module) -> nn.Module:
 
 
 class PytorchKinds:
-    """See `state.Kinds`. device: where tensors lie unless it is said.
+    """See `state.Kinds`. device: where tensors lie unless it is said. on_host: whether restored ones stay on the host.
 
     Tensors that share their memory go on to share it where they were saved as equals.
     """
 
-    def __init__(self, device: torch.device):
-        self._device = device
+    def __init__(self, device: torch.device, on_host: bool = False):
+        self._device, self._on_host = device, on_host
         self._memory: set[int] = set()  # what has been restored already
 
     def export(self, value: Any, where: str, export: Export) -> Any:
@@ -110,7 +110,11 @@ class PytorchKinds:
         return {_STATE: export.apart(state, where), "inside": inside}
 
     def _into_module(self, module: nn.Module, exported: Mapping, where: str, restoration: Restoration) -> None:
-        module.load_state_dict(restoration.apart({**module.state_dict()}, exported[_MODULE], where))
+        for parameter in module.parameters():
+            parameter.grad = None  # its memory is needed
+        # From the host, tensor by tensor: a second copy of the model may have no room on the device.
+        on_host = Restoration(PytorchKinds(self._device, on_host=True), in_place=False)
+        module.load_state_dict(on_host.of({**module.state_dict()}, exported[_MODULE], where))
         gradients = restoration.apart(MISSING, exported["gradients"], where)
         for name, parameter in module.named_parameters():
             parameter.grad = gradients.get(name)
@@ -127,27 +131,44 @@ class PytorchKinds:
             for own, others in zip(value.param_groups, value.optim.param_groups, strict=True):
                 own.update({name: item for name, item in others.items() if name != "params"})
             return
-        value.load_state_dict(restoration.apart(value.state_dict(), exported[_STATE], where))
+        is_named = mark(exported[_STATE]) is None
+        if _is_usual(value) and is_named:
+            # Into the tensors that there are, one by one: all of them once more may have no room on the device.
+            value.load_state_dict(restoration.apart(value.state_dict(), {**exported[_STATE], "state": {}}, where))
+            for number, values in self._of_parameters(value, before, exported[_STATE]["state"], where).items():
+                value.state[_parameters(value).get(number, number)] = values
+        else:
+            value.load_state_dict(restoration.apart(value.state_dict(), exported[_STATE], where))
         for part in shared:
             part.param_groups = value.param_groups
-        if _is_optimizer(value) and mark(exported[_STATE]) is None:
+        if _is_optimizer(value) and not _is_usual(value) and is_named:
             self._keep_types(value, before, exported[_STATE].get("state", {}), where)
 
     def _keep_types(self, optimizer: torch.optim.Optimizer, before: Mapping, exported: Any, where: str) -> None:
         """Its `load_state_dict` gives every tensor the type and the device of its parameter; here it keeps its own."""
-        parameters = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
-        now = {number: optimizer.state.get(parameter, {}) for number, parameter in parameters.items()}
-        old = {number: {**state, **before.get(parameters[number], {})} for number, state in now.items()}
-        for number, values in Restoration(self).of(old, exported, f"{where}['state']").items():
+        now = {number: optimizer.state.get(parameter, {}) for number, parameter in _parameters(optimizer).items()}
+        for number, values in self._of_parameters(optimizer, before, exported, where).items():
             state = now.get(number)  # None where an optimizer keeps something beside what its parameters have
             if state is not None and isinstance(values, dict):
                 state.update({name: item for name, item in values.items() if name in state})
 
+    def _of_parameters(
+        self, optimizer: torch.optim.Optimizer, before: Mapping, exported: Any, where: str
+    ) -> dict[Any, Any]:
+        """An optimizer's state, by the numbers of its parameters, in the tensors that it had `before` or has now."""
+        old = {
+            number: {**optimizer.state.get(parameter, {}), **before.get(parameter, {})}
+            for number, parameter in _parameters(optimizer).items()
+        }
+        return Restoration(self).of(old, exported, f"{where}['state']")
+
     def _tensor(self, template: Any, exported: Mapping, restoration: Restoration) -> torch.Tensor:
         device = self._device if exported.get("device", self._device.type) == self._device.type else _CPU
-        saved = _to_tensor(exported[_TENSOR], exported.get("dtype"), device)
+        saved = _to_tensor(exported[_TENSOR], exported.get("dtype"))
+        if self._on_host:
+            return saved
         if not isinstance(template, torch.Tensor):
-            return saved.requires_grad_(exported.get("grad", False))
+            return saved.to(device).requires_grad_(exported.get("grad", False))
         local = _local(template)
         if saved.shape != local.shape or saved.dtype != local.dtype or not restoration.in_place:
             return saved.to(template.device)
@@ -161,6 +182,17 @@ class PytorchKinds:
 
 def _is_optimizer(value: Any) -> bool:
     return isinstance(value, torch.optim.Optimizer)
+
+
+def _is_usual(value: Any) -> bool:
+    """Whether it is an optimizer whose state is saved and put back as PyTorch does it."""
+    cls, base = type(value), torch.optim.Optimizer
+    return _is_optimizer(value) and (cls.state_dict, cls.load_state_dict) == (base.state_dict, base.load_state_dict)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> dict[int, torch.Tensor]:
+    """By the numbers that they have in its `state_dict`."""
+    return dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
 
 
 def _inside(value: Any) -> dict[str, Any]:
@@ -204,6 +236,7 @@ def _as_numpy(tensor: torch.Tensor) -> tuple[np.ndarray, str | None]:
     return tensor.view(bits).numpy(), str(tensor.dtype).removeprefix("torch.")
 
 
-def _to_tensor(array: np.ndarray, dtype: str | None, device: torch.device) -> torch.Tensor:
+def _to_tensor(array: np.ndarray, dtype: str | None) -> torch.Tensor:
+    """On the host."""
     tensor = torch.from_numpy(np.array(array))
-    return (tensor if dtype is None else tensor.view(getattr(torch, dtype))).to(device)
+    return tensor if dtype is None else tensor.view(getattr(torch, dtype))

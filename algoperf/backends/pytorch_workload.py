@@ -1,6 +1,5 @@
 """A workload in PyTorch: the module itself holds parameters and running statistics. The twin of `jax_workload.py`."""
 
-import contextlib
 import functools
 import importlib
 from collections.abc import Mapping
@@ -42,12 +41,14 @@ class PytorchWorkload(Workload):
         return layers.parameter_types(self._abstract)
 
     def init_model_fn(self, rng: np.ndarray) -> tuple[nn.Module, None]:
-        """The same weights in all processes; the global generator, which differs between them, goes on where it was."""
-        device = self._backend.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), device:
-            torch.manual_seed(int(np.asarray(rng)[0]))
+        """The same weights in all processes and on every device: they are drawn on the host.
+
+        The global generator, which differs between processes, goes on where it was.
+        """
+        with torch.random.fork_rng([]), torch.device("cpu"):
+            torch.default_generator.manual_seed(int(np.asarray(rng)[0]))
             model = self._model_class(**self.spec.model)
-        return _shared(model, device), None
+        return self._ready(model), None
 
     def model_fn(
         self,
@@ -67,11 +68,12 @@ class PytorchWorkload(Workload):
             use_running_average=not update_batch_norm if use_running_average_bn is None else use_running_average_bn,
             dropout_rate=self.spec.dropout_rate if dropout_rate is None else dropout_rate,
         )
-        is_evaluation = mode == ForwardPassMode.EVAL
-        # The hooks around a model that is shared are for its gradients.
-        model = bare(params) if is_evaluation else params
-        with torch.no_grad() if is_evaluation else contextlib.nullcontext():
-            return model(self.model_inputs(augmented_and_preprocessed_input_batch), context), None
+        inputs = self.model_inputs(augmented_and_preprocessed_input_batch)
+        if mode != ForwardPassMode.EVAL:
+            return params(inputs, context), None
+        # What is around a model that is shared is for its gradients, and what is compiled is compiled for training.
+        with torch.no_grad():
+            return bare(params)._call_impl(inputs, context), None
 
     def loss_fn(
         self,
@@ -111,28 +113,40 @@ class PytorchWorkload(Workload):
         return layers.canonical_shapes(self._abstract)
 
     def from_canonical(self, tensors: Mapping[str, np.ndarray]) -> tuple[nn.Module, None]:
-        with self._backend.device:
+        with torch.device("cpu"):
             model = self._model_class(**self.spec.model)
         layers.from_canonical(model, tensors)
-        return _shared(model, self._backend.device), None
+        return self._ready(model), None
 
     def to_canonical(self, params: nn.Module, model_state: None) -> dict[str, np.ndarray]:
         return layers.to_canonical(bare(params))
 
+    def framework_settings(self) -> dict[str, Any]:
+        return {**self._backend.framework_settings(), "torch_compile": self._backend.is_compiled(self.spec)}
+
+    def _ready(self, model: nn.Module) -> nn.Module:
+        """The model on the device, compiled where the workload says so, its gradients averaged over the processes.
+
+        It is compiled in place, so that parameters keep their names, and when it is called first: on the clock. Buffers
+        are not broadcast: the running statistics are those of the global batch, hence the same in all processes.
+        """
+        device = self._backend.device
+        if self._backend.is_older_gpu:  # it convolves float32 faster one channel after the other
+            model = model.to(memory_format=torch.contiguous_format)
+        model = model.to(device)
+        if self._backend.is_compiled(self.spec):
+            model.compile()
+        if num_processes() == 1:
+            return model
+        return DistributedDataParallel(
+            model,
+            device_ids=[device] if device.type == "cuda" else None,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,  # gradients lie where they are summed, and not there once more
+        )
+
 
 WORKLOAD = PytorchWorkload
-
-
-def _shared(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model, its gradients averaged over the processes where several share the work.
-
-    Buffers are not broadcast: the running statistics are those of the global batch, hence the same in all processes.
-    """
-    if num_processes() == 1:
-        return model
-    return DistributedDataParallel(
-        model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
-    )
 
 
 def _as_numpy(value: torch.Tensor | tuple[torch.Tensor, ...]) -> Any:

@@ -171,11 +171,13 @@ class WorkloadSpec:
     the one that the loss has there. model_inputs: which keys of a batch the model reads; where they are several, it
     gets a dict of those that the batch has. budget: by protocol name. eval_period: charged seconds between evaluations,
     where the budget has no other. model: the keyword arguments of the models. data: those of the dataset's batches.
-    dropout_rate: what the model uses where a submission says nothing. batch_divisor: the mini scale divides the batch
-    size that a submission asks for by it. reference_names: our name of a parameter or module -> its name in the
-    reference implementation's PyTorch model, where they differ; or several names, to be joined along the first axis; or
-    `Rows` of one; or a `Sum`. rehearsal: empty outside of one; in one, whether its examples are made up in memory or
-    those of the prepared store.
+    dropout_rate: what the model uses where a submission says nothing. torch_compile: whether PyTorch's model is
+    compiled; "ampere": on GPUs of compute capability 8.0 and above, which are those that Triton supports.
+    cudnn_benchmark: whether PyTorch lets cuDNN try its algorithms out. tf32: see `FrameworkSettings`. batch_divisor:
+    the mini scale divides the batch size that a submission asks for by it. reference_names: our name of a parameter or
+    module -> its name in the reference implementation's PyTorch model, where they differ; or several names, to be
+    joined along the first axis; or `Rows` of one; or a `Sum`. rehearsal: empty outside of one; in one, whether its
+    examples are made up in memory or those of the prepared store.
     """
 
     name: str
@@ -195,6 +197,9 @@ class WorkloadSpec:
     model: Mapping[str, Any]
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dropout_rate: float = 0.0
+    torch_compile: Literal["never", "ampere", "always"] = "never"
+    cudnn_benchmark: bool = True
+    tf32: bool | None = None
     loss_function: str = ""
     model_inputs: tuple[str, ...] = ("inputs",)
     batch_divisor: int = 1
@@ -216,6 +221,42 @@ class WorkloadSpec:
     def package(self) -> str:
         """The Python package that holds this workload's spec and models."""
         return f"workloads.{self.base or self.name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameworkSettings:
+    """What an experiment asks of a framework in place of what the workload, or the framework by itself, would choose.
+
+    None: nothing is asked. torch_compile, cudnn_benchmark: of PyTorch, see `WorkloadSpec`. tf32: whether products and
+    convolutions of float32 may be rounded to TF32 on the GPUs that have it, or must not be.
+    """
+
+    torch_compile: bool | None = None
+    cudnn_benchmark: bool | None = None
+    tf32: bool | None = None
+
+    def asked(self, framework: Framework) -> dict[str, bool]:
+        """What of it is asked of this framework, by name."""
+        return self._asked if framework == "pytorch" else {k: v for k, v in self._asked.items() if k == "tf32"}
+
+    @property
+    def options(self) -> str:
+        """For `algoperf trial`, each with a space before it."""
+        return "".join(f" --{'' if yes else 'no-'}{name.replace('_', '-')}" for name, yes in self._asked.items())
+
+    def applied(self, spec: WorkloadSpec) -> WorkloadSpec:
+        """The spec as it is trained under these settings."""
+        named = dict(self._asked)
+        if "torch_compile" in named:
+            named["torch_compile"] = "always" if self.torch_compile else "never"
+        return dataclasses.replace(spec, **named)
+
+    @property
+    def _asked(self) -> dict[str, bool]:
+        return {name: yes for name, yes in dataclasses.asdict(self).items() if yes is not None}
+
+
+NOTHING_ASKED = FrameworkSettings()
 
 
 def replace(spec: Any, overrides: Mapping[str, Any]) -> Any:

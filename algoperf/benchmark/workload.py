@@ -126,6 +126,10 @@ class Workload(abc.ABC):
         """`per_example` and `n_valid_examples` of one evaluation batch, as NumPy arrays, and of `logits`, `predictions`
         and `translations` those that are wanted: logits may be too large to leave the device."""
 
+    @abc.abstractmethod
+    def framework_settings(self) -> dict[str, Any]:
+        """By which libraries and how the framework computes it here, by name: equal where times compare."""
+
     def model_inputs(self, batch: Mapping[str, Any]) -> Any:
         """What of a batch the model reads."""
         keys = self.spec.model_inputs

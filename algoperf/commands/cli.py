@@ -10,10 +10,8 @@ from typing import Annotated
 
 import typer
 
-from algoperf.benchmark.facts import InfrastructureError, UsageError
-from algoperf.commands import data, fit, mirror, rehearsal, report, status, submission, targets, trial
-from algoperf.machine import installation
-from algoperf.records.words import trouble
+from algoperf.commands import data, exit_code, fit, mirror, rehearsal, report, status, submission, targets, trial
+from algoperf.machine import ranks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -191,22 +189,10 @@ def doctor(
 
 
 def main() -> None:
-    """Turns the errors that a person should see into one sentence and an exit code."""
+    """Ends the process with the exit code of what was asked for."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a terminal may lack a character
-    try:
-        app()
-    except ModuleNotFoundError as error:
-        if (sentence := installation.way_out(error)) is None:
-            raise
-        print(f"error: {sentence}", file=sys.stderr)
-        sys.exit(2)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except InfrastructureError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:  # of whatever file: a disk that is full, a quota, a dead link, a folder of somebody else's
-        print(f"error: {trouble(error)}.", file=sys.stderr)
-        sys.exit(1)
+    code = exit_code.of(app)
+    if code != 0 and ranks.are_several():
+        ranks.leave(code)
+    sys.exit(code)

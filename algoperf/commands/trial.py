@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from algoperf.benchmark.facts import InfrastructureError, UsageError
+from algoperf.benchmark.facts import FrameworkSettings, InfrastructureError, UsageError
 
 
 def trial(
@@ -65,6 +65,15 @@ def trial(
         str, typer.Option(help="End it where it can change nothing any more: none, trials, studies or scores.")
     ] = "none",
     plan: Annotated[Path | None, typer.Option(help="plan.json of the workflow, which says what it races with.")] = None,
+    torch_compile: Annotated[
+        bool | None, typer.Option(help="Whether PyTorch's model is compiled; as the workload says where left out.")
+    ] = None,
+    cudnn_benchmark: Annotated[
+        bool | None, typer.Option(help="Whether PyTorch lets cuDNN try its algorithms out; left out likewise.")
+    ] = None,
+    tf32: Annotated[
+        bool | None, typer.Option(help="Whether float32 may be rounded to TF32; as the framework does where left out.")
+    ] = None,
 ) -> None:
     """Train one trial to its target. Run again it goes on where it stopped; finished it returns at once.
 
@@ -75,7 +84,7 @@ def trial(
 
     from algoperf.benchmark.facts import FRAMEWORKS
     from algoperf.benchmark.identity import make_trial
-    from algoperf.machine import cluster
+    from algoperf.machine import cluster, ranks
     from algoperf.racing import race
     from algoperf.racing.bounds import LEVELS
     from algoperf.submission import loading
@@ -118,18 +127,26 @@ def trial(
     if len(workload) > 1:
         raise UsageError(f"a trial has one --workload, not {len(workload)}.")
     identity = make_trial(protocol, ruleset, submission, framework, workload[0], study, trial)
+    options = {
+        "search_space": search_space,
+        "search": search,
+        "strict_requirements": strict_requirements,
+        "settings": FrameworkSettings(torch_compile, cudnn_benchmark, tf32),
+    }
     if rehearse is not None:
-        options = {"search_space": search_space, "search": search, "strict_requirements": strict_requirements}
         asked = Rehearsal(rehearse, batch_size, is_made_up=not with_data)
         sys.exit(rehearsal.run(identity, asked, out, data_dir, accelerator, options))
-    definition = define(identity, max_steps, cluster.asked_for(accelerator), search_space, search)
+    definition = define(identity, max_steps, cluster.asked_for(accelerator), search_space, search, options["settings"])
     superseded.arrange(definition, out, only_finished=True)
     entered = race.enter(identity, out, racing, plan)
-    if (result := _standing_result(definition, out, entered)) is None:
-        options = {"search_space": search_space, "search": search, "strict_requirements": strict_requirements}
+    result = _standing_result(definition, out, entered)
+    if is_running := result is None:
         options["race"] = entered
         result = _run_trial(definition, out, data_dir, max_steps, accelerator, options)
-    progress_lines.print_result(result, out, Console(highlight=False))
+    if not is_running or ranks.join().rank == 0:
+        progress_lines.print_result(result, out, Console(highlight=False))
+    # Where processes have not all ended with this result, others are waiting for this one; the exit code ends them.
+    sys.exit(is_running and ranks.are_several() and result["status"] in ("out_of_memory", "submission_error"))
 
 
 def _standing_result(definition, out: Path, entered) -> dict | None:
@@ -186,7 +203,4 @@ def _run_trial(definition, out: Path, data_dir: Path, max_steps: int | None, acc
     except interruption.InterruptionError as error:
         job.go_on_later(error, is_first)
         raise
-    if not is_first:
-        # Where the first process has not ended with the same result it is waiting for this one; the exit code ends it.
-        sys.exit(result["status"] in ("out_of_memory", "submission_error"))
     return result

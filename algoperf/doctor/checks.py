@@ -74,6 +74,8 @@ def _framework(framework: Framework, is_needed: bool) -> Check:
         advice = f"not installed: {installation.command(framework)}"
         return mend(framework, advice) if is_needed else note(framework, advice)
     accelerator = load_backend(framework).accelerator()
+    if sentence := hardware.overlooked(accelerator, framework):
+        return mend(framework, sentence) if is_needed else note(framework, sentence)
     return ok(framework, f"{accelerator['count']} x {accelerator['name']} ({accelerator['kind']})")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from algoperf.benchmark.facts import FRAMEWORKS, Framework, UsageError
+from algoperf.benchmark.facts import FRAMEWORKS, Framework, FrameworkSettings, UsageError
 from algoperf.benchmark.identity import short_name
 from algoperf.benchmark.protocol import (
     PROTOCOLS,
@@ -110,6 +110,20 @@ class RehearsalEntry(Strict):
     with_data: bool = pydantic.Field(False, description="on the prepared data, where left out on made-up examples")
 
 
+class FrameworkSettingsEntry(Strict):
+    """See `FrameworkSettings`."""
+
+    torch_compile: bool | None = pydantic.Field(
+        None, description="whether PyTorch compiles the models; as the workload says where left out"
+    )
+    cudnn_benchmark: bool | None = pydantic.Field(
+        None, description="whether PyTorch lets cuDNN try its algorithms out; as the workload says where left out"
+    )
+    tf32: bool | None = pydantic.Field(
+        None, description="whether float32 may be rounded to TF32; as the framework does where left out"
+    )
+
+
 class Config(Strict):
     """An experiment."""
 
@@ -137,6 +151,10 @@ class Config(Strict):
     accelerator: str = pydantic.Field(
         "local", description="the hardware that every trial must run on: a name in profiles/slurm/cluster.yaml"
     )
+    framework_settings: FrameworkSettingsEntry = pydantic.Field(
+        FrameworkSettingsEntry(),
+        description="how the frameworks compute, where it is not left to them and the workloads",
+    )
     target_setting: TargetSettingEntry = pydantic.Field(
         TargetSettingEntry(),
         description="how `targets` are set: fewer points or seeds; said without rulesets, `plan` counts its trials",
@@ -157,6 +175,11 @@ class Config(Strict):
     results_dir: Place = pydantic.Field(
         Path("results"), description="what trials and scores are written to; filled in like data_dir"
     )
+
+    @property
+    def settings(self) -> FrameworkSettings:
+        """What is asked of the frameworks."""
+        return FrameworkSettings(**self.framework_settings.model_dump())
 
     @property
     def is_of_targets(self) -> bool:

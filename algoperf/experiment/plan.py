@@ -101,7 +101,7 @@ def definitions(
         of_trial = known.get((trial.label, trial.ruleset, trial.workload, study), [])
         if trial.trial <= len(of_trial):
             point, of = of_trial[trial.trial - 1], contents[trial.label]
-            found[trial] = defined(trial, point, of, accelerator=accelerator)
+            found[trial] = defined(trial, point, of, accelerator=accelerator, settings=config.settings)
     return found
 
 

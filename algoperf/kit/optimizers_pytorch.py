@@ -13,7 +13,8 @@ from algoperf.kit.hyperparameters import beta1
 from algoperf.kit.pytorch import Backward
 from algoperf.kit.schedules_pytorch import Schedule, warmup_linear
 
-_PIECE = 1 << 20  # numbers
+_PIECE = 1 << 20  # numbers, on a CPU
+_TOGETHER = 1 << 26  # numbers, on a GPU: 256 MiB of float32 for each intermediate result
 _LONG_ENOUGH = 128
 _ADAFACTOR_EPS = 1e-30
 
@@ -215,7 +216,7 @@ def _by_factors(grad: torch.Tensor, first: torch.Tensor, second: torch.Tensor, d
 
 
 def is_at_once(rows: list[Row]) -> bool:
-    """Whether all rows are updated at once: on a GPU, where that makes few kernels.
+    """Whether rows are updated together: on a GPU, where that makes few kernels.
 
     On a CPU it is one row after the other, whose intermediate results are soon free.
     """
@@ -224,19 +225,34 @@ def is_at_once(rows: list[Row]) -> bool:
 
 def whole(rows: list[Row]) -> Iterator[list[list[torch.Tensor]]]:
     """The rows' columns, as lists of tensors whose update is one sequence of operations."""
-    for batch in [rows] if is_at_once(rows) else [[row] for row in rows]:
+    for batch in _together(rows) if is_at_once(rows) else [[row] for row in rows]:
         yield [list(column) for column in zip(*batch, strict=True)]
 
 
 def _in_pieces(rows: list[Row]) -> Iterator[list[list[torch.Tensor]]]:
-    """The same for an update that does not ask for a tensor as a whole: on a CPU it is one piece of a row.
+    """The same for an update that does not ask for a tensor as a whole: large ones come in pieces.
 
-    As large as an embedding table, intermediate results would be given new pages at each step, which takes as long
-    again.
+    As large as an embedding table, intermediate results would on a CPU be given new pages at each step, which takes as
+    long again, and on a GPU take the memory of the table once more, each of them.
     """
-    for columns in whole(rows):
-        if is_at_once(rows) or not all(tensor.is_contiguous() for (tensor,) in columns):
-            yield columns
-            continue
-        for pieces in zip(*(tensor.view(-1).split(_PIECE) for (tensor,) in columns), strict=True):
-            yield [[piece] for piece in pieces]
+    largest = _TOGETHER if is_at_once(rows) else _PIECE
+    pieces = []
+    for row in rows:
+        # Others than these are small, and no view of them is one run of numbers.
+        may_split = row[0].numel() > largest and all(tensor.is_contiguous() for tensor in row)
+        of_row = (tensor.view(-1).split(largest) for tensor in row)
+        pieces += zip(*of_row, strict=True) if may_split else [row]
+    return whole(pieces)
+
+
+def _together(rows: list[Row]) -> Iterator[list[Row]]:
+    """As many rows at once as have `_TOGETHER` numbers, each in one tensor of a row, or one that has more."""
+    batch, numbers = [], 0
+    for row in rows:
+        if batch and numbers + row[0].numel() > _TOGETHER:
+            yield batch
+            batch, numbers = [], 0
+        batch.append(row)
+        numbers += row[0].numel()
+    if batch:
+        yield batch

@@ -92,6 +92,7 @@ class TorchSubmission:
             stepping.step()
         if is_logged:
             workload.metrics_logger.append_scalar_metrics({"loss": loss, "grad_norm": grad_norm}, global_step)
+        model.zero_grad()  # the next step makes its own: a checkpoint need not hold these
         return optimizer_state, model, None
 
     def prepare_for_eval(

@@ -10,10 +10,13 @@ import functools
 import torch
 from torch.nn import functional
 
+from algoperf.losses import ctc_pytorch
+
 
 def _reduce(per_example: torch.Tensor, mask: torch.Tensor | None) -> dict[str, torch.Tensor]:
     if mask is None:
-        n_valid_examples = per_example.new_tensor(per_example.numel())
+        # Filled there: a number that is copied to a device is waited for.
+        n_valid_examples = per_example.new_full((), per_example.numel())
     else:
         mask = mask.reshape(*mask.shape, *(1,) * (per_example.ndim - mask.ndim))
         per_example = per_example * mask
@@ -50,6 +53,14 @@ def multitask_sigmoid_cross_entropy(labels, logits, mask=None, label_smoothing=0
     return _reduce(functional.binary_cross_entropy_with_logits(logits, labels, reduction="none"), mask)
 
 
+def _ctc_losses(
+    log_probs: torch.Tensor, paddings: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor
+) -> torch.Tensor:
+    """See `ctc_pytorch.losses`."""
+    frames = (1 - paddings).sum(-1).long()
+    return functional.ctc_loss(log_probs.transpose(0, 1), labels, frames, lengths, reduction="none", zero_infinity=True)
+
+
 def ctc_loss(labels, logits, mask=None, label_smoothing=0.0):
     """Connectionist temporal classification (Graves et al. 2006); class 0 is the blank. Nothing is smoothed.
 
@@ -60,14 +71,9 @@ def ctc_loss(labels, logits, mask=None, label_smoothing=0.0):
     del label_smoothing
     (labels, label_paddings), (logits, logit_paddings) = labels, logits
     lengths = (1 - label_paddings).sum(-1)
-    losses = functional.ctc_loss(
-        logits.log_softmax(-1).transpose(0, 1),
-        labels.long(),
-        (1 - logit_paddings).sum(-1).long(),
-        lengths.long(),
-        reduction="none",
-        zero_infinity=True,
-    )
+    # PyTorch's own takes lengths from the host and gives them to the device: both wait.
+    compute = ctc_pytorch.losses if logits.is_cuda else _ctc_losses
+    losses = compute(logits.log_softmax(-1), logit_paddings, labels.long(), lengths.long())
     mask = torch.ones_like(losses) if mask is None else mask
     reduced = _reduce(losses, mask)
     return {**reduced, "n_valid_examples": (lengths * mask).sum().clamp_min(1)}

@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,14 @@ from workloads.datasets import processors
 
 _BYTES_PER_GIB = 2**30
 _SLURM = {"job": "SLURM_JOB_ID", "partition": "SLURM_JOB_PARTITION", "node": "SLURMD_NODENAME"}
-_VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "schedulefree", "torch")
+_VERSIONED = ("algoperf-snakemake", "flax", "jax", "jaxlib", "numpy", "optax", "schedulefree", "torch", "triton")
+# NVIDIA's libraries, and the packages that bring them to JAX, for CUDA 12 and 13.
+_LIBRARIES = {
+    "CUDA": ("nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime"),
+    "cuDNN": ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13"),
+    "NCCL": ("nvidia-nccl-cu12", "nvidia-nccl-cu13"),
+    "cuBLAS": ("nvidia-cublas-cu12", "nvidia-cublas"),
+}
 _SEVERAL = " + "  # between the names of unlike devices
 
 
@@ -132,10 +139,31 @@ def git_commit(folder: Path) -> str | None:
         return None
 
 
+def nvidia_libraries() -> dict[str, str]:
+    """The versions of NVIDIA's libraries that are installed as packages."""
+    return {name: found for name, packages in _LIBRARIES.items() if (found := "/".join(_versions(packages).values()))}
+
+
+def overlooked(found: Mapping[str, Any], framework: str) -> str | None:
+    """A sentence where `found` (of `accelerator`) is a processor, though this process may use GPUs; else None."""
+    gpus = nvml.devices() if found["kind"] == "cpu" else []
+    if not gpus or os.environ.get("JAX_PLATFORMS") == "cpu":
+        return None
+    return (
+        f"{framework} does not see the {len(gpus)} x {gpus[0].get('name', 'GPU')} of this machine and computes on its "
+        "processor: install the framework's build for GPUs (docs/cluster.md), or set CUDA_VISIBLE_DEVICES to nothing "
+        "where that is meant."
+    )
+
+
 def versions() -> dict[str, str]:
     """Of the packages that a trial is computed by, as far as they are installed."""
+    return _versions(_VERSIONED)
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
     found = {}
-    for package in _VERSIONED:
+    for package in packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from algoperf.benchmark.facts import Budget, UsageError, WorkloadSpec, replace
+from algoperf.benchmark.facts import NOTHING_ASKED, Budget, FrameworkSettings, UsageError, WorkloadSpec, replace
 from algoperf.benchmark.identity import Trial, differing, seed
 from algoperf.benchmark.protocol import TARGET_SETTING, Search, load_protocol
 from algoperf.benchmark.registry import load_spec
@@ -26,8 +26,10 @@ from algoperf.submission.points import hyperparameter_points
 from algoperf.submission.search import Point
 
 # Values of a spec that change nothing that a trial computes: what its job asks for, and names.
-_NOT_COMPUTED = {"needs", "reference_names", "metrics", "output_layer", "eval_batch_size", "rehearsal"}
-
+_NOT_COMPUTED = {
+    *("needs", "reference_names", "metrics", "output_layer", "eval_batch_size", "rehearsal"),
+    *("torch_compile", "cudnn_benchmark", "tf32"),  # of which `asked_of_framework` says what somebody asked for
+}
 
 # Batches of each split in an evaluation; the second shows what one takes when all is compiled.
 EVALUATED = 2
@@ -41,6 +43,7 @@ class Definition:
     trial to, None without. last_step: with which it ends, None where only its charged seconds count.
 
     evaluated_every: steps; None: as many seconds as the workload says. accelerator: what it must run on; None: any.
+    settings: what is asked of the framework.
     """
 
     trial: Trial
@@ -51,6 +54,7 @@ class Definition:
     last_step: int | None
     evaluated_every: int | None
     accelerator: Accelerator | None = None
+    settings: FrameworkSettings = NOTHING_ASKED
 
     @property
     def seed(self) -> int:
@@ -70,6 +74,7 @@ class Definition:
             "max_steps": self.max_steps,
             "last_step": self.last_step,
             "evaluated_every": self.evaluated_every,
+            "asked_of_framework": self.settings.asked(self.trial.framework),
             "workload_sha256": _workload_sha256(self.trial),
             "submission_sha256": self.content.sha256,
         }
@@ -110,6 +115,8 @@ class Definition:
                 words = f"another number of steps ({was}, now {value})"
             case "max_runtime":
                 words = f"another budget ({was} s, now {value} s)"
+            case "asked_of_framework":
+                words = f"other settings of the framework ({_changes(was, value)})"
             case _:
                 words = f"another {name} ({was}, now {value})"
         return words
@@ -152,6 +159,7 @@ def define(
     accelerator: Accelerator | None = None,
     search_space: Path | None = None,
     search: Search | None = None,
+    settings: FrameworkSettings = NOTHING_ASKED,
 ) -> Definition:
     """A trial as its submission and its protocol are now. Raises UsageError for whatever a person got wrong.
 
@@ -165,7 +173,7 @@ def define(
         raise UsageError(f"there is no trial {trial.trial} of {trial.label}; its trials are 1 to {len(points)}.")
     if not 0 <= trial.study < (studies := protocol.num_studies(trial.ruleset)):
         raise UsageError(f"there is no study {trial.study} in {protocol.name}; its studies are 0 to {studies - 1}.")
-    return defined(trial, points[trial.trial - 1], content(path), max_steps, accelerator)
+    return defined(trial, points[trial.trial - 1], content(path), max_steps, accelerator, settings)
 
 
 def defined(
@@ -174,6 +182,7 @@ def defined(
     of: Content,
     max_steps: int | None = None,
     accelerator: Accelerator | None = None,
+    settings: FrameworkSettings = NOTHING_ASKED,
 ) -> Definition:
     """The trial of a known point and content.
 
@@ -192,6 +201,7 @@ def defined(
         last_step=min(limits, default=None),
         evaluated_every=protocol.evaluated_every(spec, trial.ruleset),
         accelerator=accelerator,
+        settings=settings,
     )
 
 

@@ -1,13 +1,14 @@
 """What one trial needs, checked before anything is written."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from algoperf.backends import Backend, load_backend
-from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.facts import NOTHING_ASKED, FrameworkSettings, UsageError
 from algoperf.benchmark.identity import Trial
 from algoperf.benchmark.protocol import Search
 from algoperf.benchmark.workload import Workload, make_workload
@@ -63,18 +64,21 @@ def set_up(
     strict_requirements: bool = False,
     rehearsal: Rehearsal | None = None,
     race: Race | None = None,
+    settings: FrameworkSettings = NOTHING_ASKED,
 ) -> Setup:
     """Checks and loads a trial's parts; writes nothing.
 
     begun, race: as in Setup; this process's begin where None. search_space: a file, None for the one beside the
     submission. search: as in `define`. strict_requirements: whether other versions than the submission requires are
-    refused. rehearsal: what of the trial is walked through, where it is no trial but that.
+    refused. rehearsal: what of the trial is walked through, where it is no trial but that. settings: what is asked of
+    the framework.
 
     Raises UsageError for whatever a person got wrong, and InfrastructureError where the hardware is not the accelerator
     that was asked for.
     """
     wanted = cluster.asked_for(accelerator)
-    definition, spec = define(trial, max_steps, wanted, search_space, search), spec_of(trial)
+    definition = define(trial, max_steps, wanted, search_space, search, settings)
+    spec = settings.applied(spec_of(trial))
     if rehearsal is not None:
         definition, spec = rehearsal.shortened(definition), rehearsal.reduced(spec)
     path = loading.find(trial.submission, trial.framework)
@@ -83,8 +87,11 @@ def set_up(
     workload = make_workload(spec, trial.framework, data_dir, trial.protocol)
     open_source(workload.spec, "train", data_dir)
     backend = load_backend(trial.framework)
+    backend.configure(workload.spec)
     compile_caches.use(backend)
     found = backend.accelerator()
+    if (sentence := hardware.overlooked(found, trial.framework)) and backend.shard[0] == 0:
+        print(sentence, file=sys.stderr, flush=True)
     if wanted is not None:
         hardware.check(found, accelerator, wanted)
     referee = Referee(backend, workload, path.parent, compile_caches)

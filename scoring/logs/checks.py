@@ -14,13 +14,15 @@ from scoring.logs.trials import Finding, Trial
 
 
 def check_table(trials: Sequence[Trial], protocol: Protocol, ruleset: Ruleset) -> list[Finding]:
-    """What is missing from the protocol's studies and workloads, other terms, hits past the budget, and hardware."""
+    """What is missing from the protocol's studies and workloads, other terms, hits past the budget, and hardware, and
+    settings of frameworks."""
     return [
         *_missing(trials, protocol),
         *_other_terms(trials, protocol),
         *_late_hits(trials, protocol, ruleset),
         *_loose_trials(trials, protocol, ruleset),
         *_mixed_hardware(trials, protocol),
+        *other_settings(trials, protocol),
     ]
 
 
@@ -170,6 +172,32 @@ def _mixed_hardware(trials: Iterable[Trial], protocol: Protocol) -> list[Finding
         for kind, members in list(kinds.items())[1:]
         for trial in members
     ]
+
+
+def other_settings(trials: Iterable[Trial], protocol: Protocol) -> list[Finding]:
+    """The trials of the protocol's workloads whose framework computed otherwise than that of most others did.
+
+    Compared are trials of one workload in one framework, and of what they do not record, nothing.
+    """
+    scored = {*protocol.workloads, *protocol.held_out}
+    values: dict[tuple[str, str, str], dict[str, list[Trial]]] = defaultdict(lambda: defaultdict(list))
+    for trial in trials:
+        if trial.workload in scored:
+            for name, value in trial.record.settings.items():
+                values[trial.workload, trial.framework, name][value].append(trial)
+    findings = []
+    for (workload, framework, name), of_value in values.items():
+        usual, *others = sorted(of_value, key=lambda value: -len(of_value[value]))
+        findings += [
+            Finding(
+                trial.path,
+                f"{name} was {value}, where most trials of {workload} in {framework} had {usual}",
+                "compared all the same",
+            )
+            for value in others
+            for trial in of_value[value]
+        ]
+    return findings
 
 
 def one_framework_each(trials: Iterable[Trial]) -> tuple[list[Trial], list[Finding]]:

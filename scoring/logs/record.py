@@ -34,7 +34,7 @@ class Record:
     evidence: see `_evidence`. hyperparameters: as one line of JSON. refused: which rule the submission broke, a
     sentence. has_missed: whether it has ended and says itself that it did not reach its target. flags: (rule, what)
     that a person has to judge. content: of the submission, its hash. max_steps: at which somebody let it end. result:
-    all of `result.json`.
+    all of `result.json`. settings: by which libraries and how its framework computed, by name.
     """
 
     status: str | None = None
@@ -54,6 +54,7 @@ class Record:
     content: str | None = None
     max_steps: int | None = None
     result: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def hardware_kind(record: Any) -> str | None:
@@ -101,6 +102,7 @@ def read_record(folder: str, shown: str, names: Collection[str], report: Callabl
         terms=terms_of_metadata(metadata),
         hyperparameters=printable(json.dumps(hyperparameters))[:_LONGEST] if hyperparameters else None,
         software=_software(result, metadata),
+        settings=_settings(result, metadata),
         evidence=_evidence(begin, end, _mapping(_mapping(result.get("hardware_evidence")).get("beside"))),
     )
 
@@ -184,6 +186,11 @@ def _software(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[st
         **(_mapping(result.get("versions")) or _mapping(metadata.get("versions"))),
     }
     return {printable(name): text for name, value in named.items() if (text := _text(value)) is not None}
+
+
+def _settings(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str]:
+    found = _mapping(result.get("framework_settings")) or _mapping(metadata.get("framework_settings"))
+    return {printable(name): printable(json.dumps(value)) for name, value in found.items()}
 
 
 def _evidence(begin: Mapping[str, Any], end: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, float | str]:

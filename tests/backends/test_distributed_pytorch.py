@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed.nn as dist_nn
+from torch.distributed.tensor.debug import CommDebugMode
 
 from algoperf.backends import load_backend
 from algoperf.benchmark.facts import ForwardPassMode
@@ -15,6 +16,7 @@ from algoperf.benchmark.workload import load_workload
 from algoperf.kit.pytorch import TorchSubmission
 from algoperf.pytorch_utils import pytorch_setup
 from tests.support.several_processes import run
+from workloads.layers import speech_pytorch
 from workloads.layers.context import ForwardContext
 from workloads.layers.pytorch import BatchNorm
 
@@ -39,11 +41,21 @@ def batch_of(backend):
     return backend.place_batch({name: rows_of(backend, array) for name, array in batch.items()})
 
 
+class Seen(torch.optim.SGD):
+    """Keeps the gradients that it is given, as the kit frees them after its step."""
+
+    def step(self, closure=None):
+        del closure
+        self.gradients = [parameter.grad.clone() for parameter in self.param_groups[0]["params"]]
+
+
 def kits_update(workload, model, batch):
-    submission = TorchSubmission(lambda model, *_: (torch.optim.SGD(model.parameters(), lr=0.0), lambda step: 1.0), {})
+    submission = TorchSubmission(lambda model, *_: (Seen(model.parameters(), lr=0.0), lambda step: 1.0), {})
     hyperparameters = SimpleNamespace(_asdict=dict)
     state = submission.init_optimizer_state(workload, model, None, hyperparameters, None)
     submission.update_params(workload, model, None, None, hyperparameters, batch, None, state, [], 1, None)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    return state["optimizers"][0].gradients
 
 
 def published_update(workload, model, batch):
@@ -56,6 +68,7 @@ def published_update(workload, model, batch):
         summed, n_valid = dist_nn.all_reduce(summed), dist_nn.all_reduce(n_valid)
     model.zero_grad()
     (summed / n_valid).backward()
+    return [parameter.grad.clone() for parameter in model.parameters()]
 
 
 def gradients():
@@ -65,9 +78,9 @@ def gradients():
     model, _ = workload.init_model_fn(backend.prng_key(0))
     results = {}
     for update in (kits_update, published_update):
-        update(workload, model, batch_of(backend))
-        for name, parameter in model.named_parameters():
-            results[f"{update.__name__}/{name.removeprefix('module.')}"] = parameter.grad.numpy()
+        found = update(workload, model, batch_of(backend))
+        for (name, _), gradient in zip(model.named_parameters(), found, strict=True):
+            results[f"{update.__name__}/{name.removeprefix('module.')}"] = gradient.numpy()
     return results
 
 
@@ -76,9 +89,15 @@ def batch_norm():
     backend = load_backend("pytorch")
     images = 3 + 2 * np.random.default_rng(0).standard_normal((8, 5, 4, 4), np.float32)
     layer = BatchNorm(5)
+    with torch.no_grad():
+        layer.weight.copy_(torch.arange(1, 6))
+        layer.bias.copy_(torch.arange(5))
     x = torch.tensor(rows_of(backend, images), requires_grad=True)
-    y = layer(x, TRAIN)
+    kept_for_the_gradient = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept_for_the_gradient.append(t.numel()) or t, lambda t: t):
+        y = layer(x, TRAIN)
     (y * x.detach() ** 2).sum().backward()
+    assert sum(numel == x.numel() for numel in kept_for_the_gradient) == 1
     with torch.no_grad():
         kept = layer(x, dataclasses.replace(TRAIN, update_batch_norm=False))
         half = layer(x.bfloat16(), dataclasses.replace(TRAIN, update_batch_norm=False))
@@ -86,6 +105,25 @@ def batch_norm():
     assert half.dtype == torch.bfloat16
     return {
         **{"y": y.detach().numpy(), "half": half.float().numpy(), "gradient": x.grad.numpy()},
+        **{"mean": layer.running_mean.numpy(), "var": layer.running_var.numpy()},
+        **{"of_weight": layer.weight.grad.numpy(), "of_bias": layer.bias.grad.numpy()},
+    }
+
+
+def speech_batch_norm():
+    """The same of frames, of which the first example has none, and the number of collectives there and back."""
+    backend = load_backend("pytorch")
+    random = np.random.default_rng(0)
+    frames = 30 + 2 * random.standard_normal((8, 6, 5), np.float32)
+    paddings = (np.arange(6) >= np.array([0, 6, 3, 1, 5, 2, 6, 4])[:, None]).astype(np.float32)
+    layer = speech_pytorch.BatchNorm(5)
+    x = torch.tensor(rows_of(backend, frames), requires_grad=True)
+    with CommDebugMode() as counted:
+        y = layer(x, torch.tensor(rows_of(backend, paddings)), TRAIN)
+        (y * (x.detach() - 30) ** 2).sum().backward()
+    assert counted.get_total_counts() == (0 if backend.num_devices == 1 else 2)
+    return {
+        **{"y": y.detach().numpy(), "gradient": x.grad.numpy()},
         **{"mean": layer.running_mean.numpy(), "var": layer.running_var.numpy()},
     }
 
@@ -109,7 +147,7 @@ def random_states():
 
 
 def everything():
-    tasks = (gradients, batch_norm, random_states)
+    tasks = (gradients, batch_norm, speech_batch_norm, random_states)
     return {f"{task.__name__}:{name}": value for task in tasks for name, value in task().items()}
 
 
@@ -140,6 +178,20 @@ def test_batch_normalisation_is_that_of_the_global_batch(outcomes, processes):
         np.testing.assert_allclose(found, expected[f"batch_norm:{name}"], rtol=tolerance, atol=tolerance)
     for here in outcomes[processes]:
         for name in ("batch_norm:mean", "batch_norm:var"):
+            np.testing.assert_allclose(here[name], expected[name], rtol=1e-5)
+    for name in ("batch_norm:of_weight", "batch_norm:of_bias"):  # each process has its share of them
+        found = sum(here[name] for here in outcomes[processes])
+        np.testing.assert_allclose(found, expected[name], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_batch_normalisation_of_frames_is_that_of_all_valid_ones(outcomes, processes):
+    (expected,) = outcomes[1]
+    for name in ("y", "gradient"):
+        found = np.concatenate([here[f"speech_batch_norm:{name}"] for here in outcomes[processes]])
+        np.testing.assert_allclose(found, expected[f"speech_batch_norm:{name}"], rtol=1e-4, atol=1e-4)
+    for here in outcomes[processes]:
+        for name in ("speech_batch_norm:mean", "speech_batch_norm:var"):
             np.testing.assert_allclose(here[name], expected[name], rtol=1e-5)
 
 

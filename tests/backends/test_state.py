@@ -134,3 +134,32 @@ def test_tensors_come_back_late_with_their_type(tmp_path):
     for name, tensor in state.items():
         assert (restored[name].dtype, restored[name].requires_grad) == (tensor.dtype, tensor.requires_grad)
         assert torch.equal(restored[name].float(), tensor.float())
+
+
+def test_optimizers_and_models_of_pytorch_come_back_into_the_memory_that_they_have(tmp_path):
+    """Never all of it twice: neither a model nor an optimizer's state has room once more beside a large table."""
+    backend = load_backend("pytorch")
+
+    def make(seed):
+        torch.manual_seed(seed)
+        model = torch.nn.Linear(300, 300)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1 * seed)
+        for _ in range(2):
+            model(torch.randn(4, 300)).sum().backward()
+            optimizer.step()
+        return {"model": model, "optimizer": optimizer}
+
+    def tensors(tree):
+        state = [value for of_one in tree["optimizer"].state.values() for value in of_one.values()]
+        return [*tree["model"].state_dict().values(), *state]
+
+    saved, template = make(1), make(2)
+    exported = through_a_file(tmp_path, backend.export(saved))
+    places = [tensor.data_ptr() for tensor in tensors(template)]
+    restored = backend.restore(template, exported)
+    assert [tensor.data_ptr() for tensor in tensors(restored)] == places
+    for found, expected in zip(tensors(restored), tensors(saved), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert restored["optimizer"].param_groups[0]["lr"] == pytest.approx(0.1)
+    for found, expected in zip(restored["model"].parameters(), saved["model"].parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad, rtol=0, atol=0)

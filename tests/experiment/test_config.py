@@ -6,6 +6,7 @@ import pytest
 
 from algoperf import workflow
 from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.registry import load_spec
 from algoperf.experiment import config, plan
 from algoperf.machine import cluster
 from algoperf.records import strict
@@ -175,3 +176,12 @@ def test_a_file_that_says_a_key_twice_or_is_no_utf_8_is_one_sentence(tmp_path, c
 def test_a_key_that_is_merged_in_may_be_said_again(tmp_path):
     (tmp_path / "file.yaml").write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
     assert strict.read_yaml(tmp_path / "file.yaml", "it")["b"] == {"x": 3, "y": 2}
+
+
+def test_what_is_asked_of_the_frameworks():
+    asked = make(framework_settings={"torch_compile": False, "tf32": True}).settings
+    assert asked.options == " --no-torch-compile --tf32"
+    assert (asked.asked("pytorch"), asked.asked("jax")) == ({"torch_compile": False, "tf32": True}, {"tf32": True})
+    spec = asked.applied(load_spec("wmt", "full"))
+    assert (spec.torch_compile, spec.cudnn_benchmark, spec.tf32) == ("never", True, True)
+    assert make().settings.options == ""

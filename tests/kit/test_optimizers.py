@@ -259,3 +259,33 @@ def test_singular_values_are_near_one_in_half_precision_too(shape):
         values = np.diagonal(rotated, axis1=1, axis2=2)
         assert 0.6 < values.min() < values.max() < 1.3
         np.testing.assert_allclose(rotated, values[:, None] * np.eye(8), atol=0.05)
+
+
+@pytest.mark.parametrize("together", [7, 300, 10**6])
+def test_updates_in_pieces_are_those_of_whole_parameters(monkeypatch, together):
+    """As on a GPU: small parameters at once, of large ones a piece at a time."""
+    torch.manual_seed(0)
+    start = [torch.randn(shape) for shape in ((30, 20), (4,), (3, 2, 3, 3), (2,))]
+    start[2] = start[2].to(memory_format=torch.channels_last)
+    gradients = [torch.randn_like(tensor) for tensor in start]
+
+    def updated(cls, **options):
+        params = [torch.nn.Parameter(tensor.clone()) for tensor in start]
+        for param, gradient in zip(params, gradients, strict=True):
+            param.grad = gradient.clone()
+        optimizer = cls(params, lr=0.1, weight_decay=0.1, **options)
+        for _ in range(3):
+            optimizer.step()
+        return params
+
+    for cls, options in (
+        (optimizers_pytorch.NAdamW, {"betas": (0.9, 0.99)}),
+        (optimizers_pytorch.Lamb, {"betas": (0.9, 0.99)}),
+        (optimizers_pytorch.Adafactor, {"momentum": 0.9}),
+    ):
+        expected = updated(cls, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(optimizers_pytorch, "is_at_once", bool)
+            patch.setattr(optimizers_pytorch, "_TOGETHER", together)
+            for found, wanted in zip(updated(cls, **options), expected, strict=True):
+                torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-7)

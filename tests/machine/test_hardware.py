@@ -191,3 +191,14 @@ def test_a_witness_that_cannot_tell_silences_no_other(monkeypatch, witness, erro
     silent = {name for name in whole if found.get(name) is None and whole[name] is not None}
     assert len(silent) <= 2  # memory has two values
     assert {name for name in whole if name not in found} <= {"driver", "gpus"}
+
+
+def test_gpus_that_a_framework_does_not_see_are_said(monkeypatch):
+    monkeypatch.setattr(nvml, "devices", lambda: [{"name": V100}] * 2)
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    assert "jax does not see the 2 x Tesla V100" in hardware.overlooked({"kind": "cpu"}, "jax")
+    assert hardware.overlooked({"kind": "gpu"}, "jax") is None
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert hardware.overlooked({"kind": "cpu"}, "jax") is None
+    monkeypatch.setattr(nvml, "devices", list)
+    assert hardware.overlooked({"kind": "cpu"}, "pytorch") is None

@@ -1,7 +1,9 @@
 """How a process learns its place among those of its trial: from torchrun's variables, or from Slurm's by submitit."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -110,3 +112,36 @@ def test_the_tasks_of_a_real_step_have_a_place_each(slurm_cluster, nodes, addres
     assert [(rank, world_size) for rank, _, world_size, _ in places] == [(str(rank), "4") for rank in range(4)]
     assert {where for *_, where in places} == {address}
     assert [local for _, local, _, _ in places].count("0") == int(nodes)
+
+
+WAITS = """
+import atexit, sys, tempfile, time
+from algoperf.commands import cli, submission
+from algoperf.benchmark.facts import InfrastructureError
+atexit.register(time.sleep, 60)  # as a framework does while others have not come to the same end
+def fails(name):
+    folder = tempfile.TemporaryDirectory()
+    print(folder.name, flush=True)
+    raise {error}
+cli.app.command("fails")(lambda: fails("a"))
+sys.argv = ["algoperf", "fails"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        ("InfrastructureError('a device is lost.')", 1, "error: a device is lost.\n"),
+        ("SystemExit(True)", 1, ""),
+        ("ValueError('a mistake')", 1, "ValueError: a mistake"),
+    ],
+)
+def test_a_process_that_fails_alone_ends_at_once(error, code, said):
+    """The others wait for it: it must not wait for them."""
+    program = [sys.executable, "-c", WAITS.format(error=error)]
+    several = {**os.environ, **TORCHRUN}
+    done = subprocess.run(program, env=several, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert not Path(done.stdout.strip()).exists()

@@ -52,6 +52,22 @@ def test_other_hardware_than_that_of_the_published_is_a_caveat(tmp_path: Path):
     assert len(result.published) == 11
 
 
+def test_a_trial_whose_framework_computed_otherwise_than_most_is_named(tmp_path: Path):
+    results = results_folder(tmp_path / "results", V100)
+    study = results / "v0.5/external/mine_jax" / STUDY
+    for trial in study.iterdir():
+        flags = "--xla_gpu_autotune_level=0" if trial.name == "trial_2" else ""
+        settings = {"cuDNN": "9.10.2.21", "XLA_FLAGS": flags}
+        record = {"status": "reached", "hardware": V100, "framework_settings": settings}
+        (trial / "result.json").write_text(json.dumps(record))
+    result = score_logs(results, None, None, "as-documented", tmp_path / "out", with_published=PUBLISHED)
+    assert result.caveats[0] == "mixed settings of frameworks: 1 differ from most others of their workload"
+    rows = list(csv.DictReader((tmp_path / "out" / "data_quality.csv").open()))
+    (found,) = [row for row in rows if "XLA_FLAGS" in row["what"]]
+    assert found["path"].endswith("trial_2")
+    assert found["what"] == ('XLA_FLAGS was "--xla_gpu_autotune_level=0", where most trials of fastmri in jax had ""')
+
+
 def test_the_hardware_of_the_published_is_no_caveat(tmp_path: Path):
     results = results_folder(tmp_path / "results", V100)
     result = score_logs(results, None, None, "as-documented", tmp_path / "out", with_published=PUBLISHED)

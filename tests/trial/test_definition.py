@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from algoperf.benchmark.facts import UsageError
+from algoperf.benchmark.facts import FrameworkSettings, UsageError
 from algoperf.benchmark.identity import make_trial
 from algoperf.benchmark.protocol import PROTOCOLS
 from algoperf.machine.cluster import Accelerator
@@ -34,6 +34,7 @@ def test_a_trial_is_what_it_computes_and_not_where_its_submission_lies(recorded)
         ({"point": {"learning_rate": 1.0}}, r"other hyperparameters \(learning_rate 0.005, now 1.0, and 4 more\)"),
         ({"max_runtime": 30.0}, r"another budget \(3600.0 s, now 30.0 s\)"),
         ({"max_steps": 5}, "no limit of steps"),
+        ({"settings": FrameworkSettings(tf32=False)}, r"other settings of the framework \(tf32 not there, now False\)"),
     ],
 )
 def test_another_value_is_another_trial_and_is_said(recorded, changes, words):

@@ -36,6 +36,7 @@ WORKLOAD = WorkloadSpec(
     num_test_examples=3_581,
     output_layer="head",
     needs=Needs(evaluation_time=4, memory_gib=32, cpus=32),
+    torch_compile="ampere",  # as the reference has it, where Triton can
     model=dict(num_channels=32, num_pool_layers=4, activation="leaky_relu", norm="instance"),
     data=dict(image_size=320, center_fraction=0.08, acceleration=4),
     reference_names=_reference_names(num_pool_layers=4),

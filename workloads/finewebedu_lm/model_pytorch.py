@@ -15,6 +15,7 @@ from algoperf.benchmark.facts import ParameterType
 from workloads.finewebedu_lm.rotations import cosines_and_sines
 from workloads.layers.attention_pytorch import Key, Out, Query, Value, initialized
 from workloads.layers.context import ForwardContext
+from workloads.layers.pytorch import constant
 from workloads.layers.transformer_pytorch import TiedEmbedding
 
 STD = 0.02
@@ -42,15 +43,10 @@ def rotated(x: torch.Tensor) -> torch.Tensor:
     It and what is computed with it are at least in float32.
     """
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    turned = torch.view_as_complex(x.unflatten(-1, (-1, 2))) * turns(*x.shape[2:], x.dtype, x.device)
-    return torch.view_as_real(turned).flatten(-2)
-
-
-@functools.cache
-def turns(length: int, num_features: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """The turn of each position's pairs, (length, num_features / 2) complex: brought to the device once."""
-    cos, sin = torch.from_numpy(cosines_and_sines(length, num_features))
-    return torch.complex(cos, sin).to(device, dtype.to_complex())
+    cos, sin = constant(cosines_and_sines, *x.shape[2:], dtype=x.dtype, device=x.device)
+    # No complex numbers, which PyTorch's compiler has no code for.
+    first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack([first * cos - second * sin, first * sin + second * cos], dim=-1).flatten(-2)
 
 
 def normalised(x: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ WORKLOAD = WorkloadSpec(
     num_test_examples=10_000,
     output_layer="fc",
     needs=Needs(evaluation_time=18, memory_gib=48, cpus=32),
+    torch_compile="ampere",  # as the reference has it, where Triton can
     model=dict(stage_sizes=(3, 4, 6, 3), width=64, activation="relu", bn_init_scale=0.0, num_classes=1_000),
     data=dict(image_size=224, rand_augment=0, mixup_alpha=0.0),
 )

@@ -1,13 +1,10 @@
 """Where a patch is, as a vector."""
 
-import functools
-
 import numpy as np
 
 from algoperf.benchmark.facts import UsageError
 
 
-@functools.cache
 def sincos_2d(rows: int, columns: int, width: int) -> np.ndarray:
     """Sines and cosines of column and row at width / 4 frequencies: (rows * columns, width) float32.
 

@@ -15,7 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
+from jax.sharding import PartitionSpec
 
+from algoperf import jax_sharding_utils as sharding
 from algoperf.benchmark.facts import ParameterType
 from workloads.layers.context import ForwardContext
 
@@ -78,12 +80,15 @@ class Conv(nnx.Module):
         return y if self.bias is None else y + self.bias[...]
 
     def _convolved(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        if kernel.shape[:2] == (1, 1):
-            # XLA's CPU gradients of a 1x1 convolution take eight times as long as those of this matrix product.
-            x = x[:, :: self.stride, :: self.stride]
-            return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
-        if self.stride > 1 and kernel.shape[2] >= 512 and jax.default_backend() == "cpu":
-            return self._sum_of_products(x, kernel)
+        # Products are for CPUs alone: elsewhere they take more memory, and XLA's compiler for A100 and H100 ends the
+        # process over a slice that is reshaped and multiplied (openxla/xla issue 47381).
+        if jax.default_backend() == "cpu":
+            if kernel.shape[:2] == (1, 1):
+                # XLA's CPU gradients of a 1x1 convolution take eight times as long as those of this matrix product.
+                x = x[:, :: self.stride, :: self.stride]
+                return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
+            if self.stride > 1 and kernel.shape[2] >= 512:
+                return self._sum_of_products(x, kernel)
         strides = (self.stride, self.stride)
         layout = ("NHWC", "HWIO", "NHWC")
         return jax.lax.conv_general_dilated(x, kernel, strides, self.padding, dimension_numbers=layout)
@@ -148,6 +153,30 @@ class Embedding(nnx.Module):
 
     def __call__(self, ids: jax.Array) -> jax.Array:
         return self.embedding[...].at[ids].get(mode="promise_in_bounds")
+
+
+def on_each_device(
+    function: Callable[..., jax.Array], of_batch: tuple[jax.Array, ...], of_all: tuple[jax.Array, ...]
+) -> jax.Array:
+    """`function(*of_batch, *of_all)`, called with each device's share of a batch: for calls that XLA cannot divide.
+
+    Of such a call every device would else gather the whole batch and compute all of it. The first axes of `of_batch`
+    and of the result are divided as batches are; `of_all` is the same on every device.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        mesh = sharding.get_mesh()
+    is_divided_already = bool(getattr(mesh, "manual_axes", ()))  # in a submission's own shard_map
+    if is_divided_already or len(of_batch[0]) % mesh.size:
+        return function(*of_batch, *of_all)
+    divided, same = PartitionSpec(mesh.axis_names), PartitionSpec()
+    return jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=(*[divided] * len(of_batch), *[same] * len(of_all)),
+        out_specs=divided,
+        check_vma=False,  # custom calls do not say how their results vary
+    )(*of_batch, *of_all)
 
 
 def max_pool(x: jax.Array) -> jax.Array:

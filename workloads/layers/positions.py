@@ -1,12 +1,10 @@
 """Where something stands in a sequence, as a vector."""
 
-import functools
 import math
 
 import numpy as np
 
 
-@functools.cache
 def sinusoids(length: int, width: int) -> np.ndarray:
     """Sines, then cosines, of the position at width / 2 frequencies from 1 to 1 / 10,000: (length, width) float32.
 

@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from algoperf.benchmark.facts import ParameterType
-from algoperf.pytorch_utils import num_processes, sum_over_processes
+from algoperf.pytorch_utils import num_processes
+from workloads.layers.batch_norm_pytorch import normalised_globally
 from workloads.layers.context import ForwardContext
 
 ACTIVATIONS = {
@@ -92,7 +93,10 @@ class BatchNorm(nn.Module):
     def forward(self, x: torch.Tensor, ctx: ForwardContext) -> torch.Tensor:
         if ctx.use_running_average:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=1e-5)
-        y, mean, var = self._by_own_batch(x) if num_processes() == 1 else self._by_global_batch(x)
+        if num_processes() == 1:
+            y, mean, var = self._by_own_batch(x)
+        else:
+            y, mean, var = normalised_globally(x, self.weight, self.bias, 1e-5)
         if ctx.update_batch_norm:
             self.running_mean.lerp_(mean, 0.1)
             self.running_var.lerp_(var, 0.1)
@@ -104,19 +108,6 @@ class BatchNorm(nn.Module):
         y = functional.batch_norm(x, mean, var, self.weight, self.bias, training=True, momentum=1.0, eps=1e-5)
         count = x.numel() // x.shape[1]
         return y, mean, var * ((count - 1) / count)  # PyTorch's is the unbiased variance
-
-    def _by_global_batch(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The same with the statistics of all processes' batches, which are equally large."""
-        channels = (1, -1, *(1 for _ in x.shape[2:]))
-        axes = [axis for axis in range(x.ndim) if axis != 1]
-        # Under autocast x may be of half precision, in which sums over a batch would be lost.
-        var, mean = torch.var_mean(x.to(self.running_mean.dtype), axes, correction=0)
-        moments = sum_over_processes(torch.stack([mean, var + mean.square()])) / num_processes()
-        mean = moments[0]
-        var = (moments[1] - mean.square()).clamp_min(0.0)  # rounding must not make the difference negative
-        scale = self.weight * torch.rsqrt(var + 1e-5)
-        y = torch.addcmul(self.bias.view(channels), x - mean.view(channels), scale.view(channels))
-        return y.to(x.dtype), mean.detach(), var.detach()
 
 
 class Embedding(nn.Module):
@@ -132,11 +123,22 @@ class Embedding(nn.Module):
         return functional.embedding(ids, self.weight)
 
 
-@functools.cache
 def constant(
     array_of: Callable[..., np.ndarray], *arguments: int, dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
-    """`array_of(*arguments)` on the device: brought there once and not at each step."""
+    """`array_of(*arguments)` on the device: brought there once and not at each step. array_of: a plain function."""
+    return _constant(array_of, arguments, dtype, device)
+
+
+# What `torch.compiler.assume_constant_result` does, but for the import of PyTorch's compiler, which takes a second: it
+# would otherwise compile how the array is made, and break off where it cannot.
+constant._dynamo_marked_constant = True
+
+
+@functools.cache
+def _constant(
+    array_of: Callable[..., np.ndarray], arguments: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> torch.Tensor:
     return torch.from_numpy(array_of(*arguments)).to(device, dtype)
 
 

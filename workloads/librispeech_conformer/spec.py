@@ -60,6 +60,7 @@ WORKLOAD = WorkloadSpec(
     num_test_examples=2_472,
     output_layer="head",
     needs=Needs(evaluation_time=132, memory_gib=64, cpus=32),
+    cudnn_benchmark=False,  # as the reference has it
     model=dict(
         width=512,
         depth=_DEPTH,

@@ -10,7 +10,7 @@ from jax.experimental import rnn
 from algoperf.benchmark.facts import ParameterType
 from workloads.layers.choices import choose
 from workloads.layers.context import ForwardContext
-from workloads.layers.jax import ACTIVATIONS, LECUN_NORMAL, Leaf, dropout
+from workloads.layers.jax import ACTIVATIONS, LECUN_NORMAL, Leaf, dropout, on_each_device
 from workloads.layers.speech_jax import (
     BatchNorm,
     LayerNorm,
@@ -68,11 +68,15 @@ class Lstm(nnx.Module):
         # cuDNN has two biases, which it adds.
         biases = [bias for way in both for bias in (way.bias[...], jnp.zeros_like(way.bias[...]))]
         weights = jnp.concatenate([array.reshape(-1) for array in (*kernels, *biases)])
-        batch, _, width = x.shape
-        start = jnp.zeros((2, batch, width // 2), x.dtype)
         lengths = jnp.maximum((1 - paddings).sum(1), 1).astype(jnp.int32)  # cuDNN refuses the length 0
-        shape = dict(input_size=width, hidden_size=width // 2, num_layers=1, dropout=0.0, bidirectional=True)
-        return rnn.lstm(x, start, start, weights, lengths, **shape)[0]
+        return on_each_device(_cudnn_lstm, (x, lengths), (weights,))
+
+
+def _cudnn_lstm(x: jax.Array, lengths: jax.Array, weights: jax.Array) -> jax.Array:
+    batch, _, width = x.shape
+    start = jnp.zeros((2, batch, width // 2), x.dtype)
+    shape = dict(input_size=width, hidden_size=width // 2, num_layers=1, dropout=0.0, bidirectional=True)
+    return rnn.lstm(x, start, start, weights, lengths, **shape)[0]
 
 
 def _time_first(both: jax.Array) -> jax.Array:

@@ -48,6 +48,7 @@ WORKLOAD = WorkloadSpec(
     num_test_examples=3_003,
     output_layer="shared_embedding",
     needs=Needs(evaluation_time=541, memory_gib=48, cpus=32),
+    torch_compile="ampere",  # as the reference has it, where Triton can
     model_inputs=(
         "inputs",
         "targets",

@@ -1,13 +1,14 @@
-"""DeepSpeech's LSTM in JAX: its gradient is written by hand, and on a GPU it hands its arrays to cuDNN."""
+"""DeepSpeech's LSTM: its gradient is written by hand, and on a GPU it hands its arrays to cuDNN."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from flax import nnx
 from jax.experimental import rnn
 
-from workloads.librispeech_deepspeech import model_jax
+from workloads.librispeech_deepspeech import model_jax, model_pytorch
 
 WIDTH = 6
 LENGTHS = np.array([7, 4, 1])
@@ -49,3 +50,20 @@ def test_cudnn_gets_the_arrays_as_it_lays_them_out(lstm, monkeypatch):
 def test_each_gate_starts_with_an_orthogonal_matrix(lstm):
     for gate in jnp.split(lstm.forwards.hidden_kernel[...], 4, axis=1):
         np.testing.assert_allclose(gate @ gate.T, np.eye(WIDTH // 2), atol=1e-6)
+
+
+def test_cudnn_needs_no_lengths_in_pytorch():
+    """The call that a GPU's cuDNN answers, which here PyTorch's own code for CPUs does."""
+    torch.manual_seed(0)
+    lstm, x, paddings = model_pytorch.Lstm(WIDTH), torch.randn(3, 7, WIDTH), torch.tensor(np.asarray(PADDINGS))
+    for parameter in lstm.parameters():
+        torch.nn.init.normal_(parameter)
+    weights, results = torch.randn(3, 7, WIDTH) * (1 - paddings).unsqueeze(-1), []
+    for compute in (lstm._by_loop, lstm._by_cudnn):
+        lstm.zero_grad()
+        inputs = x.clone().requires_grad_()
+        y = compute(inputs, paddings) * (1 - paddings).unsqueeze(-1)
+        (y * weights).sum().backward()
+        results.append([y.detach(), inputs.grad, *(parameter.grad for parameter in lstm.parameters())])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -14,6 +14,7 @@ from tests.support.functional_models import EVAL, TRAIN
 from workloads.layers import jax as jax_layers
 from workloads.layers import log_mel, speech_jax, speech_pytorch
 from workloads.layers import pytorch as pytorch_layers
+from workloads.librispeech_conformer.model_pytorch import Depthwise
 
 RANDOM = np.random.RandomState(0)
 LENGTHS = np.array([9, 4, 1])
@@ -182,3 +183,10 @@ def test_subsampling_quarters_the_frames_and_hides_padding():
     np.testing.assert_array_equal(actual_paddings, expected_paddings)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(expected[1, 2], model.linear.bias[...])
+
+
+def test_the_convolution_of_each_channel_is_the_same_by_a_kernel_and_by_products():
+    """A GPU takes the kernel, a CPU the products."""
+    torch.manual_seed(0)
+    layer, padded = Depthwise(6, 4), torch.randn(2, 12, 6)
+    torch.testing.assert_close(layer._by_kernel(padded), layer._by_products(padded, 9))
