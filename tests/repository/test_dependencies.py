@@ -132,3 +132,17 @@ def test_every_package_that_is_asked_for_has_its_tested_version():
 
 def open_lines(name):
     return [line for line in (REPOSITORY / name).read_text().splitlines() if not line.startswith("#")]
+
+
+@pytest.mark.parametrize("accelerator", ["v100", "a100", "h100"])
+def test_nvidias_libraries_are_pinned_for_each_accelerator(accelerator):
+    """And with JAX's own version; a V100 has no code in cuDNN after 9.10, nor in CUDA after 12."""
+    pins = dict(line.split("==") for line in open_lines(f"profiles/slurm/constraints/{accelerator}.txt"))
+    (jax,) = [line.partition("==")[2] for line in open_lines("constraints.txt") if line.startswith("jax==")]
+    assert {pins["jax-cuda12-plugin"], pins["jax-cuda12-pjrt"]} == {jax}
+    for library in ("cublas", "cuda-runtime", "cudnn", "cufft", "cusolver", "cusparse", "nccl"):
+        assert re.fullmatch(r"[\d.]+", pins[f"nvidia-{library}-cu12"])
+    if accelerator == "v100":
+        assert tuple(map(int, pins["nvidia-cudnn-cu12"].split(".")[:2])) <= (9, 10)
+    for page in ("docs/cluster.md", "profiles/slurm/apptainer.def"):
+        assert "profiles/slurm/constraints/" in (REPOSITORY / page).read_text()
