@@ -85,6 +85,8 @@ def _asked(
         input=request,
         capture_output=True,
         text=True,
+        encoding="utf-8",
+        errors="replace",
         env={**os.environ, **variables},
         check=False,
     )
