@@ -358,9 +358,14 @@ NUMBERS = st.one_of(st.just(""), st.integers(-(10**8) + 1, 10**8 - 1).map(str), 
 HASHES = st.one_of(st.just(""), st.integers(0, (1 << 32) - 1).map("{:08x}".format))
 
 
-@given(st.lists(st.tuples(st.lists(NUMBERS, min_size=14, max_size=14), st.lists(HASHES, min_size=26, max_size=26))))
+LINE = st.tuples(
+    st.sampled_from("01"), st.lists(NUMBERS, min_size=13, max_size=13), st.lists(HASHES, min_size=26, max_size=26)
+)
+
+
+@given(st.lists(LINE))
 def test_lines_are_what_the_general_parser_makes_of_them(lines):
-    text = "".join("\t".join((*numbers, *hashes)) + "\n" for numbers, hashes in lines).encode()
+    text = "".join("\t".join((label, *numbers, *hashes)) + "\n" for label, numbers, hashes in lines).encode()
     quick = parse_lines(text)
     if not lines:
         assert quick is None

@@ -40,6 +40,8 @@ def parse_lines(text: bytes) -> Lines | None:
     if np.count_nonzero(line_feeds) != len(ends) or not line_feeds[ends[:, -1]].all():
         return None
     starts = np.concatenate([[0], separators[:-1] + 1]).reshape(ends.shape)
+    if not ((ends[:, 0] - starts[:, 0] == 1) & ((content[starts[:, 0]] | 1) == ord("1"))).all():  # a label is 0 or 1
+        return None
     # The 8 bytes from any position of the padded text on, as one number.
     words = np.ndarray(len(padded) - 7, "<u8", padded, strides=(1,))
     integers = _integers(content, words, starts[:, :INTEGERS], ends[:, :INTEGERS])
