@@ -16,7 +16,7 @@ from workloads.datasets.transforms import gpt2
 
 SIZES = {
     "criteo1tb": 40_000,
-    "fastmri": 40,
+    "fastmri": 6,
     "finewebedu": 300,
     "imagenet": 400,
     "librispeech": 600,
@@ -48,7 +48,7 @@ def content(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def small_volumes(monkeypatch):
-    monkeypatch.setattr(raw_files, "SLICES", 4)
+    monkeypatch.setattr(raw_files, "SLICES", 2)
 
 
 def the_same_store_after_kills(dataset: str, moments: int, folder: Path, data_dir: Path) -> None:
