@@ -49,7 +49,7 @@ def rows_of(stage: str, is_tiny: bool, seconds: float, variables: dict[str, str]
     """Of a stage or a part of one, in a process of its own; how that failed is a row, too."""
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.gpu_check", "--run", stage, *["--tiny"] * is_tiny],
+            [sys.executable, "-m", "benchmarks.gpu_check", "--part", stage, *["--tiny"] * is_tiny],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -93,10 +93,10 @@ def main() -> None:
     parser.add_argument("--stage", action="append", choices=list(STAGES), help="some stages; all where left out")
     parser.add_argument("--tiny", action="store_true", help="small batches and models, on CPUs, too")
     parser.add_argument("--out", type=Path, default=Path("."), help="where gpu_check.txt is written")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
+    parser.add_argument("--part", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.run is not None:
-        run_here(asked.run, asked.tiny)
+    if asked.part is not None:
+        run_here(asked.part, asked.tiny)
         return
     begin, is_good = time.monotonic(), True
     with (asked.out / "gpu_check.txt").open("w", buffering=1) as report:

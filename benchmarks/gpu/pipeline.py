@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
-from workloads.datasets.images import INDEX, Images, TrainingImages
+from workloads.datasets.transforms.images import INDEX, Images, TrainingImages
 
 from algoperf.benchmark.registry import load_spec
 from benchmarks.gpu.steps import Row, may_take

@@ -85,7 +85,7 @@ def two_ranks(is_tiny: bool, run: Run) -> Iterator[Row]:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"),
-                *(sys.executable, "-m", "benchmarks.gpu_check", "--run", f"rank:{name}", *["--tiny"] * is_tiny),
+                *(sys.executable, "-m", "benchmarks.gpu_check", "--part", f"rank:{name}", *["--tiny"] * is_tiny),
             ],
             capture_output=True,
             text=True,
