@@ -66,7 +66,8 @@ rehearsal: $(INSTALLED)  ## walk through all cells at full scale on this machine
 FIT := build/fit
 fit:  ## compile every cell for 8 V100, 4 A100 and 8 H100 without any of them, into docs/fit.md: 6 GB, hours
 	$(PYTHON) -m venv $(FIT)
-	$(FIT)/bin/pip install --quiet --constraint constraints.txt --editable '.[jax,pytorch,workloads]' 'jax[cuda12]'
+	$(FIT)/bin/pip install --quiet --constraint constraints.txt --constraint profiles/slurm/constraints/v100.txt \
+		--editable '.[jax,pytorch,workloads]' 'jax[cuda12]'
 	$(FIT)/bin/python -m algoperf.fit
 	$(FIT)/bin/python docs/fit_table.py
 

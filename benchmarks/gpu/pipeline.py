@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
-from workloads.datasets.transforms.images import INDEX, Images, TrainingImages
 
 from algoperf.benchmark.registry import load_spec
 from benchmarks.gpu.steps import Row, may_take
+from workloads.datasets.transforms.images import INDEX, Images, TrainingImages
 
 _HEIGHT, _WIDTH = 375, 500  # about those of ImageNet
 _IMAGES = 64
