@@ -245,6 +245,7 @@ class Experiment:
             plan.write(Path(self.plan_file()), self._definitions)
             if self.config.partial:  # it runs no trial, and may be asked for while another run trains
                 return
+            job.restore()
             atexit.register(lock.FolderLock(self.config.results_dir).take().release)
             if executor is not None:
                 on_cluster.begin(executor, self.accelerator, self._known_trials, self.config.results_dir, say)

@@ -39,6 +39,15 @@ def current() -> str | None:
     return claimed if claimed is not None and (claimed == os.environ.get(STARTED_IN) or _is_in(claimed)) else None
 
 
+def restore() -> None:
+    """Gives this process, and those that it starts, the id of its job back, where its variables were taken away.
+
+    A lock that names no job is nobody's to succeed once the job goes on elsewhere.
+    """
+    if (own := current()) is not None:
+        os.environ[_ID] = own
+
+
 def _is_in(job: str) -> bool:
     """Whether Slurm's daemon for the steps of the job is a parent of this process, or has it in its control group."""
     with contextlib.suppress(OSError):

@@ -264,6 +264,7 @@ def requeue_driver(site, run):
     """Snakemake as a job, which is told that its time is nearly over while its trial trains."""
     run.job = run.submit()
     wait_until(lambda: run.is_training("s0"), 240, "training of the trial whose driver is a job")
+    run.holder = json.loads((run.results / "lock.json").read_text())["job"]
     site.slurm("scancel", "--signal=USR2", "--batch", run.job)
 
 
@@ -440,6 +441,7 @@ def test_a_driver_in_a_job_is_queued_again_and_goes_on(runs):
     run = runs["driven"]
     assert_equal_to(runs["undisturbed"], run)
     assert "1 jobs of an earlier run are still there" in run.log
+    assert run.holder == run.job  # on another node nobody could tell otherwise that its holder is gone
     assert run.outcomes()["s0"]["preemptions"] == 1
 
 

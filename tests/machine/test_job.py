@@ -206,3 +206,5 @@ def test_the_job_is_remembered_where_its_variables_are_taken_away(monkeypatch):
     assert job.current() == "17"
     monkeypatch.delenv("SLURM_JOB_ID")
     assert job.current() == "17"
+    job.restore()
+    assert os.environ["SLURM_JOB_ID"] == "17"
