@@ -24,7 +24,7 @@ from typing import Self
 import psutil
 
 from algoperf.benchmark.facts import InfrastructureError
-from algoperf.machine import slurm
+from algoperf.machine import job, slurm
 from algoperf.records.words import trouble
 
 LOCK = "lock.json"
@@ -89,7 +89,7 @@ def is_alive(holder: Holder) -> bool:
         return True
     # The same job elsewhere, or before the machine began anew: it was requeued, and this process is what it goes on as.
     # In another container of the running machine it may be a second process of the same job.
-    return is_here if holder.job == os.environ.get("SLURM_JOB_ID") else slurm.is_active(holder.job)
+    return is_here if holder.job == job.current() else slurm.is_active(holder.job)
 
 
 @functools.cache
@@ -156,7 +156,7 @@ class FolderLock:
             host=socket.gethostname(),
             pid=os.getpid(),
             started=int(_stat("self")[19]),
-            job=os.environ.get("SLURM_JOB_ID"),
+            job=job.current(),
             token=uuid.uuid4().hex,
             place=_place(),
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from algoperf.benchmark.facts import InfrastructureError
-from algoperf.machine import lock, slurm
+from algoperf.machine import job, lock, slurm
 from algoperf.machine.lock import LOCK, FolderLock
 from tests.support.odd_machines import failing, mounted, unshared
 
@@ -278,8 +278,17 @@ def test_a_holder_on_another_machine_is_alive_as_far_as_one_can_tell(tmp_path):
 
 def test_a_requeued_job_succeeds_itself(tmp_path, monkeypatch):
     holder = written(tmp_path, host="elsewhere", job="17")
-    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.setattr(job, "current", lambda: "17")
     assert not lock.is_alive(holder)
+
+
+def test_a_shell_that_only_says_that_it_is_in_a_job_holds_for_itself(tmp_path, monkeypatch):
+    """Who asks after the job, which has ended, would take a live holder for dead."""
+    job.current.cache_clear()
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    with FolderLock(tmp_path):
+        assert lock.read(tmp_path).job is None
+    job.current.cache_clear()
 
 
 def test_that_slurm_does_not_answer_is_not_taken_for_a_dead_holder(tmp_path, monkeypatch):
