@@ -16,7 +16,7 @@ for workload in EXPERIMENT.workloads:
             record=CELLS.pattern(workload),
         log:
             CELLS.pattern(workload).replace("rehearsal.json", "rehearsal.log"),
-        threads: workflow.resource_settings.cores or EXPERIMENT.cpus(workload)
+        threads: EXPERIMENT.threads(workload, workflow.resource_settings.cores)
         resources:
             **EXPERIMENT.resources(workload),
             timed=1,
