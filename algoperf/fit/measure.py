@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,7 +32,8 @@ _OF_JAX = {
 }
 _PACKAGES: Mapping[Framework, str] = {"jax": "jax", "pytorch": "torch"}
 _DIGITS = 9  # of a commit
-_LINES = 3  # of what a process said before it failed
+_LINES, _LETTERS = 3, 400  # of what a process said before it failed
+_ERROR = re.compile(r"[\w.]*(Error|Exception)\b")
 
 
 def cannot(framework: Framework) -> str | None:
@@ -91,9 +93,15 @@ def _asked(
         check=False,
     )
     told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
     how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
-    return told, f"{how}: {' '.join(lines[-_LINES:])}"
+    return told, f"{how}: {_reason(done.stderr)}"
+
+
+def _reason(said: str) -> str:
+    """What of a process's last words says why: the error's own line, or else the last ones."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.match(line) or "Check failed" in line]
+    return " ".join(errors[-1:] or lines[-_LINES:])[:_LETTERS]
 
 
 def _figures(cell: Cell, told: dict) -> Figures:

@@ -15,6 +15,7 @@ HEADINGS = (
     *("workload", "framework", "fits", "train", "evaluation", "restore", "of"),
     *("waits", "collectives", "compute ms", "memory ms", "moved / needed"),
 )
+_OF_STEP = 7  # the first heading of what a step does
 _WORDS = {True: "yes", False: "NO", None: "?"}
 
 
@@ -43,17 +44,27 @@ def _needed(figures: Figures, found: Sequence[Figures]) -> float:
 
 
 def print_table(found: Sequence[Figures], facts: Facts, console: Console) -> None:
-    """Of one accelerator."""
+    """Of one accelerator, in two parts: what it holds, and what a step does."""
     cell = found[0].cell
-    title = f"{cell.count} x {cell.accelerator}, {cell.submission}: GiB on each, and a training step"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in HEADINGS[:3] else "right", overflow="fold")
-    for figures in found:
-        table.add_row(*cells(figures, facts, found))
-    console.print(table)
+    rows = [cells(figures, facts, found) for figures in found]
+    where = f"{cell.count} x {cell.accelerator}, {cell.submission}"
+    of_memory, of_step = slice(0, _OF_STEP), [0, 1, *range(_OF_STEP, len(HEADINGS))]
+    console.print(_part(f"{where}: GiB on each", HEADINGS[of_memory], [row[of_memory] for row in rows]))
+    console.print(
+        _part(f"{where}: a training step", [HEADINGS[i] for i in of_step], [[row[i] for i in of_step] for row in rows])
+    )
     for line in remarks(found):
         console.print(line, markup=False, soft_wrap=True)
+
+
+def _part(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in headings:
+        is_name = heading == HEADINGS[0]
+        table.add_column(heading, justify="left" if heading in HEADINGS[:3] else "right", no_wrap=is_name)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def remarks(found: Sequence[Figures]) -> Iterator[str]:
