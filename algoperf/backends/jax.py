@@ -231,6 +231,9 @@ def _join() -> None:
     joined = ranks.join()
     if not any(name in os.environ for name in _MEMORY):
         os.environ["XLA_CLIENT_MEM_FRACTION"] = _MEMORY_FRACTION
+    flags = os.environ.get("XLA_FLAGS", "")
+    if hardware.XLA_FLAG.partition("=")[0] not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {hardware.XLA_FLAG}".strip()
     if joined.world_size == 1 or jax.distributed.is_initialized():
         return
     coordinator = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"

@@ -28,7 +28,7 @@ _OF_JAX = {
     "JAX_PLATFORMS": "cpu",
     "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1",
     # Where several compile at once, each would take all cores.
-    "XLA_FLAGS": "--xla_gpu_force_compilation_parallelism=1",
+    "XLA_FLAGS": f"--xla_gpu_force_compilation_parallelism=1 {hardware.XLA_FLAG}",
 }
 _PACKAGES: Mapping[Framework, str] = {"jax": "jax", "pytorch": "torch"}
 _DIGITS = 9  # of a commit
