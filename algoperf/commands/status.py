@@ -41,7 +41,7 @@ def status(
         from algoperf.commands import status_page
 
         status_page.write(reader, f"{config}: {experiment.protocol}", html, live, lambda: _left_out(results))
-        console.print(f"page: {html}", markup=False)
+        console.print(f"page: {html}", markup=False, soft_wrap=True)
         return
     if live and not as_json and console.is_terminal:
         status_view.watch(reader, console)

@@ -85,7 +85,7 @@ def is_alive(holder: Holder) -> bool:
         return _runs(holder.pid, holder.started)
     if holder.place and not is_of_this_boot and holder.disk in _OF_ONE_MACHINE:
         return False
-    if holder.job is None:
+    if not holder.job:
         return True
     # The same job elsewhere, or before the machine began anew: it was requeued, and this process is what it goes on as.
     # In another container of the running machine it may be a second process of the same job.

@@ -100,13 +100,16 @@ def single(tmp_path_factory, data_dir):
     }
 
 
+NIGHTLY = pytest.mark.nightly("other numbers of processes and devices")
+
+
 @pytest.mark.parametrize(
     ("framework", "processes", "devices", "names"),
     [
-        ("jax", 1, 8, (CRITEO,)),  # compiling a ResNet in JAX takes longer than all the rest
+        pytest.param("jax", 1, 8, (CRITEO,), marks=NIGHTLY),
         ("jax", 2, 2, (CRITEO,)),
         ("pytorch", 2, 1, (CRITEO, RESNET)),
-        ("pytorch", 4, 1, (RESNET,)),
+        pytest.param("pytorch", 4, 1, (RESNET,), marks=NIGHTLY),
     ],
 )
 def test_training_and_evaluation_are_those_of_one_device(single, tmp_path, framework, processes, devices, names):

@@ -10,7 +10,7 @@ from algoperf.backends import load_backend
 from algoperf.benchmark.facts import FRAMEWORKS, LossType, ParameterType, ShapeTuple, Sum, UsageError
 from algoperf.benchmark.reference_names import reference_shapes
 from tests import oracle
-from tests.support.nightly import FULL_SIZE
+from tests.support.nightly import FULL_SIZE, of_bases
 from tests.support.small_models import NAMES, small_batch, small_spec, small_tensors
 
 OFFICIAL = {
@@ -33,9 +33,14 @@ OFFICIAL = {
 }
 
 
-@pytest.fixture(scope="module", params=[(name, framework) for name in NAMES for framework in FRAMEWORKS], ids="-".join)
-def small(request):
-    name, framework = request.param
+@pytest.fixture(scope="module", params=of_bases(NAMES))
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def small(request, name):
+    framework = request.param
     return load_workload(name, framework, model=small_spec(name).model)
 
 

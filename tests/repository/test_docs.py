@@ -50,7 +50,7 @@ def parse_snakemake(words):
     arguments = get_argument_parser().parse_args(words)
     for profile in arguments.profile or []:
         assert (REPOSITORY / profile / "profile.yaml").is_file(), profile
-    assert set(arguments.targets) <= {"score", "trials", "data", "report", "targets"}
+    assert set(arguments.targets) <= {"score", "trials", "data", "report", "targets", "rehearsal"}
     for path in arguments.configfile or []:
         assert path.name in ("mine.yaml", "FILE") or (REPOSITORY / path).is_file(), path
 

@@ -112,7 +112,13 @@ def reader(tmp_path_factory, data_dir):
     return reader
 
 
-@pytest.mark.parametrize("command", run_here(), ids=str)
+def by_night(command):
+    """Compiling in JAX takes longer than all else, and is met everywhere."""
+    is_slow = command.startswith("algoperf trial") and "jax" in command
+    return pytest.param(command, id=command, marks=pytest.mark.nightly("documented commands in JAX") if is_slow else [])
+
+
+@pytest.mark.parametrize("command", [by_night(command) for command in run_here()])
 def test_a_reader_runs_it(command, reader):
     words = shlex.split(command)
     match words:

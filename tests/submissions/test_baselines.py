@@ -1,6 +1,7 @@
 """Every submission in every framework, and every workload in every framework, takes steps and learns."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -33,17 +34,10 @@ def test_no_workload_is_left_out():
     assert tuple(STEPS) == PROTOCOLS["mini"].workloads
 
 
-# What each workload's training step does in JAX is met by `test_baselines_jax.py`, too.
-QUICK_IN_JAX = ("criteo1tb", "imagenet_vit")
-LEARNT = [
-    *((workload, "pytorch") for workload in STEPS),
-    *((workload, "jax") for workload in QUICK_IN_JAX),
-    *(
-        pytest.param(workload, "jax", marks=pytest.mark.nightly("learning in JAX, each workload"))
-        for workload in STEPS
-        if workload not in QUICK_IN_JAX
-    ),
-]
+# What each workload's training step does is met by `test_baselines_jax.py` and `test_baselines_pytorch.py`, too.
+QUICK = {("criteo1tb", "jax"), ("imagenet_vit", "jax"), ("wmt", "pytorch"), ("ogbg", "pytorch"), ("fastmri", "pytorch")}
+LEARNING = pytest.mark.nightly("learning, each workload in each framework")
+LEARNT = [pytest.param(*pair, marks=[] if pair in QUICK else LEARNING) for pair in itertools.product(STEPS, FRAMEWORKS)]
 
 
 @pytest.mark.parametrize(("workload", "framework"), LEARNT)

@@ -1,13 +1,9 @@
 """Every baseline on every mini workload, in JAX: each of either once, the other pairs nightly."""
 
-import itertools
-
 import pytest
 
-from tests.support.baselines import BASELINES, WORKLOADS, short_trials, takes_two_steps
+from tests.support.baselines import BASELINES, ONCE, OTHERS, WORKLOADS, short_trials, takes_two_steps
 
-ONCE = list(itertools.islice(zip(itertools.cycle(BASELINES), itertools.cycle(WORKLOADS)), len(WORKLOADS)))
-OTHERS = [pair for pair in itertools.product(BASELINES, WORKLOADS) if pair not in ONCE]
 NIGHTLY = pytest.mark.nightly("every baseline on every workload in JAX")
 
 

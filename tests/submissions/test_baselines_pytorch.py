@@ -1,8 +1,10 @@
-"""Every baseline on every mini workload, in PyTorch."""
+"""Every baseline on every mini workload, in PyTorch: each of either once, the other pairs nightly."""
 
 import pytest
 
-from tests.support.baselines import BASELINES, WORKLOADS, short_trials, takes_two_steps
+from tests.support.baselines import ONCE, OTHERS, short_trials, takes_two_steps
+
+NIGHTLY = pytest.mark.nightly("every baseline on every workload in PyTorch")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -11,7 +13,6 @@ def short():
         yield
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize(("name", "workload"), [*ONCE, *(pytest.param(*pair, marks=NIGHTLY) for pair in OTHERS)])
 def test_a_baseline_trains(name, workload, tmp_path, data_dir):
     takes_two_steps(name, "pytorch", workload, tmp_path, data_dir)

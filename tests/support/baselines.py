@@ -22,6 +22,8 @@ from algoperf.trial.input_queue import evaluation_batches
 # All but NAdamW, with which `test_submissions.py` goes the whole way.
 BASELINES = sorted({path.parent.name for path in SUBMISSIONS.glob("*/search_space.json")} - {"nadamw"})
 WORKLOADS = PROTOCOLS["mini"].workloads
+ONCE = list(itertools.islice(zip(itertools.cycle(BASELINES), itertools.cycle(WORKLOADS)), len(WORKLOADS)))
+OTHERS = [pair for pair in itertools.product(BASELINES, WORKLOADS) if pair not in ONCE]
 
 
 @contextlib.contextmanager

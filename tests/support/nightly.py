@@ -5,14 +5,26 @@ all pairs where each was met once, long runs, and what is installed anew.
 """
 
 import collections
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
+
+from algoperf.benchmark.registry import base_of
 
 MARKER = "nightly"
 
 # Frameworks for tests of full-size models. JAX compiles them for long; that its small ones compute what PyTorch's do is
 # tested of every variant (workloads/models/test_variants.py).
 FULL_SIZE = [pytest.param("jax", marks=pytest.mark.nightly("full-size models in JAX")), "pytorch"]
+
+
+def of_bases(names: Iterable[str]) -> list[Any]:
+    """Names of workloads and variants as parameters: what is tested of each base workload is tested of its variants,
+    too, but by night."""
+    night = pytest.mark.nightly("models of variants")
+    return [pytest.param(name, marks=[] if name == base_of(name) else night) for name in names]
+
 
 _LEFT = pytest.StashKey[collections.Counter[str]]()
 

@@ -5,17 +5,19 @@ import pytest
 
 from algoperf.benchmark.registry import base_of
 from tests.support.functional_models import EVAL, MODELS, relative_error, valid
+from tests.support.nightly import of_bases
 from tests.support.small_models import NAMES, small_batch, small_model, small_tensors
 
 SAME_BUT_FOR_THE_START = ["criteo1tb_embed_init", "imagenet_resnet_large_bn_init"]
 AGREEING = [name for name in NAMES if name not in SAME_BUT_FOR_THE_START]
+BASES_AND_NIGHTLY = of_bases(AGREEING)
 
 
 # JAX's attention takes its softmax in float32, whatever the precision of the rest.
 TOLERANCES = {"imagenet_vit": 1e-6}
 
 
-@pytest.mark.parametrize("name", AGREEING)
+@pytest.mark.parametrize("name", BASES_AND_NIGHTLY)
 def test_the_frameworks_agree(name):
     models, batch = [small_model(name, framework) for framework in ("jax", "pytorch")], small_batch(name)
     tolerance = TOLERANCES.get(base_of(name), 1e-12)
