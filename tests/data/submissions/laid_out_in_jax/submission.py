@@ -22,7 +22,7 @@ from .schedule import HALVED
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "optimizers", "parts"))
 from rule_types import Momentum
 
-HPARAMS = SimpleNamespace(learning_rate=0.005, momentum=Momentum(0.9), dropout_rate=0.1)
+HPARAMS = SimpleNamespace(learning_rate=0.001, momentum=Momentum(0.9), dropout_rate=0.1)
 
 
 def get_batch_size(workload_name):
