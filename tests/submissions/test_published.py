@@ -66,7 +66,9 @@ def test_it_runs_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir):
         assert (out / "measurements.csv").read_text() == (tmp_path / "whole" / "measurements.csv").read_text()
 
 
-@pytest.mark.parametrize(("name", "framework"), [kind for kind in KINDS if kind[0].startswith(("both_frameworks", "laid_out"))])
+@pytest.mark.parametrize(
+    ("name", "framework"), [kind for kind in KINDS if kind[0].startswith(("both_frameworks", "laid_out"))]
+)
 def test_a_dry_run_finds_nothing(name, framework, data_dir):
     row = check_one(str(SUBMISSIONS / name), framework, "criteo1tb", ruleset(name), data_dir, lambda doing: None)
     assert (row.outcome, row.sentences) == ("ok", ())
