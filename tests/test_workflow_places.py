@@ -39,7 +39,7 @@ class Machine:
 
     def __init__(self, folder: Path, elsewhere: Path, data_dir: Path):
         """elsewhere: a folder on another disk."""
-        self.folder, self.elsewhere, self._data_dir = folder, elsewhere, data_dir
+        self.folder, self.elsewhere, self.data_dir = folder, elsewhere, data_dir
         self.results = "results"
         self.before: list[str] = []
         self.environment = {**_OURS, "LC_ALL": "C.UTF-8"}
@@ -55,7 +55,7 @@ class Machine:
             "protocol": "mini",
             "submissions": [{"name": "my submissions/short one", "framework": "pytorch"}],
             "workloads": ["criteo1tb"],
-            "data_dir": str(self._data_dir),
+            "data_dir": str(self.data_dir),
             "results_dir": self.results,
         }
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), "utf-8")
@@ -126,7 +126,14 @@ def locale_latin_1(machine: Machine) -> None:
 
 
 def full_tmp(machine: Machine) -> None:
-    machine.before += mounted("mount -t tmpfs -o size=64k tmpfs /tmp\nhead -c 65536 /dev/zero > /tmp/full || true")
+    """But for what of this very test lies there: the clone, its environment, the data."""
+    before = machine.folder / "tmp before"
+    before.mkdir()
+    lines = [f"mount --bind /tmp '{before}'", "mount -t tmpfs -o size=64k tmpfs /tmp"]
+    for path in {REPOSITORY, Path(sys.prefix), machine.data_dir.resolve()}:
+        if path.is_relative_to("/tmp"):
+            lines += [f"mkdir -p '{path}'", f"mount --bind '{before / path.relative_to('/tmp')}' '{path}'"]
+    machine.before += mounted("\n".join([*lines, "head -c 65536 /dev/zero > /tmp/full || true"]))
 
 
 def utc(machine: Machine) -> None:
