@@ -56,7 +56,7 @@ def measure(framework: str, data_dir: Path, out: Path) -> dict[str, tuple[float,
     )
 
     def harness(now: Callable[[], float]) -> float:
-        state.global_step, state.evaluations = 0, []
+        state.global_step, state.evaluations, state.status = 0, [], None
         run_trial(run, state, Clock(now), itertools.cycle(batches), lambda: None, Watch(time.monotonic))
         first, last = (row["accumulated_submission_time"] for row in state.evaluations)
         return (last - first) / STEPS
