@@ -17,7 +17,7 @@ score: $(INSTALLED)  ## run the mini benchmark and show its leaderboard
 	@cat $(RESULTS)/*/leaderboard.txt
 	@ls $(RESULTS)/*/report.html | sed 's/^/report: /'
 
-# Three files at a time on two cores: the one on a real Slurm, which comes first, mostly waits for its jobs.
+# Three files at a time on two cores: while the one on a real Slurm, which comes first, waits, the others run.
 QUICK := -m 'not nightly'
 test: $(INSTALLED)  ## run the tests that prove most in the least time: about a quarter of an hour on two cores
 	python -m pytest $(QUICK) --durations 20 -n 3 --dist loadfile --no-loadscope-reorder tests/cluster tests
@@ -58,7 +58,7 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimiz
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/optimizers.py
 
-rehearsal: $(INSTALLED)  ## walk through all cells at full scale on this machine, with made-up examples and small batches: an hour
+rehearsal: $(INSTALLED)  ## walk through all cells at full scale on this machine, with made-up examples and small batches
 	snakemake --profile profiles/local rehearsal --configfile config/rehearsal.yaml
 	@ls results/v0.6-a100/rehearsal/rehearsal.html | sed 's/^/page: /'
 

@@ -1,7 +1,6 @@
 """What rehearsals have measured of the trials that are to come."""
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from algoperf.benchmark.protocol import load_protocol
 from algoperf.benchmark.registry import load_spec
-from algoperf.rehearsal.stages import RECORD
+from algoperf.rehearsal import stages
 from algoperf.trial.definition import EVALUATED
 
 
@@ -30,9 +29,9 @@ def folder(results_dir: Path, protocol: str) -> Path:
 def records(results_dir: Path, protocol: str) -> list[dict[str, Any]]:
     """Of all cells that were rehearsed; what cannot be read is passed over."""
     found = []
-    for path in sorted(folder(results_dir, protocol).glob(f"*/*/{RECORD}")):
+    for path in sorted(folder(results_dir, protocol).glob(f"*/*/{stages.RECORD}")):
         try:
-            found.append(json.loads(path.read_bytes()))
+            found.append(stages.read(path))
         except (OSError, ValueError):
             continue
     return found

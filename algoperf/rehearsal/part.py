@@ -18,6 +18,7 @@ import numpy as np
 
 from algoperf.backends import Backend
 from algoperf.machine.interruption import Watch
+from algoperf.records import checkpoint
 from algoperf.rehearsal.pipeline import batches_a_second
 from algoperf.rehearsal.stages import note
 from algoperf.trial import journal, session
@@ -129,9 +130,12 @@ class Listener:
                 seconds_first=before["accumulated_eval_time"],
                 seconds=row["accumulated_eval_time"] - before["accumulated_eval_time"],
             )
-            files = list((self._setup.out / journal.CHECKPOINTS).glob(f"checkpoint_*{state.global_step}*.npz"))
-            if files:
-                self._note("checkpoint", bytes=sum(file.stat().st_size for file in files))
+            folder = self._setup.out / journal.CHECKPOINTS
+            newest = checkpoint.peek(folder, {"global_step"})
+            if newest is not None and newest["global_step"] == self._steps:
+                number = max(file.stem for file in folder.glob("checkpoint_*.npz")).split("_")[1]  # one file a process
+                size = sum(file.stat().st_size for file in folder.glob(f"checkpoint_{number}*.npz"))
+                self._note("checkpoint", bytes=size)
         self.flush()
 
     def _note(self, stage: str, **values: Any) -> None:

@@ -1,6 +1,5 @@
 """What a rehearsal goes through, and the record that its processes leave of it."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,14 +23,6 @@ RECORD = "rehearsal.json"
 TRIAL = "trial"  # the trial's own folder, in that of the rehearsal
 LOG = "rehearsal.log"  # all that the processes said
 _NOTES = "notes.jsonl"
-
-
-@dataclasses.dataclass(frozen=True)
-class Note:
-    """That a stage was gone through, and what was measured there."""
-
-    stage: str
-    values: Mapping[str, Any]
 
 
 def note(out: Path, stage: str, **values: Any) -> None:
