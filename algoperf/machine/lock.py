@@ -85,7 +85,7 @@ def is_alive(holder: Holder) -> bool:
         return _runs(holder.pid, holder.started)
     if holder.place and not is_of_this_boot and holder.disk in _OF_ONE_MACHINE:
         return False
-    if not holder.job:
+    if holder.job is None:
         return True
     # The same job elsewhere, or before the machine began anew: it was requeued, and this process is what it goes on as.
     # In another container of the running machine it may be a second process of the same job.
@@ -289,7 +289,8 @@ def _named(content: bytes) -> Holder | None:
         return None
     texts = (holder.host, holder.token, holder.place, holder.disk, holder.job or "")
     is_whole = all(isinstance(text, str) for text in texts) and isinstance(holder.pid, int)
-    return holder if is_whole and 0 < holder.pid < 2**31 else None
+    named = dataclasses.replace(holder, job=holder.job or None)  # an empty job is none
+    return named if is_whole and 0 < holder.pid < 2**31 else None
 
 
 def _token(content: bytes) -> str:

@@ -12,7 +12,7 @@ from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import differing
 from algoperf.benchmark.protocol import Ruleset, load_protocol
 from algoperf.racing.bounds import Bound, Facts, Known, Level, Place, bound, known
-from algoperf.records import official_files
+from algoperf.records import official_files, plan_file
 
 # The path of a trial's folder, from the results folder -> what it computes, as `plan.json` has it.
 Plan = Mapping[str, Mapping[str, Any]]
@@ -20,12 +20,7 @@ Plan = Mapping[str, Mapping[str, Any]]
 
 def read_plan(path: Path) -> Plan:
     """Raises UsageError where the file is none that the workflow has written."""
-    try:
-        plan = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"the plan {path} cannot be read: {error.strerror}.") from None
-    except ValueError:
-        raise UsageError(f"the plan {path} is not JSON.") from None
+    plan = plan_file.read(path)
     if not isinstance(plan, dict) or not all(isinstance(of, dict) and "workload" in of for of in plan.values()):
         raise UsageError(f"the plan {path} is none that the workflow has written.")
     return plan

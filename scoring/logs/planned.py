@@ -1,6 +1,5 @@
 """What an experiment planned: a leaderboard is of its config, whatever else lies among its results."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import differing
 from algoperf.benchmark.protocol import Protocol, Ruleset
+from algoperf.records import plan_file
 
 # The path of a trial's folder, from the root of the logs -> what it computes, as `plan.json` has it.
 Planned = Mapping[str, Mapping[str, Any]]
@@ -15,12 +15,7 @@ Planned = Mapping[str, Mapping[str, Any]]
 
 def read_plan(path: Path, protocol: Protocol, ruleset: Ruleset) -> Planned:
     """The trials of one ruleset. Raises UsageError where the file is no plan or has no trial of the ruleset."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"the plan {path} cannot be read: {error.strerror}.") from None
-    except ValueError:
-        raise UsageError(f"the plan {path} is not JSON.") from None
+    content = plan_file.read(path)
     beginning = f"{protocol.name}/{ruleset}/"
     entries = content.items() if isinstance(content, dict) else ()
     planned = {
