@@ -127,7 +127,9 @@ def test_other_hardware_than_the_accelerator_that_was_asked_for_is_refused(tmp_p
 
 def test_a_trial_prints_how_it_went(tmp_path, data_dir):
     """The first time in a shell that says that it is a task of eight in a job, and is not."""
-    left = {"SLURM_JOB_ID": "17", "SLURM_STEP_NUM_TASKS": "8", "SLURM_GPUS_ON_NODE": "8", "SLURM_CONF": "/no/such"}
+    nothing = tmp_path / "slurm.conf"  # for a file that is not there Slurm's commands wait a minute
+    nothing.touch()
+    left = {"SLURM_JOB_ID": "17", "SLURM_STEP_NUM_TASKS": "8", "SLURM_GPUS_ON_NODE": "8", "SLURM_CONF": str(nothing)}
     found = run(*trial(tmp_path / "out", data_dir), "--max-steps", 2, env=left)
     assert found.returncode == 0, found.stderr
     assert "SLURM_JOB_ID is 17, but that cannot be confirmed (Slurm's " in found.stderr

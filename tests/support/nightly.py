@@ -14,17 +14,28 @@ from algoperf.benchmark.registry import base_of
 
 MARKER = "nightly"
 
-# Frameworks for tests of full-size models. JAX compiles them for long; that its small ones compute what PyTorch's do is
-# tested of every variant (workloads/models/test_variants.py).
-FULL_SIZE = [pytest.param("jax", marks=pytest.mark.nightly("full-size models in JAX")), "pytorch"]
-
 
 def of_bases(names: Iterable[str]) -> list[Any]:
-    """Names of workloads and variants as parameters: what is tested of each base workload is tested of its variants,
-    too, but by night."""
+    """Names of workloads and variants as parameters: what is tested of each base workload, or of the one that is named
+    first of its variants, is tested of the other variants, too, but by night."""
     night = pytest.mark.nightly("models of variants")
-    return [pytest.param(name, marks=[] if name == base_of(name) else night) for name in names]
+    named: set[str] = set()
+    found = []
+    for name in names:
+        found.append(pytest.param(name, marks=[night] if base_of(name) in named else []))
+        named.add(base_of(name))
+    return found
 
+
+def pytorch_first(what: str) -> list[Any]:
+    """The frameworks as a parameter, where the code that is tested is the same for both: JAX, which compiles, by
+    night."""
+    return [pytest.param("jax", marks=pytest.mark.nightly(what)), "pytorch"]
+
+
+# Frameworks for tests of full-size models. JAX compiles them for long; that its small ones compute what PyTorch's do is
+# tested of every variant (workloads/models/test_variants.py).
+FULL_SIZE = pytorch_first("full-size models in JAX")
 
 _LEFT = pytest.StashKey[collections.Counter[str]]()
 

@@ -23,7 +23,10 @@ def first(source, batch_size):
         return source.read(indices[:used], np.zeros(used, np.int64), slice(used), batch_size, 0, pool)
 
 
-@pytest.mark.parametrize("scale", ["mini", "full"])
+FULL = pytest.param("full", marks=pytest.mark.nightly("made-up examples at full scale"))
+
+
+@pytest.mark.parametrize("scale", ["mini", FULL])
 @pytest.mark.parametrize("name", base_workloads())
 def test_every_split_of_every_workload_can_be_made_up(name, scale, tmp_path):
     spec = replace(load_spec(name, scale), {"rehearsal": "made_up"})

@@ -13,6 +13,7 @@ from algoperf import load_workload
 from algoperf.backends import load_backend
 from algoperf.benchmark.facts import FRAMEWORKS, ForwardPassMode
 from tests.conftest import REPOSITORY
+from tests.support.nightly import of_bases
 from workloads.wmt import model_beam_search_jax, model_beam_search_pytorch
 
 # The reference's JAX beam search on a toy language model: logits = T1[last token] + sin(position) * T2[last token].
@@ -172,7 +173,7 @@ def translate_without_caches(name, source, beam_size=4, alpha=0.6):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("name", ["wmt", "wmt_post_ln"])
+@pytest.mark.parametrize("name", of_bases(["wmt", "wmt_post_ln"]))
 def test_translations_are_those_of_a_search_without_caches(name, framework):
     sources = sentences_and_reversed(6, seed=1_000)["inputs"]
     expected = [translate_without_caches(name, source) for source in sources]

@@ -11,6 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec, variants
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, nadamw_trajectory, relative_error
+from tests.support.nightly import of_bases
 
 ORACLE_ROWS = {"model": {"vocab_size": 65_536}}
 SPEC = replace(load_spec("criteo1tb"), ORACLE_ROWS)
@@ -60,7 +61,7 @@ def test_nadamw_follows_the_reference(run):
 
 
 @pytest.mark.parametrize("framework", MODELS)
-@pytest.mark.parametrize("name", ["criteo1tb", *variants("criteo1tb")])
+@pytest.mark.parametrize("name", of_bases(["criteo1tb", *variants("criteo1tb")]))
 def test_dropout_is_on_the_output_of_the_last_hidden_layer(name, framework):
     """All values dropped is as if that layer, to whose output its input may be added, gave zeros."""
     model = MODELS[framework](replace(load_spec(name), SMALL), np.float64)

@@ -10,6 +10,7 @@ import pytest
 from algoperf.benchmark.facts import ForwardPassMode
 from algoperf.benchmark.workload import load_workload
 from tests.support.functional_models import MODELS
+from tests.support.nightly import of_bases
 from tests.support.small_models import small_batch, small_spec
 
 # Which values share a fate, site by site: of the small models' 2 images of fastMRI, whole channels; of the 3 images of
@@ -52,7 +53,7 @@ def zeros(shapes):
 
 
 @pytest.mark.parametrize("framework", MODELS)
-@pytest.mark.parametrize("name", MASKS)
+@pytest.mark.parametrize("name", of_bases(MASKS))
 def test_a_mask_of_its_own_for_every_site(name, framework):
     model = MODELS[framework](small_spec(name))
     masks = model.masks(zeros(model.shapes()), small_batch(name), dropout_rate=0.5)
@@ -64,7 +65,7 @@ def test_a_mask_of_its_own_for_every_site(name, framework):
         assert kept.mean() == pytest.approx(0.5, abs=2.5 / np.sqrt(kept.size))
 
 
-@pytest.mark.parametrize("name", MASKS)
+@pytest.mark.parametrize("name", of_bases(MASKS))
 def test_another_rate_is_no_other_function_to_compile(name):
     """In JAX: a traced rate goes through the model, which asks nothing of it."""
     workload = load_workload(name, "jax", model=small_spec(name).model)

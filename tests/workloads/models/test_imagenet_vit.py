@@ -11,7 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, disturbed, nadamw_trajectory, relative_error
-from tests.support.nightly import FULL_SIZE
+from tests.support.nightly import FULL_SIZE, of_bases
 from workloads.imagenet_vit.positions import sincos_2d
 
 SPEC = load_spec("imagenet_vit")
@@ -60,7 +60,7 @@ def test_nadamw_follows_the_reference(run):
 
 
 @pytest.mark.parametrize("framework", MODELS)
-@pytest.mark.parametrize("name", ["imagenet_vit", "imagenet_vit_glu"])
+@pytest.mark.parametrize("name", of_bases(["imagenet_vit", "imagenet_vit_glu"]))
 def test_of_dropped_values_the_last_norms_bias_remains(name, framework):
     """Dropped are the patches with their positions, and all that the blocks would add to them."""
     model = MODELS[framework](replace(load_spec(name), {"model": SMALL}), np.float64)

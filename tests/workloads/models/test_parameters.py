@@ -129,7 +129,7 @@ def test_the_mini_models_of_the_frameworks_have_the_same_parameters(name):
 
 
 @pytest.mark.parametrize("framework", MODELS)
-@pytest.mark.parametrize("name", INITIALISED)
+@pytest.mark.parametrize("name", of_bases(INITIALISED))
 def test_initial_values_are_distributed_like_the_references(name, framework):
     spec = replace(load_spec(name), {"model": FEWER_ROWS_OR_LAYERS.get(base_of(name), {})})
     for ours, array in MODELS[framework](spec).initial(seed=0).items():

@@ -37,7 +37,7 @@ def test_the_frameworks_agree(name):
 
 
 @pytest.mark.parametrize("framework", MODELS)
-@pytest.mark.parametrize("name", SAME_BUT_FOR_THE_START)
+@pytest.mark.parametrize("name", of_bases(SAME_BUT_FOR_THE_START))
 def test_only_the_start_differs(name, framework):
     base, batch = base_of(name), small_batch(name)
     models = [small_model(each, framework) for each in (base, name)]

@@ -11,7 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec, variants
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, nadamw_trajectory, relative_error
-from tests.support.nightly import FULL_SIZE
+from tests.support.nightly import FULL_SIZE, of_bases
 from tests.support.small_models import small_batch, small_model, small_spec, small_tensors
 
 SPEC = load_spec("wmt")
@@ -141,7 +141,7 @@ def numpy_logits(spec, tensors, source, target, before):
 
 
 @pytest.mark.parametrize("framework", MODELS)
-@pytest.mark.parametrize("name", ["wmt", *variants("wmt")])
+@pytest.mark.parametrize("name", of_bases(["wmt", *variants("wmt")]))
 def test_each_packed_pair_has_what_the_networks_definition_gives_for_it_alone(name, framework):
     """But for the token before its first, which is the one that stands before it in the row."""
     model, tensors, batch = small_model(name, framework), small_tensors(name), small_batch(name)
@@ -184,7 +184,7 @@ def test_a_target_is_told_from_the_targets_before_it_alone(framework):
 
 
 @pytest.mark.parametrize("framework", MODELS)
-@pytest.mark.parametrize("name", ["wmt", "wmt_glu_tanh"])
+@pytest.mark.parametrize("name", of_bases(["wmt", "wmt_glu_tanh"]))
 def test_of_dropped_values_the_last_norms_bias_remains(name, framework):
     """Dropped are the tokens with their positions, and all that the blocks would add to them."""
     model, tensors, batch = small_model(name, framework), small_tensors(name), small_batch(name)
