@@ -4,8 +4,8 @@ Run: python benchmarks/racing.py LOGS --protocol v0.5 --ruleset external [--node
 
 LOGS: a tree of logs in the official layout, or published:<name>. Every trial of the protocol's workloads that counts is
 started on one of the nodes as soon as one is free, takes the charged time that it took, and is ended where it has
-charged its bound: by the results that there were at its last evaluation, and the times of trials that had reached their
-targets and went on to their test targets. Free time is taken to be none.
+charged its bound: by the results that there were at its last evaluation or checkpoint, and the times of trials that had
+reached their targets and went on to their test targets. Free time is taken to be none.
 In the order `parallel` the trials start as they were planned, workload by workload; in `sequential` study after study,
 with the held-out workloads after the others, before them, or each after its base. One node is a replay in sequence.
 
@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from algoperf.benchmark.protocol import RULESETS, Protocol, load_protocol
+from algoperf.machine.interruption import CHECKPOINT_PERIOD
 from algoperf.racing.bounds import LEVELS, Facts, Level, Place, bound, known, unproved
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Trial, natural
@@ -113,7 +114,7 @@ def replay(trials: Sequence[Trial], protocol: Protocol, level: Level, order: Ord
     running: list[tuple[float, int, int, float]] = []
     begun: dict[int, float] = {}
     charged: list[float | None] = [None] * len(trials)
-    times = [evaluations(trial) for trial in trials]
+    times = [looks(trial) for trial in trials]
 
     def finish(one: int, seconds: float | None) -> None:
         charged[one] = seconds
@@ -190,6 +191,16 @@ def evaluations(trial: Trial) -> Sequence[float]:
     for time in times:
         last = max(last, time) if math.isfinite(time) else last
         found.append(last)
+    return found
+
+
+def looks(trial: Trial) -> list[float]:
+    """Charged seconds at which it reads the results that there are: at evaluations, and at the checkpoints between."""
+    found: list[float] = []
+    for time in evaluations(trial):
+        while time - (last := found[-1] if found else 0.0) > CHECKPOINT_PERIOD:
+            found.append(last + CHECKPOINT_PERIOD)
+        found.append(time)
     return found
 
 
