@@ -100,10 +100,12 @@ def _without_study(table: Table, row: int, place: int) -> Table:
     for values in (times, steps):
         values[row, place:-1] = values[row, place + 1 :]
         values[row, -1] = np.nan
-    statuses = {
-        cell: {other: of for other, of in by_study.items() if cell[0] != submission or other != study}
+    without = {
+        cell: {other: of for other, of in by_study.items() if other != study}
         for cell, by_study in table.statuses.items()
+        if cell[0] == submission
     }
+    statuses = {**table.statuses, **without}
     return dataclasses.replace(table, studies=tuple(studies), times=times, steps=steps, statuses=statuses)
 
 

@@ -131,7 +131,7 @@ def _ratios(times: np.ndarray) -> np.ndarray:
 
 def profile(ratios: np.ndarray, tau: np.ndarray) -> np.ndarray:
     """Rule 8: (..., submissions, len(tau)), the share of workloads within each factor tau of the fastest."""
-    return (ratios[..., None, :] <= tau[:, None]).mean(axis=-1)
+    return (ratios[..., None] <= tau).mean(axis=-2)
 
 
 def jumps(ratios: np.ndarray) -> np.ndarray:
