@@ -59,7 +59,8 @@ def read_evaluations(data: bytes, target: Target) -> Evaluations:
     damage: list[Damage] = []
     try:
         table = _table(data, damage)
-        curve = _curve(table, target, damage)
+        metric = target.column(table)
+        curve = _curve(table, metric, damage)
     except _UnusableError as error:
         return unreadable(str(error), damage)
     hits = {}
@@ -74,7 +75,7 @@ def read_evaluations(data: bytes, target: Target) -> Evaluations:
         rows=len(curve.times),
         damage=tuple(damage),
         curve=curve,
-        test_time=_test_time(table, target, curve.times),
+        test_time=_test_time(table, metric, target, curve.times),
         eval_time=_last(table.get("accumulated_eval_time", ())),
         total_time=_last(table.get("total_duration", ())),
         **hits,
@@ -100,13 +101,12 @@ def _table(data: bytes, damage: list[Damage]) -> dict[str, Sequence[str]]:
     return dict(zip(reversed(header), reversed(columns), strict=True))
 
 
-def _curve(table: Mapping[str, Sequence[str]], target: Target, damage: list[Damage]) -> Curve:
-    """Charged seconds, steps and the target's metric of each evaluation; what is wrong with them is added to `damage`.
+def _curve(table: Mapping[str, Sequence[str]], metric: str, damage: list[Damage]) -> Curve:
+    """Charged seconds, steps and the column `metric` of each evaluation; what is wrong with them is added to `damage`.
 
     Not so of the steps: no score is made of them, and many logs have none.
     """
     time = next((name for name in TIME_COLUMNS if name in table), TIME_COLUMNS[0])
-    metric = target.column(table)
     for name in (time, metric):
         if name not in table:
             raise _UnusableError(f"the csv has no column {name}")
@@ -131,8 +131,8 @@ def _hits(times: Sequence[float], values: Sequence[float], target: float, goal: 
     return [row for row in met if 0 < times[row] < math.inf]
 
 
-def _test_time(table: Mapping[str, Sequence[str]], target: Target, times: Sequence[float]) -> float:
-    column = target.column(table).replace("validation/", "test/", 1)
+def _test_time(table: Mapping[str, Sequence[str]], metric: str, target: Target, times: Sequence[float]) -> float:
+    column = metric.replace("validation/", "test/", 1)
     if target.test is None or column not in table:
         return math.nan
     rows = _hits(times, _numbers(table[column]), target.test, target.goal)

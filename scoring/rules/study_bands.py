@@ -6,7 +6,7 @@ Evaluations of different studies lie at different times, so that their values ar
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -44,9 +44,8 @@ def standing_for(study: Study, target: Target) -> Trial | None:
     return min(readable, key=lambda trial: distance(trial, target), default=None)
 
 
-def study_band(of_cell: Sequence[Study], target: Target, against: Against) -> StudyBand | None:
-    """None where no study has a curve."""
-    trials = [trial for study in of_cell if (trial := standing_for(study, target)) is not None]
+def study_band(trials: Iterable[Trial], against: Against) -> StudyBand | None:
+    """None where no study has a curve. trials: those that stand for the studies."""
     lines = [line for trial in trials if (line := _line(trial, against)) is not None]
     if not lines:
         return None
