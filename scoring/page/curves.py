@@ -142,4 +142,7 @@ def _setting(trial: Trial, settings: dict[str, int]) -> int | None:
 
 def _band(band: StudyBand) -> dict[str, Any]:
     sides = {"x": band.at, "y": band.median, "low": band.low, "high": band.high}
-    return {"of": band.studies, **{name: [float(f"{value:.5g}") for value in side] for name, side in sides.items()}}
+    return {
+        "of": band.studies,
+        **{name: [float(f"{value:.5g}") for value in side.tolist()] for name, side in sides.items()},
+    }

@@ -97,6 +97,9 @@ def median(values: ArrayLike, axis: int = -1) -> np.ndarray:
     ordered = np.sort(np.asarray(values, dtype=float), axis=axis)  # NaN last
     if ordered.shape[axis] == 0:
         return np.full(np.delete(ordered.shape, axis), np.nan)
+    if not np.isnan(ordered.take(-1, axis)).any():
+        num = ordered.shape[axis]
+        return (ordered.take((num - 1) // 2, axis) + ordered.take(num // 2, axis)) / 2
     counts = np.count_nonzero(~np.isnan(ordered), axis=axis, keepdims=True)
     lower = np.take_along_axis(ordered, np.maximum(counts - 1, 0) // 2, axis)
     upper = np.take_along_axis(ordered, counts // 2, axis)

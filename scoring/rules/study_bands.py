@@ -55,9 +55,7 @@ def study_band(trials: Iterable[Trial], against: Against) -> StudyBand | None:
     values = np.array([np.interp(at, *line, left=math.nan, right=math.nan) for line in lines])
     known = np.isfinite(values).any(axis=0)
     at, values = at[known], values[:, known]
-    return StudyBand(
-        against, len(lines), at, median(values, axis=0), np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-    )
+    return StudyBand(against, len(lines), at, median(values, axis=0), np.fmin.reduce(values), np.fmax.reduce(values))
 
 
 def _line(trial: Trial, against: Against) -> tuple[np.ndarray, np.ndarray] | None:
