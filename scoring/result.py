@@ -72,7 +72,9 @@ class Result:
 
     def _drawn(self, way: Way) -> Uncertainty:
         loose = loose_trials(self.logs.trials, self.scores.protocol, self.ruleset)
-        return draw(self.logs.trials, self.scores.protocol, self.scores.reading, way, loose, budgets=self.budgets)
+        scores = self.scores
+        known = {"budgets": self.budgets, "scores": scores}
+        return draw(self.logs.trials, scores.protocol, scores.reading, way, loose, **known)
 
     @functools.cached_property
     def infos(self) -> dict[str, Info]:
@@ -101,7 +103,7 @@ class Result:
 
     @functools.cached_property
     def left_out(self) -> tuple[LeftOut, ...]:
-        return leave_one_out(self.logs.trials, self.scores.protocol, self.scores.reading)
+        return leave_one_out(self.scores)
 
     @property
     def racing(self) -> str:
@@ -114,7 +116,7 @@ class Result:
 
     @functools.cached_property
     def alternatives(self) -> tuple[Alternative, ...]:
-        return alternatives(self.logs.trials, self.scores)
+        return alternatives(self.scores)
 
     @functools.cached_property
     def studies(self) -> dict[tuple[str, str], tuple[Study, ...]]:

@@ -24,15 +24,15 @@ from scoring.rules.raced import untold
 from scoring.rules.score import (
     MAX_RATIO,
     Reading,
+    Scores,
     Standing,
     Table,
     fastest,
     integrate,
     median,
     profile,
-    score_table,
+    score_trials,
     settle,
-    tabulate,
 )
 
 Way: TypeAlias = Literal["posterior", "studies", "studies and trials"]
@@ -129,15 +129,17 @@ def draw(
     draws: int = DRAWS,
     seed: int = SEED,
     budgets: Mapping[str, float] | None = None,
+    scores: Scores | None = None,
 ) -> Uncertainty:
     """The same trials and seed give the same draws, in whatever order the trials come.
 
     loose: submissions whose trial numbers are no one point each, see `resampling.py`. budgets: charged seconds by
-    workload, for the duels that count a miss as the budget. Raises UsageError for an unknown reading.
+    workload, for the duels that count a miss as the budget. scores: of the trials, where they are known. Raises
+    UsageError for an unknown reading.
     """
     trials = tuple(trials)
-    table = tabulate(trials, protocol, reading)
-    standings = score_table(table, protocol, reading).standings
+    observed = score_trials(trials, protocol, reading) if scores is None else scores
+    table, standings = observed.table, observed.standings
     rows = [table.submissions.index(standing.submission) for standing in standings]
     counts = np.array([len(table.studies[row]) for row in rows], dtype=np.int64)
     draws = draws if (counts > 1).any() else 0

@@ -46,11 +46,12 @@ class Standing:
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """standings: best first; equal scores share a rank and stand in the order of their names."""
+    """standings: best first; equal ones share a rank and stand in the order of their names. table: what they are of."""
 
     protocol: Protocol
     reading: Reading
     standings: tuple[Standing, ...]
+    table: Table = dataclasses.field(repr=False, compare=False)
 
     def ratios(self) -> np.ndarray:
         """(submissions, workloads), in the order of the standings and of the protocol's scored workloads."""
@@ -207,4 +208,4 @@ def score_table(table: Table, protocol: Protocol, reading: Reading) -> Scores:
                 ),
             )
         )
-    return Scores(protocol, reading, tuple(standings))
+    return Scores(protocol, reading, tuple(standings), table)
