@@ -48,7 +48,7 @@ def main() -> None:
     scoring = seconds(lambda: score_trials(trials, PROTOCOL, READING))
     for what, work in (
         *((f"{DRAWS:,} draws of {way}", partial(draw, trials, PROTOCOL, READING, way)) for way in WAYS),
-        ("leaving out each one", partial(leave_one_out, trials, PROTOCOL, READING)),
+        ("leaving out each one", partial(leave_one_out, score_trials(trials, PROTOCOL, READING))),
     ):
         taken = seconds(work)
         print(f"{what}: {taken:.2f} s = {taken / scoring:.0f}x one scoring of {scoring:.3f} s")

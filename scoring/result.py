@@ -13,14 +13,14 @@ from scoring.certainty.leave_one_out import LeftOut, leave_one_out
 from scoring.certainty.uncertainty import WAYS, Uncertainty, Way, draw
 from scoring.logs.checks import budgets, loose_trials
 from scoring.logs.info import Info, with_frameworks
-from scoring.logs.trials import Logs
+from scoring.logs.trials import Logs, Trial
 from scoring.rules.alternatives import Alternative, alternatives
 from scoring.rules.closeness import Closest, closest
 from scoring.rules.comparison import Pair, Reach, pairs, reaches
 from scoring.rules.raced import summary
 from scoring.rules.score import Scores
 from scoring.rules.studies import Study, studies
-from scoring.rules.study_bands import AGAINST, Against, StudyBand, study_band
+from scoring.rules.study_bands import AGAINST, Against, StudyBand, standing_for, study_band
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,9 @@ class Result:
 
     def _drawn(self, way: Way) -> Uncertainty:
         loose = loose_trials(self.logs.trials, self.scores.protocol, self.ruleset)
-        return draw(self.logs.trials, self.scores.protocol, self.scores.reading, way, loose, budgets=self.budgets)
+        scores = self.scores
+        known = {"budgets": self.budgets, "scores": scores}
+        return draw(self.logs.trials, scores.protocol, scores.reading, way, loose, **known)
 
     @functools.cached_property
     def infos(self) -> dict[str, Info]:
@@ -91,8 +93,17 @@ class Result:
         return {name: load_spec(name, protocol.scale).target for name in (*protocol.workloads, *protocol.held_out)}
 
     @functools.cached_property
+    def max_steps(self) -> dict[str, int | None]:
+        """The steps with which a trial ends, by workload; None where only its charged seconds count."""
+        protocol = self.scores.protocol
+        return {
+            name: protocol.max_steps(load_spec(name, protocol.scale), self.ruleset)
+            for name in (*protocol.workloads, *protocol.held_out)
+        }
+
+    @functools.cached_property
     def left_out(self) -> tuple[LeftOut, ...]:
-        return leave_one_out(self.logs.trials, self.scores.protocol, self.scores.reading)
+        return leave_one_out(self.scores)
 
     @property
     def racing(self) -> str:
@@ -105,7 +116,7 @@ class Result:
 
     @functools.cached_property
     def alternatives(self) -> tuple[Alternative, ...]:
-        return alternatives(self.logs.trials, self.scores)
+        return alternatives(self.scores)
 
     @functools.cached_property
     def studies(self) -> dict[tuple[str, str], tuple[Study, ...]]:
@@ -119,11 +130,18 @@ class Result:
         return {cell: one for cell, one in found.items() if one is not None}
 
     @functools.cached_property
+    def standing_trials(self) -> dict[tuple[str, str], tuple[Trial | None, ...]]:
+        """By submission and workload of the protocol the trial that stands for each study."""
+        return {
+            cell: tuple(standing_for(study, target) for study in of_cell) for cell, of_cell, target in self._cells()
+        }
+
+    @functools.cached_property
     def study_bands(self) -> dict[tuple[str, str, Against], StudyBand]:
         """By submission, workload and what they are against, of those that have evaluations."""
         found = {
-            (*cell, against): study_band(of_cell, target, against)
-            for cell, of_cell, target in self._cells()
+            (*cell, against): study_band([trial for trial in trials if trial is not None], against)
+            for cell, trials in self.standing_trials.items()
             for against in AGAINST
         }
         return {place: band for place, band in found.items() if band is not None}

@@ -38,6 +38,7 @@ def workload_names() -> list[str]:
     return [name for base in base_workloads() for name in (base, *variants(base))]
 
 
+@functools.cache
 def base_of(name: str) -> str:
     """The workload that `name` is, or is a variant of. Raises UsageError for an unknown name."""
     for base in base_workloads():

@@ -3,6 +3,7 @@
 Every command imports what it needs when it runs, so that `--help` starts at once and only a trial imports a framework.
 """
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -77,6 +78,7 @@ def score(
     result = score_logs(
         logs, protocol, ruleset, reading, out, with_published, allow_mixed_hardware, partial, report, plan
     )
+    gc.freeze()  # nobody looks through thousands of trials for garbage on the way out
     console = Console(highlight=False)
     for table in shown(result):
         console.print(table)

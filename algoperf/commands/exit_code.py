@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable
 
 from algoperf.benchmark.facts import InfrastructureError, UsageError
-from algoperf.machine import installation, ranks
+from algoperf.machine import ranks
 from algoperf.records.words import trouble
 
 
@@ -31,6 +31,8 @@ def _told(error: Exception) -> tuple[object | None, int]:
     """What a person is told of an error, None where that is where it came from; and the exit code."""
     match error:
         case ModuleNotFoundError():
+            from algoperf.machine import installation
+
             return installation.way_out(error), 2
         case UsageError():
             return error, 2

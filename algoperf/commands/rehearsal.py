@@ -9,8 +9,6 @@ import typer
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.identity import Trial, short_name
 from algoperf.benchmark.protocol import load_protocol
-from algoperf.submission import loading
-from algoperf.submission.points import hyperparameter_points
 
 # What is rehearsed where nobody says otherwise: the benchmark as it is run today.
 PROTOCOL = "v0.6-a100"
@@ -22,6 +20,9 @@ def folder(workload: list[str] | None, submission: str, framework: str | None) -
 
 def ruleset_of(submission: str, framework: str | None, protocol: str) -> str | None:
     """External tuning where the submission has a search space, and else self-tuning."""
+    from algoperf.submission import loading
+    from algoperf.submission.points import hyperparameter_points
+
     if framework is None:
         return None
     try:

@@ -7,15 +7,14 @@ with its held-out workload, or a held-out workload alone.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from algoperf.benchmark.protocol import Protocol
 from algoperf.benchmark.registry import base_of
-from scoring.logs.trials import Trial
-from scoring.rules.score import MAX_RATIO, Cell, Reading, Scores, Standing, Table, score_table, tabulate
+from scoring.rules.score import MAX_RATIO, Cell, Scores, Standing, Table, score_table
 
 Kind: TypeAlias = Literal["submission", "study", "workload"]
 _WORTH_SAYING = 0.05  # of the point that a workload gives: a ratio that moves by less is not named
@@ -49,16 +48,11 @@ class LeftOut:
     changes: tuple[Change, ...]
 
 
-def leave_one_out(trials: Iterable[Trial], protocol: Protocol, reading: Reading) -> tuple[LeftOut, ...]:
-    """Every submission, study and workload in turn; none whose absence would leave nothing to score.
-
-    Raises UsageError for an unknown reading.
-    """
-    table = tabulate(trials, protocol, reading)
-    before = score_table(table, protocol, reading)
+def leave_one_out(before: Scores) -> tuple[LeftOut, ...]:
+    """Every submission, study and workload in turn; none whose absence would leave nothing to score."""
     return tuple(
-        _left_out(kind, name, before, score_table(smaller, fewer, reading))
-        for kind, name, smaller, fewer in _without_each(table, protocol)
+        _left_out(kind, name, before, score_table(smaller, fewer, before.reading))
+        for kind, name, smaller, fewer in _without_each(before.table, before.protocol)
     )
 
 
@@ -100,10 +94,12 @@ def _without_study(table: Table, row: int, place: int) -> Table:
     for values in (times, steps):
         values[row, place:-1] = values[row, place + 1 :]
         values[row, -1] = np.nan
-    statuses = {
-        cell: {other: of for other, of in by_study.items() if cell[0] != submission or other != study}
+    without = {
+        cell: {other: of for other, of in by_study.items() if other != study}
         for cell, by_study in table.statuses.items()
+        if cell[0] == submission
     }
+    statuses = {**table.statuses, **without}
     return dataclasses.replace(table, studies=tuple(studies), times=times, steps=steps, statuses=statuses)
 
 

@@ -24,15 +24,15 @@ from scoring.rules.raced import untold
 from scoring.rules.score import (
     MAX_RATIO,
     Reading,
+    Scores,
     Standing,
     Table,
     fastest,
     integrate,
     median,
     profile,
-    score_table,
+    score_trials,
     settle,
-    tabulate,
 )
 
 Way: TypeAlias = Literal["posterior", "studies", "studies and trials"]
@@ -129,15 +129,17 @@ def draw(
     draws: int = DRAWS,
     seed: int = SEED,
     budgets: Mapping[str, float] | None = None,
+    scores: Scores | None = None,
 ) -> Uncertainty:
     """The same trials and seed give the same draws, in whatever order the trials come.
 
     loose: submissions whose trial numbers are no one point each, see `resampling.py`. budgets: charged seconds by
-    workload, for the duels that count a miss as the budget. Raises UsageError for an unknown reading.
+    workload, for the duels that count a miss as the budget. scores: of the trials, where they are known. Raises
+    UsageError for an unknown reading.
     """
     trials = tuple(trials)
-    table = tabulate(trials, protocol, reading)
-    standings = score_table(table, protocol, reading).standings
+    observed = score_trials(trials, protocol, reading) if scores is None else scores
+    table, standings = observed.table, observed.standings
     rows = [table.submissions.index(standing.submission) for standing in standings]
     counts = np.array([len(table.studies[row]) for row in rows], dtype=np.int64)
     draws = draws if (counts > 1).any() else 0
@@ -224,16 +226,14 @@ def _interval(values: np.ndarray, varies: np.ndarray, observed: np.ndarray) -> n
 
 def _quantiles(values: np.ndarray) -> np.ndarray:
     """(2, ...): the ends of the interval of (draws, ...) along the draws, without NaN; NaN where nothing is left."""
-    ordered = np.sort(values, axis=0)  # NaN last
-    last = np.count_nonzero(~np.isnan(values), axis=0) - 1
-    found = []
-    for end in _ENDS:
-        place = np.maximum(end * last, 0)
-        below = np.floor(place).astype(np.int64)
-        above = np.minimum(below + 1, np.maximum(last, 0))
-        low, high = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in (below, above))
-        found.append(low + (place - below) * (high - low))
-    return np.array(found)
+    last = np.maximum(np.count_nonzero(~np.isnan(values), axis=0) - 1, 0)
+    places = np.multiply.outer(_ENDS, last)
+    below = np.floor(places).astype(np.int64)
+    above = np.minimum(below + 1, last)
+    # In order is what stands at these places, of which there are few; NaN is last.
+    ordered = np.partition(values, np.unique([below, above]), axis=0)
+    low, high = (np.take_along_axis(ordered, index, axis=0) for index in (below, above))
+    return low + (places - below) * (high - low)
 
 
 def _duels(scores: np.ndarray, times: np.ndarray, limits: np.ndarray) -> Duels:

@@ -1,6 +1,7 @@
 """The curves of trials: what was measured when, and the same in few bytes for a page."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -26,10 +27,16 @@ def thinned(curve: Curve, keep: int | None, maximum: int = MAX_POINTS) -> Curve:
     count = len(curve.times)
     if count <= maximum:
         return curve
-    rows = {round(place * (count - 1) / (maximum - 1)) for place in range(maximum)}
+    rows = _evenly(count, maximum)
     chosen = sorted(rows if keep is None else rows | {keep})
     columns = (curve.times, curve.steps, curve.values)
     return Curve(*([column[row] for row in chosen] if column else () for column in columns))
+
+
+@functools.lru_cache(1_024)
+def _evenly(count: int, maximum: int) -> frozenset[int]:
+    """Of `count` rows about `maximum`, the first and the last among them."""
+    return frozenset(round(place * (count - 1) / (maximum - 1)) for place in range(maximum))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,8 @@ import dataclasses
 import io
 import math
 import operator
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from algoperf.benchmark.facts import Target
 from scoring.logs.curves import Curve
@@ -58,29 +58,28 @@ def read_evaluations(data: bytes, target: Target) -> Evaluations:
     """Never raises: a file that cannot be used has no rows, and its damage says why."""
     damage: list[Damage] = []
     try:
-        header, rows = _table(data, damage)
-        curve = _curve(header, rows, target, damage)
+        table = _table(data, damage)
+        metric = target.column(table)
+        curve = _curve(table, metric, damage)
     except _UnusableError as error:
         return unreadable(str(error), damage)
-    hits = [
-        (row, seconds)
-        for row, (seconds, value) in enumerate(zip(curve.times, curve.values, strict=True))
-        if target.reached(value, "validation") and math.isfinite(value) and 0 < seconds < math.inf
-    ]
-    found = Evaluations(
+    hits = {}
+    if rows := _hits(curve.times, curve.values, target.validation, target.goal):
+        hits = dict(
+            hit_time=min(curve.times[row] for row in rows),
+            hit_row=rows[0],
+            hit_row_time=curve.times[rows[0]],
+            hit_step=curve.steps[rows[0]] if curve.steps else math.nan,
+        )
+    return Evaluations(
         rows=len(curve.times),
         damage=tuple(damage),
         curve=curve,
-        test_time=_test_time(header, rows, target, curve.times),
-        eval_time=_last(header, rows, "accumulated_eval_time"),
-        total_time=_last(header, rows, "total_duration"),
+        test_time=_test_time(table, metric, target, curve.times),
+        eval_time=_last(table.get("accumulated_eval_time", ())),
+        total_time=_last(table.get("total_duration", ())),
+        **hits,
     )
-    if not hits:
-        return found
-    row, seconds = hits[0]
-    earliest = min(time for _, time in hits)
-    step = curve.steps[row] if curve.steps else math.nan
-    return dataclasses.replace(found, hit_time=earliest, hit_row=row, hit_row_time=seconds, hit_step=step)
 
 
 def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
@@ -88,8 +87,8 @@ def unreadable(what: str, before: Iterable[Damage] = ()) -> Evaluations:
     return Evaluations(damage=(*before, Damage(what, "the trial is left out")))
 
 
-def _table(data: bytes, damage: list[Damage]) -> tuple[list[str], list[list[str]]]:
-    """The names of the columns, and the complete rows."""
+def _table(data: bytes, damage: list[Damage]) -> dict[str, Sequence[str]]:
+    """Each column's cells in the complete rows, by its name; of a name that is there twice, the first column's."""
     if data.startswith(_LFS_POINTER):
         raise _UnusableError("a Git-LFS pointer instead of the csv")
     text = data.decode("utf-8-sig", errors="replace")
@@ -97,55 +96,52 @@ def _table(data: bytes, damage: list[Damage]) -> tuple[list[str], list[list[str]
     if not lines:
         raise _UnusableError("an empty csv")
     header = [name.strip() for name in lines[0]]
-    return header, _complete_rows(lines[1:], len(header), text.endswith(("\n", "\r")), damage)
+    rows = _complete_rows(lines[1:], len(header), text.endswith(("\n", "\r")), damage)
+    columns = list(zip(*rows, strict=True)) or [()] * len(header)
+    return dict(zip(reversed(header), reversed(columns), strict=True))
 
 
-def _curve(header: list[str], rows: list[list[str]], target: Target, damage: list[Damage]) -> Curve:
-    """Charged seconds, steps and the target's metric of each evaluation; what is wrong with them is added to `damage`.
+def _curve(table: Mapping[str, Sequence[str]], metric: str, damage: list[Damage]) -> Curve:
+    """Charged seconds, steps and the column `metric` of each evaluation; what is wrong with them is added to `damage`.
 
     Not so of the steps: no score is made of them, and many logs have none.
     """
-    time = next((name for name in TIME_COLUMNS if name in header), TIME_COLUMNS[0])
-    metric = target.column(header)
+    time = next((name for name in TIME_COLUMNS if name in table), TIME_COLUMNS[0])
     for name in (time, metric):
-        if name not in header:
+        if name not in table:
             raise _UnusableError(f"the csv has no column {name}")
-    if not rows:
+    if not table[time]:
         raise _UnusableError("a csv without a row of evaluations")
-    times = _numbers(rows, header, time, damage)
-    values = _numbers(rows, header, metric, damage)
+    times, values = _numbers(table[time]), _numbers(table[metric])
+    _check_numbers(times, table[time], time, damage)
+    _check_numbers(values, table[metric], metric, damage)
     _check_times(times, time, damage)
-    if len(rows) == 1:
+    if len(times) == 1:
         damage.append(Damage("a single evaluation", "used as it is"))
-    return Curve(times, _steps(rows, header), values)
+    return Curve(times, _numbers(table.get("global_step", ())), values)
 
 
-def _test_time(header: list[str], rows: list[list[str]], target: Target, times: Sequence[float]) -> float:
-    column = target.column(header).replace("validation/", "test/", 1)
-    if target.test is None or column not in header:
-        return math.nan
-    values, goal = _numbers(rows, header, column, []), target.test
-    # As `target.reached`, whose calls are many here.
-    if target.goal == "min":
-        met = [seconds for seconds, value in zip(times, values, strict=True) if -math.inf < value <= goal]
+def _hits(times: Sequence[float], values: Sequence[float], target: float, goal: str) -> list[int]:
+    """The rows whose values meet a target, each at a time that can count."""
+    # As `Target.reached`, whose calls are many here.
+    if goal == "min":
+        met = [row for row, value in enumerate(values) if -math.inf < value <= target]
     else:
-        met = [seconds for seconds, value in zip(times, values, strict=True) if goal <= value < math.inf]
-    return min((seconds for seconds in met if 0 < seconds < math.inf), default=math.inf)
+        met = [row for row, value in enumerate(values) if target <= value < math.inf]
+    return [row for row in met if 0 < times[row] < math.inf]
 
 
-def _last(header: list[str], rows: list[list[str]], name: str) -> float:
-    """The number of the last row that has one above or at 0."""
-    if name not in header:
+def _test_time(table: Mapping[str, Sequence[str]], metric: str, target: Target, times: Sequence[float]) -> float:
+    column = metric.replace("validation/", "test/", 1)
+    if target.test is None or column not in table:
         return math.nan
-    column = header.index(name)
-    numbers = (_number(row[column]) for row in reversed(rows))
-    return next((number for number in numbers if number is not None and 0 <= number < math.inf), math.nan)
+    rows = _hits(times, _numbers(table[column]), target.test, target.goal)
+    return min((times[row] for row in rows), default=math.inf)
 
 
-def _steps(rows: list[list[str]], header: list[str]) -> list[float]:
-    if "global_step" not in header:
-        return []
-    return _numbers(rows, header, "global_step", [])
+def _last(cells: Sequence[str]) -> float:
+    """The number of the last cell that has one above or at 0; NaN where none has."""
+    return next((number for cell in reversed(cells) if 0 <= (number := _number(cell)) < math.inf), math.nan)
 
 
 def _lines(text: str) -> list[list[str]]:
@@ -178,30 +174,32 @@ def _complete_rows(rows: list[list[str]], width: int, ends: bool, damage: list[D
     return complete
 
 
-def _numbers(rows: list[list[str]], header: list[str], name: str, damage: list[Damage]) -> list[float]:
-    """The column `name`, with NaN where a cell is no number. An empty cell is a NaN that was written."""
-    column = header.index(name)
-    cells = [row[column] for row in rows]
-    texts = []
+def _numbers(cells: Sequence[str]) -> list[float]:
+    """A column, with NaN where a cell is no number."""
     try:
-        values = list(map(float, cells))
+        return list(map(float, cells))
     except ValueError:
-        values = [_number(cell) for cell in cells]
-        texts = [cell for cell, value in zip(cells, values, strict=True) if value is None and cell.strip()]
-        values = [math.nan if value is None else value for value in values]
-    if texts:
-        what = f"text in {name}, in {len(texts)} of {len(rows)} rows, such as {texts[0][:40]!r}"
-        damage.append(Damage(what, "those rows do not hit"))
-    if odd := len(values) - sum(map(math.isfinite, values)) - len(texts):
-        damage.append(Damage(f"NaN or infinity in {name}, in {odd} of {len(rows)} rows", "those rows do not hit"))
-    return values
+        return [_number(cell) for cell in cells]
 
 
-def _number(cell: str) -> float | None:
+def _number(cell: str, otherwise: Any = math.nan) -> Any:
     try:
         return float(cell)
     except ValueError:
-        return None
+        return otherwise
+
+
+def _check_numbers(numbers: Sequence[float], cells: Sequence[str], name: str, damage: list[Damage]) -> None:
+    """An empty cell is a NaN that was written."""
+    if math.isfinite(sum(numbers)):  # so are all of them
+        return
+    of = f"{len(cells)} rows"
+    texts = [cell for cell in cells if cell.strip() and _number(cell, None) is None]
+    if texts:
+        what = f"text in {name}, in {len(texts)} of {of}, such as {texts[0][:40]!r}"
+        damage.append(Damage(what, "those rows do not hit"))
+    if odd := len(numbers) - sum(map(math.isfinite, numbers)) - len(texts):
+        damage.append(Damage(f"NaN or infinity in {name}, in {odd} of {of}", "those rows do not hit"))
 
 
 def _check_times(times: list[float], name: str, damage: list[Damage]) -> None:

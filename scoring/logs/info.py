@@ -1,10 +1,9 @@
 """`submission_info.yml`: who made a submission, as the rolling leaderboard asks its submissions to say."""
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
-
-import yaml
 
 from algoperf.benchmark.facts import FRAMEWORKS
 from algoperf.benchmark.protocol import RULESETS, Ruleset
@@ -29,6 +28,7 @@ class Info:
 
 def read_info(path: str, shown: str, report: Callable[[str, str, str], None]) -> Info:
     """The info in a file, whatever it holds. shown: it, from the logs' root. report: takes path, what, done."""
+    yaml = importlib.import_module("yaml")  # few logs have such a file
     try:
         content = yaml.load(read_file(path), yaml.CSafeLoader)
     except OSError as error:

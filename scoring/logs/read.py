@@ -189,6 +189,11 @@ class _TreeReader:
         as_what = "racing ended it before it began" if record.status == "pruned" else "the trial counts as a miss"
         for what, done in found.damage:
             self.report(shown, printable(what), as_what if is_miss else done)
+        hits = ()
+        if record.refused is not None:
+            self.report(shown, f"refused: {record.refused}", "the trial counts as a miss")
+        else:
+            hits = ("hit_time", "hit_row", "hit_row_time", "hit_step", "test_time")
         trial = Trial(
             *identity,
             path=shown,
@@ -199,9 +204,6 @@ class _TreeReader:
             point=record.hyperparameters,
             curve=found.curve,
             record=record,
+            **{name: getattr(found, name) for name in hits},
         )
-        if record.refused is not None:
-            self.report(shown, f"refused: {record.refused}", "the trial counts as a miss")
-            return [trial]
-        hits = {name: getattr(found, name) for name in ("hit_time", "hit_row", "hit_row_time", "hit_step", "test_time")}
-        return [dataclasses.replace(trial, **hits)]
+        return [trial]

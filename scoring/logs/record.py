@@ -79,6 +79,9 @@ def read_record(folder: str, shown: str, names: Collection[str], report: Callabl
     sessions = [_content(folder, shown, name, names, report) for name in _sessions(names)]
     metadata = sessions[0] if sessions else {}
     hyperparameters = _content(folder, shown, "hparams.json", names, report)
+    point = printable(json.dumps(hyperparameters))[:_LONGEST] if hyperparameters else None
+    if not result and not any(sessions):  # as in published logs, of thousands of trials
+        return Record(hyperparameters=point)
     hardware = result.get("hardware")
     kind = None if hardware is None else hardware_kind(hardware)
     if hardware is not None and kind is None:
@@ -100,7 +103,7 @@ def read_record(folder: str, shown: str, names: Collection[str], report: Callabl
         commit=_text(metadata.get("git_commit_hash")),
         preemptions=_text(result.get("preemptions")),
         terms=terms_of_metadata(metadata),
-        hyperparameters=printable(json.dumps(hyperparameters))[:_LONGEST] if hyperparameters else None,
+        hyperparameters=point,
         software=_software(result, metadata),
         settings=_settings(result, metadata),
         evidence=_evidence(begin, end, _mapping(_mapping(result.get("hardware_evidence")).get("beside"))),
@@ -148,7 +151,7 @@ def _number(value: Any) -> float:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _ends(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

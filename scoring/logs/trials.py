@@ -1,6 +1,7 @@
 """The tables that the reader fills and the scores are made of: one row per trial, one row per finding."""
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -95,9 +96,10 @@ class Logs:
     infos: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def natural(name: str) -> list[str | int]:
+@functools.lru_cache(4_096)  # thousands of trials share a few names
+def natural(name: str) -> tuple[str | int, ...]:
     """Sort key that puts `trial_10` after `trial_9`."""
-    return [int(part) if odd % 2 else part for odd, part in enumerate(re.split(r"([0-9]+)", name))]
+    return tuple(int(part) if odd % 2 else part for odd, part in enumerate(re.split(r"([0-9]+)", name)))
 
 
 def in_order(trials: Iterable[Trial]) -> tuple[Trial, ...]:

@@ -8,7 +8,7 @@ from scoring.page.markup import Context, attribute, embedded, finite
 from scoring.page.markup import section as as_section
 from scoring.rules.closeness import as_share, best, shortfall
 from scoring.rules.studies import deciding_trial
-from scoring.rules.study_bands import AGAINST, StudyBand, standing_for
+from scoring.rules.study_bands import AGAINST, StudyBand
 
 
 def section(context: Context) -> str:
@@ -78,8 +78,8 @@ def curves_data(context: Context) -> dict[str, Any]:
         for place, submission in enumerate(context.submissions):
             of_cell = result.studies.get((submission, name), ())
             decides = deciding_trial(of_cell, target)
-            for study in of_cell:
-                stands = standing_for(study, target)
+            standing = result.standing_trials[submission, name]
+            for study, stands in zip(of_cell, standing, strict=True):
                 for trial in study.trials:
                     marks = (2 if trial is decides else 0) + (1 if trial is stands else 0)
                     shown = _trial(context, trial, place, marks)
@@ -142,4 +142,7 @@ def _setting(trial: Trial, settings: dict[str, int]) -> int | None:
 
 def _band(band: StudyBand) -> dict[str, Any]:
     sides = {"x": band.at, "y": band.median, "low": band.low, "high": band.high}
-    return {"of": band.studies, **{name: [float(f"{value:.5g}") for value in side] for name, side in sides.items()}}
+    return {
+        "of": band.studies,
+        **{name: [float(f"{value:.5g}") for value in side.tolist()] for name, side in sides.items()},
+    }

@@ -19,7 +19,6 @@ from scoring.page.markup import (
 from scoring.page.markup import section as as_section
 from scoring.rules.score import Cell
 from scoring.rules.studies import Study, used_budget
-from scoring.tables.tables import max_steps_of
 
 
 def section(context: Context) -> str:
@@ -73,7 +72,7 @@ def target_words(context: Context, name: str) -> str:
 
 def _end(context: Context, name: str) -> str:
     """With what a trial ends: seconds, or the steps where the protocol goes by them."""
-    max_steps = max_steps_of(context.result, name)
+    max_steps = context.result.max_steps[name]
     return duration(context.result.budgets[name]) if max_steps is None else f"{max_steps:,} steps"
 
 
@@ -97,7 +96,7 @@ def _shares(context: Context, names: Sequence[str]) -> str:
 def _share(context: Context, found: Cell, name: str) -> str:
     if not math.isfinite(found.time):
         return cell(found.lost, "lost")
-    fraction = used_budget(found, context.result.budgets[name], max_steps_of(context.result, name))
+    fraction = used_budget(found, context.result.budgets[name], context.result.max_steps[name])
     if math.isnan(fraction):
         return cell("no steps", "lost")
     style = f"background-size:{min(100, 100 * fraction):.1f}% 100%"

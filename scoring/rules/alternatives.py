@@ -7,13 +7,11 @@ has no score by steps.
 
 import dataclasses
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
-from scoring.logs.trials import Trial
 from scoring.rules.comparison import comparable_steps
-from scoring.rules.score import MAX_RATIO, Scores, integrate, median, settle, tabulate
+from scoring.rules.score import MAX_RATIO, Scores, integrate, median, settle
 
 # Limits of the profile and of the 4x rule that are tried, on a logarithmic scale from close to 1.
 TAU_MAX = (1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0, 16.0)
@@ -33,10 +31,9 @@ class Alternative:
     ranks: tuple[int, ...]
 
 
-def alternatives(trials: Iterable[Trial], scores: Scores) -> tuple[Alternative, ...]:
+def alternatives(scores: Scores) -> tuple[Alternative, ...]:
     """As scored first; by steps, if there are any; without each of the two rules; then by each limit."""
-    protocol, reading = scores.protocol, scores.reading
-    table = tabulate(trials, protocol, reading)
+    protocol, reading, table = scores.protocol, scores.reading, scores.table
     rows = [table.submissions.index(standing.submission) for standing in scores.standings]
     times = median(table.times[rows], axis=1)
     without = dataclasses.replace(protocol, held_out=())

@@ -69,30 +69,30 @@ def explain(
     row: its place in the table. medians: its times and steps. against, ratios: its rows of `Settled`.
     """
     cells = {}
-    for column, name in enumerate(table.workloads):
-        fact, time, ratio = _fact(table, row, column), float(medians[0][column]), float(against[column])
-        studies = int(np.count_nonzero(~np.isnan(table.times[row, :, column])))
-        own = dict(time=time, steps=float(medians[1][column]), ratio=math.inf, studies=studies)
+    studies = np.count_nonzero(~np.isnan(table.times[row]), axis=0)
+    # Of held-out workloads no ratio is settled.
+    counted_ratios = np.concatenate([ratios, against[len(ratios) :]])
+    numbers = zip(*(values.tolist() for values in (*medians, against, counted_ratios, studies)), strict=True)
+    for column, (name, (time, steps, ratio, counted_ratio, there)) in enumerate(
+        zip(table.workloads, numbers, strict=True)
+    ):
+        lost, why = None, ""
         if math.isnan(time):
-            cells[name] = Cell(**own, lost="no data", why=fact)
+            lost, why = "no data", _fact(table, row, column)
         elif math.isinf(time):
-            is_censored = _is_censored(table, row, column)
-            cells[name] = Cell(**own, lost="ended by racing" if is_censored else "not reached", why=fact)
+            lost = "ended by racing" if _is_censored(table, row, column) else "not reached"
+            why = _fact(table, row, column)
         elif math.isinf(ratio):
-            cells[name] = Cell(**own, lost="base missed", why=f"{base_of(name)} {cells[base_of(name)].lost}")
+            lost, why = "base missed", f"{base_of(name)} {cells[base_of(name)].lost}"
         elif ratio > MAX_RATIO:
-            cells[name] = Cell(**own, lost="over 4x", why=f"{ratio:.2f}x the fastest")
-        else:
-            cells[name] = Cell(**{**own, "ratio": ratio})
+            lost, why = "over 4x", f"{ratio:.2f}x the fastest"
+        cells[name] = Cell(time, steps, math.inf if lost else counted_ratio, lost, why, there)
     for held_out in protocol.held_out:
         base, missed = base_of(held_out), cells[held_out]
         if missed.lost and not cells[base].lost:
             cells[base] = dataclasses.replace(
                 cells[base], ratio=math.inf, lost="held-out missed", why=f"{held_out} {missed.reason}"
             )
-    for name, ratio in zip(protocol.workloads, ratios, strict=True):
-        if not cells[name].lost:
-            cells[name] = dataclasses.replace(cells[name], ratio=float(ratio))
     return cells
 
 
@@ -112,6 +112,8 @@ def _fact(table: Table, row: int, column: int) -> str:
 def _is_censored(table: Table, row: int, column: int) -> bool:
     """Whether racing has ended so much of a cell that its median, which is infinite now, might be finite."""
     by_study = table.statuses.get((table.submissions[row], table.workloads[column]), {})
+    if not any("pruned" in statuses for statuses in by_study.values()):
+        return False
     times = dict(zip(table.studies[row], table.times[row, :, column].tolist(), strict=False))
     there = {study: time for study, time in times.items() if not math.isnan(time)}
     could_be = [0.0 if math.isinf(time) and "pruned" in by_study[study] else time for study, time in there.items()]

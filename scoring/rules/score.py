@@ -46,11 +46,12 @@ class Standing:
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """standings: best first; equal scores share a rank and stand in the order of their names."""
+    """standings: best first; equal ones share a rank and stand in the order of their names. table: what they are of."""
 
     protocol: Protocol
     reading: Reading
     standings: tuple[Standing, ...]
+    table: Table = dataclasses.field(repr=False, compare=False)
 
     def ratios(self) -> np.ndarray:
         """(submissions, workloads), in the order of the standings and of the protocol's scored workloads."""
@@ -97,6 +98,9 @@ def median(values: ArrayLike, axis: int = -1) -> np.ndarray:
     ordered = np.sort(np.asarray(values, dtype=float), axis=axis)  # NaN last
     if ordered.shape[axis] == 0:
         return np.full(np.delete(ordered.shape, axis), np.nan)
+    if not np.isnan(ordered.take(-1, axis)).any():
+        num = ordered.shape[axis]
+        return (ordered.take((num - 1) // 2, axis) + ordered.take(num // 2, axis)) / 2
     counts = np.count_nonzero(~np.isnan(ordered), axis=axis, keepdims=True)
     lower = np.take_along_axis(ordered, np.maximum(counts - 1, 0) // 2, axis)
     upper = np.take_along_axis(ordered, counts // 2, axis)
@@ -131,7 +135,7 @@ def _ratios(times: np.ndarray) -> np.ndarray:
 
 def profile(ratios: np.ndarray, tau: np.ndarray) -> np.ndarray:
     """Rule 8: (..., submissions, len(tau)), the share of workloads within each factor tau of the fastest."""
-    return (ratios[..., None, :] <= tau[:, None]).mean(axis=-1)
+    return (ratios[..., None] <= tau).mean(axis=-2)
 
 
 def jumps(ratios: np.ndarray) -> np.ndarray:
@@ -204,4 +208,4 @@ def score_table(table: Table, protocol: Protocol, reading: Reading) -> Scores:
                 ),
             )
         )
-    return Scores(protocol, reading, tuple(standings))
+    return Scores(protocol, reading, tuple(standings), table)

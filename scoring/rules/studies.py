@@ -63,9 +63,8 @@ def deciding_trial(of_cell: Sequence[Study], target: Target) -> Trial | None:
 
 def distance(trial: Trial, target: Target) -> float:
     """How far the trial's best value is from the target, in the metric's unit; inf where no value is a number."""
-    return min(
-        (abs(target.validation - value) for value in trial.curve.values if math.isfinite(value)), default=math.inf
-    )
+    goal = target.validation
+    return min([abs(goal - value) for value in trial.curve.values if math.isfinite(value)], default=math.inf)
 
 
 def used_budget(cell: Cell, budget: float, max_steps: int | None) -> float:

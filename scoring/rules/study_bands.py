@@ -6,7 +6,7 @@ Evaluations of different studies lie at different times, so that their values ar
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -44,9 +44,8 @@ def standing_for(study: Study, target: Target) -> Trial | None:
     return min(readable, key=lambda trial: distance(trial, target), default=None)
 
 
-def study_band(of_cell: Sequence[Study], target: Target, against: Against) -> StudyBand | None:
-    """None where no study has a curve."""
-    trials = [trial for study in of_cell if (trial := standing_for(study, target)) is not None]
+def study_band(trials: Iterable[Trial], against: Against) -> StudyBand | None:
+    """None where no study has a curve. trials: those that stand for the studies."""
     lines = [line for trial in trials if (line := _line(trial, against)) is not None]
     if not lines:
         return None
@@ -56,9 +55,7 @@ def study_band(of_cell: Sequence[Study], target: Target, against: Against) -> St
     values = np.array([np.interp(at, *line, left=math.nan, right=math.nan) for line in lines])
     known = np.isfinite(values).any(axis=0)
     at, values = at[known], values[:, known]
-    return StudyBand(
-        against, len(lines), at, median(values, axis=0), np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-    )
+    return StudyBand(against, len(lines), at, median(values, axis=0), np.fmin.reduce(values), np.fmax.reduce(values))
 
 
 def _line(trial: Trial, against: Against) -> tuple[np.ndarray, np.ndarray] | None:

@@ -150,7 +150,8 @@ def _software(trials: Sequence[Trial]) -> str:
 
 def _bands(result: Result) -> Iterable[tuple]:
     for (submission, workload, against), band in result.study_bands.items():
-        for at, *values in zip(band.at, band.median, band.low, band.high, strict=True):
+        columns = (side.tolist() for side in (band.at, band.median, band.low, band.high))
+        for at, *values in zip(*columns, strict=True):
             yield submission, workload, against, band.studies, _significant(at), *map(_significant, values)
 
 

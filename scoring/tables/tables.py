@@ -22,7 +22,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from algoperf.benchmark.facts import Target
-from algoperf.benchmark.registry import load_spec
 from scoring.logs.info import Info
 from scoring.logs.trials import Trial
 from scoring.result import Result
@@ -152,16 +151,10 @@ def _profile(scores: Scores) -> Iterable[tuple]:
         yield tau, *heights
 
 
-def max_steps_of(result: Result, workload: str) -> int | None:
-    """The steps with which a trial ends; None where only its charged seconds count."""
-    protocol = result.scores.protocol
-    return protocol.max_steps(load_spec(workload, protocol.scale), result.ruleset)
-
-
 def _budget(result: Result) -> Iterable[tuple]:
     for standing in result.scores.standings:
         for name, cell in standing.cells.items():
-            budget, max_steps = result.budgets[name], max_steps_of(result, name)
+            budget, max_steps = result.budgets[name], result.max_steps[name]
             fraction = used_budget(cell, budget, max_steps)
             shown = "" if math.isnan(fraction) else f"{fraction:.6f}"
             yield standing.submission, name, seconds(cell.time), f"{budget:g}", max_steps or "", shown

@@ -15,7 +15,10 @@ from tests.support.scoring_logs import PUBLISHED, SMALL, V05, logs, trial
 
 @pytest.fixture(scope="module")
 def published() -> dict[tuple[str, str], LeftOut]:
-    return {(left_out.kind, left_out.name): left_out for left_out in leave_one_out(PUBLISHED, V05, "as-documented")}
+    return {
+        (left_out.kind, left_out.name): left_out
+        for left_out in leave_one_out(score_trials(PUBLISHED, V05, "as-documented"))
+    }
 
 
 def change(left_out: LeftOut, submission: str) -> Change:
@@ -42,7 +45,7 @@ def test_without_caspr_adaptive_five_rivals_get_ogbg_back_and_one_of_them_leads(
         "schedule_free_adamw",
         "shampoo_submission",
     }
-    left_out = {left_out.name: left_out for left_out in leave_one_out(PUBLISHED, V05, "as-published")}
+    left_out = {left_out.name: left_out for left_out in leave_one_out(score_trials(PUBLISHED, V05, "as-published"))}
     first, second = left_out["caspr_adaptive"].changes[:2]
     assert (first.submission, round(first.score_after, 3)) == ("schedule_free_adamw", 0.811)
     assert (second.submission, round(second.score_after, 3)) == ("shampoo_submission", 0.802)
@@ -108,22 +111,23 @@ def test_all_of_the_published_are_as_if_scored_anew(published):
 @settings(max_examples=40, deadline=None)
 @given(logs())
 def test_any_logs_are_as_if_scored_anew(trials: list[Trial]):
-    for left_out in leave_one_out(trials, SMALL, "as-published"):
+    for left_out in leave_one_out(score_trials(trials, SMALL, "as-published")):
         check_against_scoring_anew(left_out, trials, SMALL, "as-published")
 
 
 def test_what_would_leave_nothing_is_not_left_out():
     one = dataclasses.replace(SMALL, workloads=("wmt",), held_out=())
-    assert leave_one_out([trial("a", 0, "wmt", 1, 9.0)], one, "as-documented") == ()
-    assert leave_one_out([], one, "as-documented") == ()
-    two = leave_one_out([trial("a", 0, "wmt", 1, 9.0), trial("a", 1, "wmt", 1, 9.0)], one, "as-documented")
+    assert leave_one_out(score_trials([trial("a", 0, "wmt", 1, 9.0)], one, "as-documented")) == ()
+    assert leave_one_out(score_trials([], one, "as-documented")) == ()
+    trials = [trial("a", 0, "wmt", 1, 9.0), trial("a", 1, "wmt", 1, 9.0)]
+    two = leave_one_out(score_trials(trials, one, "as-documented"))
     assert [(left_out.kind, left_out.name) for left_out in two] == [("study", "a/study_0"), ("study", "a/study_1")]
 
 
 def test_equal_scores_are_told():
     one = dataclasses.replace(SMALL, workloads=("wmt",), held_out=())
     trials = [trial("a", 0, "wmt", 1, 20.0), trial("a", 1, "wmt", 1, 30.0), trial("b", 0, "wmt", 1, 20.0)]
-    found = {left_out.name: left_out for left_out in leave_one_out(trials, one, "as-documented")}
+    found = {left_out.name: left_out for left_out in leave_one_out(score_trials(trials, one, "as-documented"))}
     assert found["a/study_1"].first == ("a", "b")
     assert change(found["a/study_1"], "a").why == "wmt 1.00x the fastest (was 1.25x); level with b"
 
@@ -131,6 +135,6 @@ def test_equal_scores_are_told():
 def test_a_workload_may_be_regained_without_any_rank_to_show_for_it():
     one = dataclasses.replace(SMALL, workloads=("wmt",), held_out=())
     trials = [trial("a", 0, "wmt", 1, 30.0), trial("b", 0, "wmt", 1, 50.0), trial("c", 0, "wmt", 1, 10.0)]
-    found = {left_out.name: left_out for left_out in leave_one_out(trials, one, "as-documented")}
+    found = {left_out.name: left_out for left_out in leave_one_out(score_trials(trials, one, "as-documented"))}
     assert found["a"].changes == ()
     assert change(found["c"], "b").why == "wmt regained (was over 4x: 5.00x the fastest)"

@@ -13,7 +13,7 @@ from tests.support.scoring_logs import PUBLISHED, SMALL, V05, trial
 
 def found(trials, protocol):
     scores = score_trials(trials, protocol, "as-documented")
-    return scores, {way.name: way for way in alternatives(trials, scores)}
+    return scores, {way.name: way for way in alternatives(scores)}
 
 
 def test_one_of_them_is_the_score_itself():

@@ -9,7 +9,8 @@ from algoperf.benchmark.facts import Target
 from scoring.logs.curves import Curve
 from scoring.logs.trials import Trial
 from scoring.rules.studies import studies
-from scoring.rules.study_bands import POINTS, standing_for, study_band
+from scoring.rules.study_bands import POINTS, standing_for
+from scoring.rules.study_bands import study_band as band_of
 
 WER = Target("wer", 0.1, None, "min")
 
@@ -22,6 +23,10 @@ def trial(study: int, times: list[float], values: list[float], number: int = 1, 
 
 def of_cell(*trials: Trial):
     return studies(trials, "as-documented")["a", "wmt"]
+
+
+def study_band(cell, target, against):
+    return band_of([standing_for(study, target) for study in cell], against)
 
 
 def test_the_middle_and_the_ends_of_straight_lines():
