@@ -4,8 +4,8 @@ Run: python benchmarks/racing.py LOGS --protocol v0.5 --ruleset external [--node
 
 LOGS: a tree of logs in the official layout, or published:<name>. Every trial of the protocol's workloads that counts is
 started on one of the nodes as soon as one is free, takes the charged time that it took, and is ended where it has
-charged its bound: by the results that there were at its last evaluation or checkpoint, and the times of trials that had
-reached their targets and went on to their test targets. Free time is taken to be none.
+charged its bound: by the results that there were when it last looked, and the times of trials that had reached their
+targets and went on to their test targets. Free time is taken to be none.
 In the order `parallel` the trials start as they were planned, workload by workload; in `sequential` study after study,
 with the held-out workloads after the others, before them, or each after its base. One node is a replay in sequence.
 
@@ -29,8 +29,8 @@ from pathlib import Path
 import numpy as np
 
 from algoperf.benchmark.protocol import RULESETS, Protocol, load_protocol
-from algoperf.machine.interruption import CHECKPOINT_PERIOD
 from algoperf.racing.bounds import LEVELS, Facts, Level, Place, bound, known, unproved
+from algoperf.racing.race import PERIOD
 from scoring.logs.read import read_logs
 from scoring.logs.trials import Trial, natural
 from scoring.rules.score import READINGS, median, score_table, settle, tabulate
@@ -195,11 +195,11 @@ def evaluations(trial: Trial) -> Sequence[float]:
 
 
 def looks(trial: Trial) -> list[float]:
-    """Charged seconds at which it reads the results that there are: at evaluations, and at the checkpoints between."""
+    """Charged seconds at which it knows the results that there are: at evaluations, and now and then between them."""
     found: list[float] = []
     for time in evaluations(trial):
-        while time - (last := found[-1] if found else 0.0) > CHECKPOINT_PERIOD:
-            found.append(last + CHECKPOINT_PERIOD)
+        while time - (last := found[-1] if found else 0.0) > PERIOD:
+            found.append(last + PERIOD)
         found.append(time)
     return found
 

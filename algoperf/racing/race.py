@@ -3,8 +3,10 @@
 docs/racing.md says what racing is; the bounds are proved in `bounds.py`.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +20,61 @@ from algoperf.records.atomic import write_json
 # Free seconds that reading may take at an evaluation: of many results, those not read yet wait for the next one.
 _PATIENCE = 0.03
 
+# Seconds from glance to glance while it trains, and what one may take.
+PERIOD, _GLANCE = 30.0, 0.002
+
 
 @dataclasses.dataclass
 class Race:
     """What ends a trial: the bounds of a level, by the results of its siblings.
 
-    known: the charged seconds of the bound when it was last asked for; infinite once the trial has reached its target.
+    known: the charged seconds of the bound, as far as has been read; infinite once the trial has reached its target.
     """
 
     level: Level
     place: Place
     results: Results
     known: float = NEVER
+    _has_reached: bool = False
+    _turn: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
 
     def bound(self) -> Bound:
-        self.results.look(_PATIENCE)
-        found = self.results.bound(self.place, self.level)
-        self.known = found.seconds
-        return found
+        return self._look(_PATIENCE)
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Meanwhile a thread glances at the results, so that the trial ends soon after there is a reason, and not only
+        at its next evaluation.
+
+        It takes a few thousandths of a percent of one processor, and nothing of a device. Where `known` falls below
+        what is charged, the loop stops its clock and asks for the bound.
+        """
+        is_over = threading.Event()
+
+        def glance() -> None:
+            while not is_over.wait(PERIOD):
+                self._look(_GLANCE)
+
+        thread = threading.Thread(target=glance, name="race", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def _look(self, patience: float) -> Bound:
+        with self._turn:
+            self.results.look(patience)
+            found = self.results.bound(self.place, self.level)
+            if not self._has_reached:
+                self.known = found.seconds
+            return found
 
     def announce(self, seconds: float, of: Mapping[str, Any]) -> None:
         """Tells the others the trial's time to target, which has still to stand until its end. of: what it computes."""
-        self.known = NEVER
+        with self._turn:
+            self._has_reached, self.known = True, NEVER
         path = self.results.folder(self.place) / official_files.REACHED
         if not path.exists():
             write_json(path, {**of, "status": "running", "time_to_target": seconds, "charged_time": seconds})

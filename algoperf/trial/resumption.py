@@ -1,5 +1,6 @@
 """How a trial goes on from its checkpoint: as if it had never been interrupted, and charged for nothing twice."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -83,6 +84,12 @@ def is_lost(setup: Setup, state: State) -> bool:
         return False
     (lost,) = setup.backend.from_first((float(is_first and state.charged >= setup.race.bound().seconds),))
     return bool(lost)
+
+
+def watched_race(setup: Setup) -> contextlib.AbstractContextManager[None]:
+    """Meanwhile the first process of a trial that is raced looks for the others' results."""
+    is_watched = setup.race is not None and setup.backend.shard[0] == 0
+    return setup.race.watching() if is_watched else contextlib.nullcontext()
 
 
 def ended(setup: Setup, saved: dict[str, Any] | None) -> State | None:

@@ -46,7 +46,7 @@ def execute(
     is_first = setup.backend.shard[0] == 0
     if is_first:
         superseded.arrange(setup.definition, setup.out)
-    with FolderLock(setup.out) if is_first else contextlib.nullcontext() as lock:
+    with FolderLock(setup.out) if is_first else contextlib.nullcontext() as lock, resumption.watched_race(setup):
         try:
             setup.backend.from_first((0.0,))  # the others wait until the first one has the lock
             if (result := superseded.finished_result(setup.definition, setup.out)) is not None:

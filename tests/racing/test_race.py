@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from algoperf.racing.results import Results, read_plan
 from algoperf.records import checkpoint, official_files
 from algoperf.trial import journal
 from tests.support.little_trials import evaluations, little_data, made, run, write
+from tests.support.slurm_cluster import wait_until
 
 MOVES = "for parameter in params.parameters(): parameter.data.add_(1e-3 * (1 + len(state)))\nstate[global_step] = 1"
 
@@ -72,6 +74,24 @@ def test_a_result_that_comes_while_it_trains_ends_it(tmp_path, data):
     setup = of.setup()
     result = run(setup, report=lambda state: of.tell(3, 3.5) if state.global_step == 5 else None)
     assert (result["status"], result["global_step"]) == ("pruned", 5)
+
+
+def test_a_result_that_comes_between_two_evaluations_ends_it_there(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(race, "PERIOD", 0.01)
+    of = Race(tmp_path, data)
+    setup = of.setup()
+    update_params = setup.submission.update_params
+
+    def update(**arguments):
+        if arguments["global_step"] == 1:
+            of.tell(3, 2.5)
+            wait_until(lambda: setup.race.known == 2.5, 20, "news")
+        return update_params(**arguments)
+
+    result = run(dataclasses.replace(setup, submission=dataclasses.replace(setup.submission, update_params=update)))
+    assert (result["status"], result["global_step"]) == ("pruned", 3)
+    assert [row["global_step"] for row in evaluations(of.out)] == ["1"]
+    assert "race" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_it_goes_on_from_its_checkpoint_without_racing_and_is_the_one_that_never_stopped(tmp_path, data):
