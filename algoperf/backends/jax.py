@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from algoperf.machine import hardware, ranks
 _LOST = ("UNAVAILABLE", "ABORTED", "DEADLINE_EXCEEDED", "CUDA_ERROR_", "CUDA error", "NCCL", "Gloo")
 _ASSERTION = "CUDA_ERROR_ASSERT"
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY")
+
+# How XLA's errors begin. From the second call of a compiled function on JAX raises them as ValueError.
+_STATUS = re.compile("(ABORTED|DEADLINE_EXCEEDED|INTERNAL|RESOURCE_EXHAUSTED|UNAVAILABLE|UNKNOWN): ")
 
 # Settings of JAX that change how fast or how exactly it computes, what it keeps and what it tells, but not what.
 _FREE_SETTINGS = (
@@ -148,11 +152,11 @@ class JaxBackend:
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return plain.is_out_of_host_memory(error) or (
-            isinstance(error, jax.errors.JaxRuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+            _is_of_xla(error) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
         )
 
     def is_infrastructure_error(self, error: BaseException) -> bool:
-        if not isinstance(error, jax.errors.JaxRuntimeError) or self.is_out_of_memory(error):
+        if not _is_of_xla(error) or self.is_out_of_memory(error):
             return False
         return _ASSERTION not in str(error) and any(sign in str(error) for sign in _LOST)
 
@@ -239,6 +243,12 @@ def _join() -> None:
     coordinator = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     # Detecting Slurm by itself, JAX would use one device of each process.
     jax.distributed.initialize(coordinator, joined.world_size, joined.rank, cluster_detection_method="deactivate")
+
+
+def _is_of_xla(error: BaseException) -> bool:
+    return isinstance(error, jax.errors.JaxRuntimeError) or (
+        isinstance(error, ValueError) and _STATUS.match(str(error)) is not None
+    )
 
 
 def _bits(array: np.ndarray) -> np.ndarray:

@@ -137,7 +137,11 @@ def run_trial(
 
 
 def start(run: Run, clock: Clock) -> None:
-    """The clock charges from when the devices are done with what is free: setting up, restoring, evaluating."""
+    """The clock charges from when the devices are done with what is free: setting up, restoring, evaluating.
+
+    So is what the loop compiles for itself.
+    """
+    run.backend.step_keys(run.rng, 0)
     with submission_code(run):
         run.backend.synchronize()
     clock.start()

@@ -120,12 +120,12 @@ def made(submission: Path, out: Path, data: tuple[Path, Path], framework: str, m
     return dataclasses.replace(setup, batch_size=16, eval_batch_size=64, max_runtime=1_000.0)
 
 
-def run(setup: Setup, stops_after: int | None = None, report=lambda state: None) -> dict:
-    """The result. Raises InterruptionError where it stops before."""
+def run(setup: Setup, stops_after: int | None = None, report=lambda state: None, watch: Watch | None = None) -> dict:
+    """The result. Raises InterruptionError where it stops before. watch: one that listens to signals, say."""
     clock = Steps()
     counted = dataclasses.replace(setup.submission, update_params=clock.counted(setup.submission.update_params))
     return session.execute(
-        dataclasses.replace(setup, submission=counted), report, now=clock, watch=StopsAfter(stops_after)
+        dataclasses.replace(setup, submission=counted), report, now=clock, watch=watch or StopsAfter(stops_after)
     )
 
 

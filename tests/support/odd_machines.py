@@ -27,9 +27,14 @@ def _library() -> Path:
     return library
 
 
+def preloaded() -> dict[str, str]:
+    """The environment of a process whose calls `FAILS` and `ENDS` are for, once it sets them."""
+    return {**os.environ, "LD_PRELOAD": str(_library())}
+
+
 def failing(calls: str = "", seconds_behind: int = 0) -> dict[str, str]:
     """The environment of a process in which calls fail (`FAILS` in failing_calls.c), and whose clock is behind."""
-    return {**os.environ, "LD_PRELOAD": str(_library()), "FAILS": calls, "CLOCK_BEHIND": str(seconds_behind)}
+    return {**preloaded(), "FAILS": calls, "CLOCK_BEHIND": str(seconds_behind)}
 
 
 def unshared(*options: str) -> list[str]:

@@ -46,8 +46,11 @@ class Backend:
     def __init__(self, world):
         self.world = world
         self.finite = True
+        self.compilation = 0.0  # seconds, of the first call
 
     def step_keys(self, key, global_step):
+        self.world.seconds += self.compilation
+        self.compilation = 0.0
         return tuple((*key, global_step, number) for number in range(4))
 
     def from_first(self, values):
@@ -267,6 +270,12 @@ def test_no_step_waits_for_the_device_between_evaluations():
 def test_what_setting_up_has_queued_is_not_charged():
     trial = Trial()
     trial.world.dispatch(7.0)
+    assert trial().charged() == [1, 11, 21, 31]
+
+
+def test_what_the_loop_compiles_for_itself_is_not_charged():
+    trial = Trial()
+    trial.backend.compilation = 7.0
     assert trial().charged() == [1, 11, 21, 31]
 
 
