@@ -8,6 +8,7 @@ from scoring.page.certainty import interval, rank_interval, spreads
 from scoring.page.markup import Context, attribute, cell, name_cell, row, style_of, table, text
 from scoring.page.markup import section as as_section
 from scoring.rules.score import Cell, Standing
+from scoring.tables.leaderboard import thin
 
 
 def section(context: Context) -> str:
@@ -66,10 +67,8 @@ def _bar(place: int, score: float, spread: Spread | None) -> str:
 
 
 def _thin(context: Context, standing: Standing) -> str:
-    protocol = context.result.scores.protocol
     return "".join(
-        f"<div><i>by {studies} of {protocol.studies} studies:</i> {text(', '.join(names))}</div>"
-        for studies, names in standing.with_fewer_studies(protocol).items()
+        f"<div><i>{studies}:</i> {text(', '.join(names))}</div>" for studies, names in thin(context.result, standing)
     )
 
 

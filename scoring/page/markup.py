@@ -92,7 +92,7 @@ def table(
         for name, fact in zip(header, facts, strict=True)
     )
     body = "\n".join(rows)
-    title = f"<caption>{text(caption)}</caption>" if caption else ""
+    title = f"<caption><span>{text(caption)}</span></caption>" if caption else ""
     return (
         f'<div class="scroll" tabindex="0" role="group" aria-label="{attribute(caption or label or header[0])}">'
         f'<table class="{style}">{title}\n<thead><tr>{names}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
@@ -119,7 +119,8 @@ def figure(name: str, label: str, content: Mapping[str, Any], picture: bytes | N
     to be there. lines: [{"s": place of its submission, "name", "x": [...], "y": [...], "step": whether it goes up and
     down only, "low", "high": a band around it, "band": where these are, if not at x, "marks": indices of points that
     stand out, "dots": whether all points are shown, "solid": without dashes, "tips": what a pointer is told at each}].
-    guides: [{"y" or "x": where a line runs across, "label"}]. words: [{"x", "y", "text"}]. height: pixels.
+    guides: [{"y" or "x": where a line runs across, "label"}]. words: [{"x", "y", "text"}], right of their
+    places. height: pixels.
     """
     still = "" if picture is None else f'<img class="still" alt="{attribute(label)}" src="{svg_link(picture)}">'
     return (
@@ -174,6 +175,15 @@ def duration(seconds: float) -> str:
     """Charged seconds as a table shows them; the unit stays with its number where a line breaks."""
     digits = 0 if seconds >= 100 else 1 if seconds >= 10 else 2
     return f"{seconds:,.{digits}f}\N{NO-BREAK SPACE}s"
+
+
+def significant(value: float, digits: int) -> str:
+    """As many digits as tell something, in full where a person reads them so: 41,180 and not 4.118e+04."""
+    if value == 0 or not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.{digits}g}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    shown = f"{value:,.{places}f}"
+    return shown.rstrip("0").removesuffix(".") if places else shown
 
 
 def finite(number: float, digits: int = 6) -> float | None:

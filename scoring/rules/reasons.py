@@ -81,7 +81,7 @@ def explain(
         elif math.isinf(ratio):
             cells[name] = Cell(**own, lost="base missed", why=f"{base_of(name)} {cells[base_of(name)].lost}")
         elif ratio > MAX_RATIO:
-            cells[name] = Cell(**own, lost="over 4x", why=f"{ratio:.2f}x the fastest")
+            cells[name] = Cell(**own, lost="over 4x", why=f"{_over(ratio)}x the fastest")
         else:
             cells[name] = Cell(**{**own, "ratio": ratio})
     for held_out in protocol.held_out:
@@ -94,6 +94,11 @@ def explain(
         if not cells[name].lost:
             cells[name] = dataclasses.replace(cells[name], ratio=float(ratio))
     return cells
+
+
+def _over(ratio: float) -> str:
+    """A ratio above the most that is allowed, with as many digits as show that it is above: 4.0004, not 4.00."""
+    return next(shown for digits in range(2, 17) if float(shown := f"{ratio:.{digits}f}") > MAX_RATIO)
 
 
 def _fact(table: Table, row: int, column: int) -> str:
