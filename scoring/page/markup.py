@@ -65,6 +65,11 @@ def cell(words: object, style: str = "", under: str = "", tag: str = "td") -> st
     return f"<{tag}{kind}>{text(words)}{f'<small>{text(under)}</small>' if under else ''}</{tag}>"
 
 
+def fill(style: str, share: float) -> str:
+    """The part of a track that is full, up to 1; of nothing, nothing."""
+    return f'<div class="fill {style}" style="width:{100 * share:.2f}%"></div>' if share > 0 else ""
+
+
 def curve_cell(words: str, workload: str, place: int, style: str = "", under: str = "") -> str:
     """A cell that leads to the curves of its submission on its workload."""
     link = (

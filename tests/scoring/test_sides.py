@@ -157,4 +157,6 @@ def test_a_browser_has_nothing_to_complain_of_on_any_screen(compared, browser):
         assert browser.inaccessible() == []
     assert browser.complaints() == []
     assert browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)") == []
+    # What neither tree has is said once.
+    assert "no data → no data" not in browser.run("return document.getElementById('cells').textContent")
     assert "hardware differs" in browser.run("return document.querySelector('.caveat').textContent")
