@@ -117,7 +117,9 @@ def folded(summary: str, body: str) -> str:
 
 
 def figure(name: str, label: str, content: Mapping[str, Any], picture: bytes | None = None) -> str:
-    """A picture that `plots.js` draws. picture: an SVG that stands in its place on paper, and without script.
+    """A picture that `plots.js` draws.
+
+    picture: an SVG that stands in its place on paper, and without script; without either a sentence says so.
 
     label: what it shows, for those who hear the page. content, all in the units of its axes:
     x, y: each {"label", "range": [from, to], "log": bool, "ticks": [[place, name], ...]}, of which only the label has
@@ -127,7 +129,11 @@ def figure(name: str, label: str, content: Mapping[str, Any], picture: bytes | N
     guides: [{"y" or "x": where a line runs across, "label"}]. words: [{"x", "y", "text"}], right of their
     places. height: pixels.
     """
-    still = "" if picture is None else f'<img class="still" alt="{attribute(label)}" src="{svg_link(picture)}">'
+    if picture is None:
+        words = f"{text(label)}: this page's script, which is off, draws them."
+        still = f'<noscript><p class="missing">{words}</p></noscript>'
+    else:
+        still = f'<img class="still" alt="{attribute(label)}" src="{svg_link(picture)}">'
     return (
         f'<div>{still}<div class="figure" id="{name}" role="group" aria-label="{attribute(label)}" '
         f'style="min-height:{content.get("height", 420)}px"></div>{embedded(f"{name}-data", content)}</div>'
