@@ -32,7 +32,7 @@ function prepareAxis(axis, content, isNarrow) {
     axis_label: content.label, axis_label_text_color: colorOf("--grey"), axis_label_text_font_style: "normal",
     axis_label_text_font_size: "13px", axis_label_text_font: FONT, major_label_text_font: FONT, major_label_text_color: colorOf("--grey"),
     major_label_text_font_size: "12px", axis_line_color: null, minor_tick_line_color: null,
-    major_tick_line_color: colorOf("--line"),
+    major_tick_line_color: colorOf("--line"), major_label_policy: new Bokeh.NoOverlap(),
   });
   if (content.ticks) {
     axis.ticker = new Bokeh.FixedTicker({ ticks: content.ticks.map(([at]) => at) });

@@ -3,6 +3,7 @@ wide and a narrow screen, on paper, in both themes, with all folds open.
 """
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,34 @@ def test_lines_across_a_picture_are_where_its_ticks_are(browser: Browser, page: 
         assert (
             figure(browser, name, f"const [a, b] = {ticks}, [c, d] = {grids}; return [a === c, b === d]") == [True] * 2
         )
+
+
+def test_ticks_have_room_for_their_names_on_any_axis(browser: Browser, page: Path):
+    """Of those of a logarithmic axis, which come closer and closer, some are left out."""
+    browser.open(page, 1366)
+    for axis in ("x", "y"):
+        browser.run("document.getElementById(arguments[0]).click()", f"curves-log-{axis}")
+    policies = "return [...figure.below, ...figure.left].map((axis) => axis.major_label_policy.type)"
+    assert figure(browser, "curves-plot", policies) == ["NoOverlap"] * 2
+
+
+def test_names_stay_under_their_own_head_and_over_what_is_scrolled(browser: Browser, page: Path):
+    browser.open(page, 390)
+    browser.run(OPEN)
+    browser.run("document.querySelectorAll('.scroll').forEach((one) => { one.scrollLeft = 160; })")
+    time.sleep(0.3)  # frames, in which a browser tells of a scroll
+    found = browser.run("""
+      return [...document.querySelectorAll(".scroll")].filter((one) => one.scrollLeft > 2).map((one) => {
+        const name = one.querySelector("tbody th[scope=row]"), all = [...one.querySelectorAll("thead th")];
+        const left = (cell) => Math.round(cell.getBoundingClientRect().left - one.getBoundingClientRect().left);
+        const heads = all.filter((head) => getComputedStyle(head).position === "sticky");
+        return [left(name), heads.length, left(heads[0]), getComputedStyle(name).boxShadow !== "none"];
+      });
+    """)
+    assert len(found) > 8
+    for name, heads, head, is_marked in found:
+        assert (heads, head, is_marked) == (1, name, True)
+    assert sum(name == 0 for name, *_ in found) > 8  # the others' names have not come to the edge yet
 
 
 def test_what_stands_above_a_table_is_read_without_scrolling_it(browser: Browser, page: Path):
