@@ -11,6 +11,7 @@ from pathlib import Path
 from algoperf.benchmark.facts import InfrastructureError, UsageError
 from algoperf.benchmark.protocol import RULESETS, Protocol, Ruleset, load_protocol
 from algoperf.records import made_of
+from algoperf.records.words import counted
 from scoring.logs import terms
 from scoring.logs.checks import by_hardware, other_settings, other_terms, stated_terms
 from scoring.logs.files import printable
@@ -139,8 +140,8 @@ def _scored(
     lacking = 0 if planned is None else len(planned) - len(own.trials)
     if planned is not None and not partial and (loose := raced.without_a_bound(own.trials, benchmark)):
         raise InfrastructureError(
-            f"racing ended {len(loose):,} trials that by now could change something, {loose[0].path} for one: the same "
-            "command goes on with them."
+            f"racing ended {counted(len(loose), 'trial')} that by now could change something, {loose[0].path} for one: "
+            "the same command goes on with them."
         )
     kinds = by_hardware(own.trials, benchmark)
     found = own if others is None else _joined(own, others, with_published)

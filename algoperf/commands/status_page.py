@@ -18,7 +18,7 @@ from algoperf.progress.status_view import again, goal, in_all, kind_name, remain
 from algoperf.records.atomic import write_atomically
 from algoperf.records.words import counted, duration
 from scoring.page.document import Section, document
-from scoring.page.markup import cell, row, section, table, text
+from scoring.page.markup import cell, fill, row, section, table, text
 
 PERIOD = 5  # seconds between two looks, and between two readings of the page
 _OPEN: tuple[Stage, ...] = ("running", "waiting")
@@ -147,7 +147,7 @@ def _measured(entry: TrialStatus) -> dict[str, str]:
     return {
         "charged": cell(charged, "number"),
         "step": cell(step, "number"),
-        "best": cell(best, "number", target(entry)),
+        "best": cell(best, "number", target(entry).replace(" ", "\N{NO-BREAK SPACE}")),
     }
 
 
@@ -158,11 +158,9 @@ def _ends(entry: TrialStatus, seen: Forecast) -> str:
 def _bar(share: float | None) -> str:
     if share is None:
         return cell("")
-    width = 100 * min(1.0, share)
-    return (
-        f'<td class="bar-cell"><div class="track" aria-hidden="true"><div class="fill c0" style="width:{width:.1f}%">'
-        f"</div></div><small>{100 * share:.0f} %</small></td>"
-    )
+    drawn = fill("c0", min(1.0, share))
+    words = f"<small>{100 * share:.0f} %</small>"
+    return f'<td class="bar-cell"><div class="track" aria-hidden="true">{drawn}</div>{words}</td>'
 
 
 def _workloads(found: Iterable[TrialStatus], seen: Forecast) -> str:

@@ -276,6 +276,6 @@ def _note(way: Way, draws: int, single: Sequence[str]) -> str:
     if way == "posterior":
         lean = f"; what has one study leans on how far the others' lie apart: {names}" if single else ""
         what = "the score that infinitely many studies would give"
-        return f"{CONFIDENCE:.0%} intervals of {what}, from {draws:,} draws{lean}."
+        return f"{100 * CONFIDENCE:.0f} % intervals of {what}, from {draws:,} draws{lean}."
     none = f"; none for what has one study: {names}" if single else ""
-    return f"{CONFIDENCE:.0%} intervals from {draws:,} draws of {way}, with replacement{none}."
+    return f"{100 * CONFIDENCE:.0f} % intervals from {draws:,} draws of {way}, with replacement{none}."

@@ -80,7 +80,7 @@ def _ranks(context: Context, uncertainty: Uncertainty) -> str:
         for spread in uncertainty.spreads
     ]
     numbers = [str(rank) for rank in range(1, 1 + len(rows))]
-    header = ("submission", "score", f"{CONFIDENCE:.0%} interval", "rank", *numbers)
+    header = ("submission", "score", f"{100 * CONFIDENCE:.0f} % interval", "rank", *numbers)
     caption = "Share of the draws, in percent, in which a submission has each rank; equal scores share one."
     return table(header, rows, style="ranks", caption=caption)
 
@@ -181,8 +181,8 @@ def _rules(context: Context) -> str:
         for place, name in enumerate(context.submissions)
     ]
     header = ("submission", *(way.name for way in ways))
-    changed = " and ".join(
-        f"{sum(rank not in (0, own) for rank, own in zip(way.ranks, ways[0].ranks, strict=True))} ranks {way.name}"
+    changed = ", ".join(
+        f"{sum(rank not in (0, own) for rank, own in zip(way.ranks, ways[0].ranks, strict=True)) or 'none'} {way.name}"
         for way in ways
         if way.name != AS_SCORED
     )
@@ -193,7 +193,7 @@ def _rules(context: Context) -> str:
         else ""
     )
     return folded(
-        f"Under other rules: what changes are {changed}", f"<p>{words}</p>{table(header, rows)}{_tau_figure(context)}"
+        f"Ranks that change under other rules: {changed}", f"<p>{words}</p>{table(header, rows)}{_tau_figure(context)}"
     )
 
 

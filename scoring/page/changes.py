@@ -123,6 +123,8 @@ def _cell(sides: Sides, submission: str, workload: str) -> str:
         near = [side.closest.get((submission, workload)) for side in (sides.a, sides.b)]
         short = " → ".join(f"{100 * one.share:.3g} %" for one in near) + " short" if all(near) else ""
         return cell("not reached", "lost", short)
+    if a.lost == b.lost == "no data":
+        return cell("no data", "lost", "in both")
     under = " → ".join(map(_time, (a.time, b.time)))
     if a.lost != b.lost:
         under += f"; {f'A: {a.lost}' if a.lost else 'counts in A'}, {f'B: {b.lost}' if b.lost else 'counts in B'}"

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from algoperf.records.words import counted
 from scoring.page.markup import Context, attribute, data_link, text
 from scoring.page.markup import section as as_section
 from scoring.tables.paper import latex, markdown, paper_tables
@@ -41,14 +42,15 @@ def _words(context: Context) -> str:
     result, protocol = context.result, context.result.scores.protocol
     machines = [line[0] for line in context.tables["hardware"].rows]
     hardware = f", on {'; '.join(dict.fromkeys(machines))}" if machines else ""
-    held_out = f" and {len(protocol.held_out)} held-out workloads" if protocol.held_out else ""
+    held_out = f" and {counted(len(protocol.held_out), 'held-out workload')}" if protocol.held_out else ""
     draws = result.uncertainties[0].draws
     intervals = (
         f" Intervals are of 95 % by {draws:,} draws of a hierarchical posterior over the studies." if draws else ""
     )
     caveats = f" Caveats: {result.caveat}." if result.caveats else ""
     return (
-        f"AlgoPerf {protocol.name}, {result.ruleset} tuning: {len(protocol.workloads)} workloads{held_out}, "
-        f"{protocol.studies} studies of {protocol.num_trials(result.ruleset)} trials{hardware}; scored by "
+        f"AlgoPerf {protocol.name}, {result.ruleset} tuning: {counted(len(protocol.workloads), 'workload')}{held_out}, "
+        f"{counted(protocol.studies, 'study')} of {counted(protocol.num_trials(result.ruleset), 'trial')}{hardware}; "
+        "scored by "
         f"algoperf-snakemake {version('algoperf-snakemake')}, reading {result.scores.reading}.{intervals}{caveats}"
     )

@@ -1,6 +1,7 @@
 """How close: what "not reached" leaves unsaid."""
 
-from scoring.page.markup import Context, curve_cell, name_cell, row, table
+from algoperf.records.words import counted
+from scoring.page.markup import Context, curve_cell, name_cell, row, significant, table
 from scoring.page.markup import section as as_section
 from scoring.page.times import target_words
 from scoring.rules.closeness import Closest
@@ -38,8 +39,8 @@ def _cell(context: Context, submission: str, name: str, place: int) -> str:
     found = context.result.closest.get((submission, name))
     if found is None:
         return '<td class="lost">no data</td>'
-    studies = f"{found.studies_reached} of {found.studies} studies"
-    best = f"best {significant(found.best.value)}"
+    studies = f"{found.studies_reached} of {counted(found.studies, 'study')}".replace(" ", "\N{NO-BREAK SPACE}")
+    best = f"best\N{NO-BREAK SPACE}{significant(found.best.value, 5)}"
     if found.gap <= 0:
         return curve_cell("met", name, place, "", f"{best}; {studies}")
     share = min(1.0, found.share / _FAR)
@@ -51,7 +52,3 @@ def _cell(context: Context, submission: str, name: str, place: int) -> str:
 def _short(found: Closest) -> str:
     percent = 100 * found.share
     return f"{percent:.2f} % short" if percent < 10 else f"{percent:,.0f} % short"
-
-
-def significant(value: float) -> str:
-    return f"{value:.5g}"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from scoring.page.markup import Context, cell, duration, folded, name_cell, row, table
+from scoring.page.markup import Context, cell, duration, folded, name_cell, row, significant, table
 from scoring.page.markup import section as as_section
 
 
@@ -48,7 +48,7 @@ def _per_step(context: Context) -> str:
     column = context.tables["cost"].header.index("step_seconds")
 
     def step(line: tuple) -> str:
-        return f"{1_000 * float(line[column]):,.4g}\N{NO-BREAK SPACE}ms" if line[column] else ""
+        return f"{significant(1_000 * float(line[column]), 4)}\N{NO-BREAK SPACE}ms" if line[column] else ""
 
     words = "<p>Charged time over steps, of all trials of a cell. Batch sizes differ: so do steps.</p>"
     return _matrix(context, "Charged milliseconds a step", words, step)

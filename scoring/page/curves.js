@@ -107,7 +107,9 @@ function curvesView(data) {
 
   function rowOf(trial) {
     const name = element("button", { type: "button", class: "pick", "aria-pressed": "false", "data-s": trial.s });
-    name.append(...data.submissions[trial.s].split(/(?<=_)/).flatMap((part) => [part, element("wbr")]));
+    const swatch = document.querySelector(`.pick[data-s="${trial.s}"] .swatch`).cloneNode(true), words = element("span");
+    words.append(...data.submissions[trial.s].split(/(?<=_)/).flatMap((part) => [part, element("wbr")]));
+    name.append(swatch, words);
     const cell = (...words) => element("td", { class: "number" }, ...words);
     const setting = trial.y === null ? [] : [element("details", {}, element("summary", {}, "hyperparameters"), element("code", {}, data.hyperparameters[trial.y]))];
     const short = trial.g === undefined ? "" : trial.g <= 0 ? "met" : `${grouped(100 * trial.g, 2)} %`;

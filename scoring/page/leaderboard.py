@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 
 from scoring.certainty.uncertainty import Spread
 from scoring.page.certainty import interval, rank_interval, spreads
-from scoring.page.markup import Context, attribute, cell, name_cell, row, style_of, table, text
+from scoring.page.markup import Context, attribute, cell, fill, name_cell, row, style_of, table, text
 from scoring.page.markup import section as as_section
 from scoring.rules.score import Cell, Standing
+from scoring.tables.leaderboard import thin
 
 
 def section(context: Context) -> str:
@@ -61,15 +62,12 @@ def _bar(place: int, score: float, spread: Spread | None) -> str:
     if spread and math.isfinite(spread.low):
         left, width = 100 * spread.low, 100 * (spread.high - spread.low)
         whisker = f'<div class="interval" style="left:{left:.2f}%;width:{width:.2f}%"></div>'
-    fill = f'<div class="fill {style_of(place)}" style="width:{100 * score:.2f}%"></div>'
-    return f'<div class="track" aria-hidden="true">{fill}{whisker}</div>'
+    return f'<div class="track" aria-hidden="true">{fill(style_of(place), score)}{whisker}</div>'
 
 
 def _thin(context: Context, standing: Standing) -> str:
-    protocol = context.result.scores.protocol
     return "".join(
-        f"<div><i>by {studies} of {protocol.studies} studies:</i> {text(', '.join(names))}</div>"
-        for studies, names in standing.with_fewer_studies(protocol).items()
+        f"<div><i>{studies}:</i> {text(', '.join(names))}</div>" for studies, names in thin(context.result, standing)
     )
 
 

@@ -65,6 +65,11 @@ def cell(words: object, style: str = "", under: str = "", tag: str = "td") -> st
     return f"<{tag}{kind}>{text(words)}{f'<small>{text(under)}</small>' if under else ''}</{tag}>"
 
 
+def fill(style: str, share: float) -> str:
+    """The part of a track that is full, up to 1; of nothing, nothing."""
+    return f'<div class="fill {style}" style="width:{100 * share:.2f}%"></div>' if share > 0 else ""
+
+
 def curve_cell(words: str, workload: str, place: int, style: str = "", under: str = "") -> str:
     """A cell that leads to the curves of its submission on its workload."""
     link = (
@@ -92,7 +97,7 @@ def table(
         for name, fact in zip(header, facts, strict=True)
     )
     body = "\n".join(rows)
-    title = f"<caption>{text(caption)}</caption>" if caption else ""
+    title = f"<caption><span>{text(caption)}</span></caption>" if caption else ""
     return (
         f'<div class="scroll" tabindex="0" role="group" aria-label="{attribute(caption or label or header[0])}">'
         f'<table class="{style}">{title}\n<thead><tr>{names}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
@@ -112,16 +117,23 @@ def folded(summary: str, body: str) -> str:
 
 
 def figure(name: str, label: str, content: Mapping[str, Any], picture: bytes | None = None) -> str:
-    """A picture that `plots.js` draws. picture: an SVG that stands in its place on paper, and without script.
+    """A picture that `plots.js` draws.
+
+    picture: an SVG that stands in its place on paper, and without script; without either a sentence says so.
 
     label: what it shows, for those who hear the page. content, all in the units of its axes:
     x, y: each {"label", "range": [from, to], "log": bool, "ticks": [[place, name], ...]}, of which only the label has
     to be there. lines: [{"s": place of its submission, "name", "x": [...], "y": [...], "step": whether it goes up and
     down only, "low", "high": a band around it, "band": where these are, if not at x, "marks": indices of points that
     stand out, "dots": whether all points are shown, "solid": without dashes, "tips": what a pointer is told at each}].
-    guides: [{"y" or "x": where a line runs across, "label"}]. words: [{"x", "y", "text"}]. height: pixels.
+    guides: [{"y" or "x": where a line runs across, "label"}]. words: [{"x", "y", "text"}], right of their
+    places. height: pixels.
     """
-    still = "" if picture is None else f'<img class="still" alt="{attribute(label)}" src="{svg_link(picture)}">'
+    if picture is None:
+        words = f"{text(label)}: this page's script, which is off, draws them."
+        still = f'<noscript><p class="missing">{words}</p></noscript>'
+    else:
+        still = f'<img class="still" alt="{attribute(label)}" src="{svg_link(picture)}">'
     return (
         f'<div>{still}<div class="figure" id="{name}" role="group" aria-label="{attribute(label)}" '
         f'style="min-height:{content.get("height", 420)}px"></div>{embedded(f"{name}-data", content)}</div>'
@@ -174,6 +186,15 @@ def duration(seconds: float) -> str:
     """Charged seconds as a table shows them; the unit stays with its number where a line breaks."""
     digits = 0 if seconds >= 100 else 1 if seconds >= 10 else 2
     return f"{seconds:,.{digits}f}\N{NO-BREAK SPACE}s"
+
+
+def significant(value: float, digits: int) -> str:
+    """As many digits as tell something, in full where a person reads them so: 41,180 and not 4.118e+04."""
+    if value == 0 or not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.{digits}g}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    shown = f"{value:,.{places}f}"
+    return shown.rstrip("0").removesuffix(".") if places else shown
 
 
 def finite(number: float, digits: int = 6) -> float | None:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 from algoperf.benchmark.registry import load_spec
+from algoperf.records.words import counted
 from scoring.page.markup import EACH_TRIAL, Context, cell, folded, row, table, text
 from scoring.page.markup import section as as_section
 
@@ -52,7 +53,7 @@ def _software(context: Context) -> str:
     result, protocol = context.result, context.result.scores.protocol
     specs = [load_spec(name, protocol.scale) for name in protocol.workloads]
     facts = {
-        "protocol": f"{protocol.name}: {len(specs)} workloads, {len(protocol.held_out)} held out",
+        "protocol": f"{protocol.name}: {counted(len(specs), 'workload')}, {len(protocol.held_out)} held out",
         "ruleset": result.ruleset,
         "studies": str(protocol.studies),
         "trials of a study": str(protocol.num_trials(result.ruleset)),
@@ -63,8 +64,8 @@ def _software(context: Context) -> str:
     seeds = Counter(trial.record.seed for trial in result.logs.trials if trial.record.seed is not None)
     if seeds:
         repeated = sum(count - 1 for count in seeds.values())
-        facts["seeds"] = f"{len(seeds):,} different ones in {sum(seeds.values()):,} trials" + (
-            f", {repeated:,} trials repeat one" if repeated else ""
+        facts["seeds"] = f"{len(seeds):,} different ones in {counted(sum(seeds.values()), 'trial')}" + (
+            f"; repeated: {repeated:,}" if repeated else ""
         )
     settings = [row([f'<th scope="row">{text(name)}</th>', cell(value)]) for name, value in facts.items()]
     rows = [row([cell(what), cell(version), cell(f"{count:,}", "number")]) for what, version, count in made.rows]

@@ -32,7 +32,7 @@ function prepareAxis(axis, content, isNarrow) {
     axis_label: content.label, axis_label_text_color: colorOf("--grey"), axis_label_text_font_style: "normal",
     axis_label_text_font_size: "13px", axis_label_text_font: FONT, major_label_text_font: FONT, major_label_text_color: colorOf("--grey"),
     major_label_text_font_size: "12px", axis_line_color: null, minor_tick_line_color: null,
-    major_tick_line_color: colorOf("--line"),
+    major_tick_line_color: colorOf("--line"), major_label_policy: new Bokeh.NoOverlap(),
   });
   if (content.ticks) {
     axis.ticker = new Bokeh.FixedTicker({ ticks: content.ticks.map(([at]) => at) });
@@ -54,20 +54,19 @@ function rangeOf({ range, log }) {
 
 // Draws `content` into `host`, in place of what it showed. press: takes the index of a line that is pressed, and where.
 function draw(host, content, press = null) {
-  const isNarrow = host.clientWidth < 560;
+  const isNarrow = host.clientWidth < 560, height = Math.min(content.height ?? 420, isNarrow ? 480 : Infinity);
   const figure = new Bokeh.Plotting.figure({
-    height: Math.min(content.height ?? 420, isNarrow ? 480 : Infinity), sizing_mode: "stretch_width", toolbar_location: "above",
-    x_axis_type: content.x.log ? "log" : "linear", y_axis_type: content.y.log ? "log" : "linear",
+    height, sizing_mode: "stretch_width", toolbar_location: "above", x_axis_type: content.x.log ? "log" : "linear", y_axis_type: content.y.log ? "log" : "linear",
     x_range: rangeOf(content.x), y_range: rangeOf(content.y), tools: [], background_fill_color: null,
     border_fill_color: null, outline_line_color: null, min_border_right: 12,
   });
   const [below, left] = [figure.below[0], figure.left[0]];
   prepareAxis(below, content.x, isNarrow);
   prepareAxis(left, content.y, isNarrow);
-  for (const grid of figure.center) grid.grid_line_color = colorOf("--line");
+  for (const grid of figure.center) Object.assign(grid, { grid_line_color: colorOf("--line"), ticker: (grid.dimension === 0 ? below : left).ticker });
   const lines = content.lines.map((line, index) => drawLine(figure, line, index));
   for (const guide of content.guides ?? []) drawGuide(figure, guide);
-  drawWords(figure, content.words ?? [], isNarrow);
+  drawWords(figure, content, host.clientWidth, height);
   addTools(figure, lines, press);
   emphasize(lines);
   views.get(host)?.remove();
@@ -116,13 +115,38 @@ function drawGuide(figure, guide) {
   figure.add_layout(new Bokeh.Label({ ...place, ...words, background_fill_color: colorOf("--page"), background_fill_alpha: 0.8 }));
 }
 
-function drawWords(figure, words, isNarrow) {
+const BESIDE = [58, 82], LINE = 15; // pixels: axes and tools beside what is drawn, across and up; a line of words
+
+// Words in lines that are no wider than `width` pixels; where they are more than `most` lines, an ellipsis says so.
+function inLines(text, width, most) {
+  const pen = document.createElement("canvas").getContext("2d"), lines = [];
+  pen.font = `12px ${FONT}`;
+  const fits = (line) => pen.measureText(line).width <= width;
+  for (const word of text.split(" ")) {
+    const last = lines.length - 1;
+    if (last >= 0 && fits(`${lines[last]} ${word}`)) lines[last] += ` ${word}`;
+    else if (last + 1 < most) lines.push(word);
+    else {
+      while (lines[last].includes(" ") && !fits(`${lines[last]} …`)) lines[last] = lines[last].replace(/ [^ ]*$/, "");
+      lines[last] += " …";
+      break;
+    }
+  }
+  return lines.join("\n");
+}
+
+// Right of their places, in as many lines as do not meet those of the next.
+function drawWords(figure, { words = [], x, y }, width, height) {
   if (words.length === 0) return;
-  // Where there is no room, the first of many.
-  const few = (text) => (isNarrow && text.length > 7 ? `${text.slice(0, 7).replace(/\s\S*$/, "")} …` : text);
-  const column = (name) => words.map((word) => (name === "text" ? few(word.text) : word[name]));
+  const [left, right] = x.range, [low, high] = y.range, levels = words.map((word) => word.y);
+  const texts = words.map((word) => {
+    const room = ((right - word.x) / (right - left)) * (width - BESIDE[0]) - 8;
+    const apart = Math.min(...levels.filter((level) => level !== word.y).map((level) => Math.abs(level - word.y)), high - low);
+    return inLines(word.text, room, Math.max(1, Math.floor(((apart / (high - low)) * (height - BESIDE[1]) - 8) / LINE)));
+  });
   const style = { text_color: colorOf("--ink"), text_font_size: "12px", text_baseline: "middle", x_offset: 8 };
-  const source = new Bokeh.ColumnDataSource({ data: { x: column("x"), y: column("y"), text: column("text") } });
+  const data = { x: words.map((word) => word.x), y: levels, text: texts };
+  const source = new Bokeh.ColumnDataSource({ data });
   figure.text({ field: "x" }, { field: "y" }, { field: "text" }, { source, ...style, text_font: FONT });
 }
 

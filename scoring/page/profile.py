@@ -18,7 +18,10 @@ _WIDE = 0.22  # of the picture's width, for what stands at the curves' ends
 def section(context: Context, picture: bytes) -> str:
     """picture: the profile as SVG, for paper and for those who let no script run."""
     scores = context.result.scores
-    bands = " The band is the first one's interval; one that is chosen shows its own." if spreads(context) else ""
+    # Of the picture that a script draws, which is not the one on paper.
+    drawing = "Numbers at the ends are places of the legend."
+    if spreads(context):
+        drawing += " The band is the first one's interval; one that is chosen shows its own."
     label = f"Performance profile of {len(scores.standings)} submissions"
     drawn = figure("profile-plot", label, _content(context), picture)
     return as_section(
@@ -28,8 +31,8 @@ def section(context: Context, picture: bytes) -> str:
         "time.",
         f'<div class="beside">{drawn}{legend(context)}</div>',
         [context.tables["profile"], context.tables["profile_bands"]],
-        reading="Higher and further left is better; the score is a curve's mean height. Numbers at the ends are places "
-        f"of the legend; curves that coincide are drawn side by side.{bands}",
+        reading="Higher and further left is better; the score is a curve's mean height. Curves that coincide are drawn "
+        f'side by side. <span class="on-screen">{drawing}</span>',
     )
 
 
@@ -98,10 +101,9 @@ def _band(bands: Bands, place: int, num_workloads: int) -> dict[str, list[float]
 
 
 def _ends(heights: np.ndarray, num_workloads: int) -> list[dict[str, Any]]:
-    """At each height at which curves end the places of these curves, in lines of a few."""
+    """At each height at which curves end the places of these curves."""
     words = []
     for height in np.unique(heights).tolist():
         places = [str(place + 1) for place in np.flatnonzero(heights == height)]
-        lines = [" ".join(places[start : start + 8]) for start in range(0, len(places), 8)]
-        words.append({"x": MAX_RATIO, "y": height * num_workloads, "text": "\n".join(lines)})
+        words.append({"x": MAX_RATIO, "y": height * num_workloads, "text": " ".join(places)})
     return words

@@ -72,7 +72,10 @@ addEventListener("hashchange", unfold);
 unfold();
 
 const goesOn = (scroll) => scroll.scrollWidth > scroll.clientWidth + scroll.scrollLeft + 2;
-const tell = (scroll) => scroll.classList.toggle("goes-on", goesOn(scroll));
+function tell(scroll) {
+  scroll.classList.toggle("goes-on", goesOn(scroll));
+  scroll.classList.toggle("gone-on", scroll.scrollLeft > 2);
+}
 const sizes = new ResizeObserver((entries) => entries.forEach((entry) => tell(entry.target)));
 
 function watch(scroll) {

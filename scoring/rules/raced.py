@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from algoperf.benchmark.protocol import Protocol
 from algoperf.racing.bounds import LEVELS, Facts, Level, Place, known, unproved
+from algoperf.records.words import counted
 from scoring.logs.trials import Trial
 from scoring.rules.score import Reading
 
@@ -73,12 +74,13 @@ def untold(trials: Iterable[Trial], of_trials: bool) -> str:
     """
     found = ended(trials)
     if of_trials:
-        what = f"{len(found):,} trials"
+        what = counted(len(found), "trial")
     else:
         reached = {_place(trial)[:3] for trial in trials if math.isfinite(trial.hit_time)}
         found = {_place(trial)[:3] for trial in found} - reached
-        what = f"{len(found):,} studies"
-    return f" Racing ended {what} that count as not reached here: intervals may lie too low." if found else ""
+        what = counted(len(found), "study")
+    count = "counts" if len(found) == 1 else "count"
+    return f" Racing ended {what} that {count} as not reached here: intervals may lie too low." if found else ""
 
 
 def caveats(trials: Sequence[Trial], protocol: Protocol, reading: Reading) -> list[str]:
@@ -89,8 +91,8 @@ def caveats(trials: Sequence[Trial], protocol: Protocol, reading: Reading) -> li
     said = []
     if reading == "as-published":
         said.append(
-            f"racing ended {len(found):,} trials by the documented rules; as published, by row index, one might have "
-            "counted"
+            f"racing ended {counted(len(found), 'trial')} by the documented rules; as published, by row index, one "
+            "might have counted"
         )
     if loose := without_a_bound(trials, protocol):
         named = ", ".join(trial.path for trial in loose[:_NAMED])

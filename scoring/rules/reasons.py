@@ -85,7 +85,7 @@ def explain(
         elif math.isinf(ratio):
             lost, why = "base missed", f"{base_of(name)} {cells[base_of(name)].lost}"
         elif ratio > MAX_RATIO:
-            lost, why = "over 4x", f"{ratio:.2f}x the fastest"
+            lost, why = "over 4x", f"{_over(ratio)}x the fastest"
         cells[name] = Cell(time, steps, math.inf if lost else counted_ratio, lost, why, there)
     for held_out in protocol.held_out:
         base, missed = base_of(held_out), cells[held_out]
@@ -94,6 +94,11 @@ def explain(
                 cells[base], ratio=math.inf, lost="held-out missed", why=f"{held_out} {missed.reason}"
             )
     return cells
+
+
+def _over(ratio: float) -> str:
+    """A ratio above the most that is allowed, with as many digits as show that it is above: 4.0004, not 4.00."""
+    return next(shown for digits in range(2, 17) if float(shown := f"{ratio:.{digits}f}") > MAX_RATIO)
 
 
 def _fact(table: Table, row: int, column: int) -> str:

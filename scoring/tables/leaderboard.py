@@ -72,9 +72,7 @@ def leaderboard(result: Result) -> Table:
             _Names(standing.submission, _said(result.infos.get(standing.submission))),
             f"{standing.score:.4f}\n{interval}" if sure else f"{standing.score:.4f}",
             f"{len(names) - sum(map(len, lost.values()))} of {len(names)}",
-            _Names(
-                "; ".join((*(f"{reason}: {', '.join(of)}" for reason, of in lost.items()), *_thin(result, standing)))
-            ),
+            _Names("; ".join(f"{what}: {', '.join(of)}" for what, of in (*lost.items(), *thin(result, standing)))),
             style="bold" if standing.rank == 1 else "",
         )
     return table
@@ -85,11 +83,13 @@ def _said(info: Info | None) -> str:
     return "" if info is None else ", ".join(part for part in (info.framework, info.authors) if part)
 
 
-def _thin(result: Result, standing: Standing) -> Iterator[str]:
-    """Workloads that fewer studies than the protocol's speak for."""
+def thin(result: Result, standing: Standing) -> Iterator[tuple[str, list[str]]]:
+    """`by 2 of 3 studies`, fewer than the protocol's, and the workloads for which they speak; of all, their number."""
     protocol = result.scores.protocol
+    there = [name for name, cell in standing.cells.items() if cell.studies]
     for studies, names in standing.with_fewer_studies(protocol).items():
-        yield f"by {studies} of {protocol.studies} studies: {', '.join(names)}"
+        is_all = len(names) == len(there) > 1
+        yield f"by {studies} of {protocol.studies} studies", [f"all {len(names)}"] if is_all else names
 
 
 def refused(result: Result) -> Iterator[Text]:

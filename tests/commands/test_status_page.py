@@ -128,6 +128,10 @@ def test_a_browser_reads_it_again_by_itself_and_has_nothing_to_complain_of(tmp_p
     browser.complaints()
     browser.open(path)
     assert browser.run("return document.querySelector('h1').textContent") == "0 of 3 done, 3 waiting"
+    assert browser.run("return document.querySelectorAll('.fill').length") == 0  # nothing of nothing
+    browser.command("Emulation.setEmulatedMedia", media="print")
+    assert browser.run("return getComputedStyle(document.querySelector('header button')).display") == "none"
+    browser.command("Emulation.setEmulatedMedia", media="")
     done(tmp_path, trials[0])
     status_page.write(reader, "mini", path, live=False)
     deadline = time.monotonic() + 30

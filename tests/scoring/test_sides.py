@@ -12,6 +12,7 @@ from scoring.command import compare_logs, score_logs
 from scoring.sides import A, B, in_field
 from tests.conftest import REPOSITORY
 from tests.support import chromium
+from tests.support.page_tables import Tables, close, numbers
 
 SAMPLE = REPOSITORY / "tests" / "data" / "scoring" / "logs"
 PUBLISHED = Path("published:v0.5-external")
@@ -95,6 +96,41 @@ def test_what_was_changed_is_found(trees, compared, tmp_path):
     )
 
 
+def test_the_page_shows_the_numbers_of_the_tables(compared):
+    _, out = compared
+    page = Tables((out / "changes.html").read_text("utf-8"))
+    changes = {row["submission"]: row for row in rows(out / "changes.csv")}
+    shown = page.named("Scores of A and B")
+    assert [row["submission"] for row in shown] == list(changes)
+    for row in shown:
+        own = changes[row["submission"]]
+        for side in "ab":
+            if not own[f"score_{side}"]:
+                assert row[side.upper()] == "not there"
+                continue
+            score, rank, *interval = numbers(row[side.upper()].replace("|", " ").replace(",", ""))
+            assert close(score, own[f"score_{side}"]) and rank == own[f"rank_{side}"]
+            ends = (own[f"low_{side}"], own[f"high_{side}"])
+            assert len(interval) == (2 if own[f"low_{side}"] else 0)
+            assert all(close(*pair) for pair in zip(interval, ends, strict=False))
+            assert close(row[f"{side.upper()}, in one field"], own[f"together_{side}"])
+        assert bool(row["time, B of A"]) == bool(own["time_ratio"])
+        if own["time_ratio"]:
+            time, *_, workloads = numbers(row["time, B of A"].replace("|", " "))
+            assert close(time, own["time_ratio"]) and workloads == own["workloads"]
+            steps, workloads = numbers(row["steps, B of A"].replace("|", " "))
+            assert close(steps, own["step_ratio"]) and workloads == own["step_workloads"]
+    cells = {(row["submission"], row["workload"]): row["time_ratio"] for row in rows(out / "changed_cells.csv")}
+    compared_cells = 0
+    for row in page.named("Times of B compared with A"):
+        for workload, words in list(row.items())[1:]:
+            ratio = cells[row["submission"], workload]
+            if ratio and not words.startswith("the same"):
+                assert close(words.partition("|")[0], ratio)
+                compared_cells += 1
+    assert compared_cells > 0
+
+
 def test_in_one_field_those_that_are_in_both_bear_the_name_of_their_tree(compared):
     sides, _ = compared
     names = {standing.submission for standing in sides.together.scores.standings}
@@ -157,4 +193,6 @@ def test_a_browser_has_nothing_to_complain_of_on_any_screen(compared, browser):
         assert browser.inaccessible() == []
     assert browser.complaints() == []
     assert browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)") == []
+    # What neither tree has is said once.
+    assert "no data → no data" not in browser.run("return document.getElementById('cells').textContent")
     assert "hardware differs" in browser.run("return document.querySelector('.caveat').textContent")

@@ -63,7 +63,7 @@ def test_spreads_and_bands_stand_in_the_order_of_the_standings(published: dict[s
         np.testing.assert_array_equal(uncertainty.bands.heights, profile(scores.ratios(), TAU))
         assert "of the score that infinitely many studies would give, from 1,000 draws." in uncertainty.note
     else:
-        assert uncertainty.note == f"95% intervals from 1,000 draws of {way}, with replacement."
+        assert uncertainty.note == f"95 % intervals from 1,000 draws of {way}, with replacement."
 
 
 @pytest.mark.parametrize("way", WAYS)

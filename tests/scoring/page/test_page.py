@@ -227,6 +227,7 @@ def test_without_its_script_it_says_so_and_shows_the_rest(browser: Browser, page
     assert len(shot.getcolors(2**24)) > 50
     source = page.read_text("utf-8")
     assert "This page's script, which is off, draws the curves." in source
+    assert "Scores by where the profile ends: this page's script, which is off, draws them." in source
     assert '<img class="still" alt="Performance profile of ' in source
 
 

@@ -42,12 +42,14 @@ def test_a_workload_that_racing_took_away_was_not_missed():
 
 def test_draws_say_what_they_were_not_told():
     trials = [trial("a", 0, "wmt", 1, 10.0), trial("a", 1, "wmt", 1, 20.0), ended("a", 2, "wmt", 1, 20.0)]
-    said = "Racing ended 1 studies that count as not reached here"
+    said = "Racing ended 1 study that counts as not reached here"
     assert said in draw(trials, SMALL, "as-documented", draws=3).note
     assert said in draw(trials, SMALL, "as-documented", "studies", draws=3).note
     within = [*trials[:2], trial("a", 2, "wmt", 1, 30.0), ended("a", 2, "wmt", 2, 30.0, "trials")]
     assert "Racing" not in draw(within, SMALL, "as-documented", "studies", draws=3).note
-    assert "Racing ended 1 trials" in draw(within, SMALL, "as-documented", "studies and trials", draws=3).note
+    assert (
+        "Racing ended 1 trial that counts" in draw(within, SMALL, "as-documented", "studies and trials", draws=3).note
+    )
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_no_score_is_made_of_a_trial_that_has_to_go_on(results: Path, tmp_path: 
     names = [f"v0.5/external/mine_jax/{STUDY}/trial_{number}" for number in range(1, 6)]
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({name: {"seed": number} for number, name in enumerate(names, 1)}))
-    with pytest.raises(InfrastructureError, match="racing ended 1 trials that by now could change something"):
+    with pytest.raises(InfrastructureError, match="racing ended 1 trial that by now could change something"):
         score_logs(results, None, None, "as-documented", tmp_path / "out", plan=plan)
     assert not (tmp_path / "out").exists()
     result = score_logs(results, None, None, "as-documented", tmp_path / "out")

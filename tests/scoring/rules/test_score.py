@@ -89,6 +89,18 @@ def test_the_earliest_hit_instead_of_the_lowest_row_changes_wmt_of_lawa_ema():
     assert (documented["wmt"].ratio, published["wmt"].ratio) == pytest.approx((2.5606, 2.6875), abs=5e-5)
 
 
+def test_what_is_over_four_times_the_fastest_is_shown_to_be():
+    times = {"a": 100.0, "b": 400.04, "c": 400.0, "d": 401.0}
+    trials = [
+        Trial(name, "study_0", "wmt", "jax", "trial_1", "", 9, time, 3, time, 9.0) for name, time in times.items()
+    ]
+    scores = score_trials(trials, V06, "as-documented")
+    reasons = {name: cells(scores, name)["wmt"].reason for name in times}
+    assert reasons["b"] == "over 4x: 4.0004x the fastest"
+    assert reasons["d"] == "over 4x: 4.01x the fastest"
+    assert reasons["c"] == ""
+
+
 @pytest.mark.parametrize("reading", READINGS)
 def test_lost_workloads_name_their_reason(reading: str):
     scores = score_trials(PUBLISHED, V05, reading)

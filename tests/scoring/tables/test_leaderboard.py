@@ -12,7 +12,9 @@ from scoring.logs.read import read_logs
 from scoring.logs.trials import Logs
 from scoring.result import Result
 from scoring.rules.score import score_trials
-from scoring.tables.leaderboard import shown
+from scoring.tables.leaderboard import leaderboard, shown
+from tests.support import synthetic_logs
+from tests.support.scoring_logs import V05
 
 # As `docs/` of no submission has them: with parts, without any, longer than any column.
 NAMES = ("a_name_of_forty_letters_in_several_parts", "anamewithoutanypartsthatisfortyletters00", "short")
@@ -66,3 +68,16 @@ def test_all_of_a_name_stands_in_one_line_where_there_is_room(logs):
     text = printed(logs, NAMES, 140)
     assert all(name in text for name in NAMES)
     assert "A. Person, B. Person, " in text
+
+
+def test_what_is_so_of_all_workloads_is_said_once():
+    found = synthetic_logs.result(
+        V05, submissions=30, studies=3, numbers=1, rows=12, names=synthetic_logs.FORTY_LETTERS
+    )
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    console.print(leaderboard(found))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    text = re.sub(r"\s+", " ", " ".join(line.split("│")[5] for line in lines if line.count("│") == 6))
+    assert text.count("by 3 of 5 studies: all 8") == 30
+    assert len(lines) < 30 * 10
