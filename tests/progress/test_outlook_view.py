@@ -85,7 +85,7 @@ def test_both_rulesets_are_told_apart(tmp_path):
 def test_what_racing_is_expected_to_save(tmp_path):
     raced = {"protocol": "v0.5", "racing": "scores", "racing_order": "sequential", "rulesets": ["external", "self"]}
     shown = printed(tmp_path, **raced)
-    assert "Racing (scores, sequential), external tuning: 36% less charged time expected." in shown
+    assert "Racing (scores, sequential), external tuning: 37% less charged time expected." in shown
     shown += printed(tmp_path, **{**raced, "protocol": "v0.6", "rulesets": ["self"]})
     assert "Racing (scores, sequential), self tuning: nobody has replayed it." in shown
     assert max(map(len, shown.splitlines())) <= 80
