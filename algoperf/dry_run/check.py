@@ -28,6 +28,7 @@ from algoperf.benchmark.protocol import Ruleset, load_protocol
 from algoperf.benchmark.registry import load_spec
 from algoperf.records import checkpoint
 from algoperf.records.official_files import MetricsLogger
+from algoperf.records.scratch import Scratch
 from algoperf.referee.referee import RuleError
 from algoperf.submission import info, loading
 from algoperf.submission.loading import SizeError
@@ -263,9 +264,9 @@ def _batches(setup: Setup) -> Iterator[Any]:
 
 def _through_a_file(exported: Any) -> Any:
     """What a checkpoint makes of it."""
-    with tempfile.TemporaryDirectory(prefix="algoperf_dry_run_") as folder:
-        checkpoint.save(Path(folder), 1, {"state": exported})
-        return checkpoint.restore_latest(Path(folder))[0]["state"]
+    with Scratch("dry_run") as folder:
+        checkpoint.save(folder, 1, {"state": exported})
+        return checkpoint.restore_latest(folder)[0]["state"]
 
 
 def _in_one_line(error: BaseException) -> str:

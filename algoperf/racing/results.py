@@ -77,9 +77,12 @@ class Results:
             if matters and other != place:
                 yield other
 
-    def look(self, patience: float = math.inf) -> None:
-        """Reads the results that have come since. patience: seconds, after which it goes on another time."""
-        deadline = time.monotonic() + patience
+    def look(self, patience: float = math.inf) -> bool:
+        """Reads the results that have come since, and says whether there were any.
+
+        patience: seconds, after which it goes on another time.
+        """
+        deadline, has_news = time.monotonic() + patience, False
         for _ in range(len(self._unread)):
             place = self._unread.popleft()
             found = self._read(place)
@@ -87,8 +90,10 @@ class Results:
                 self._unread.append(place)
             else:
                 self.facts.learn(place, found)
+                has_news = True
             if time.monotonic() >= deadline:
-                return
+                break
+        return has_news
 
     def bound(self, place: Place, level: Level) -> Bound:
         """By what has been read."""

@@ -6,17 +6,14 @@ on the disk of its machine. With each checkpoint they are copied beside it, so t
 twice, nor given what was compiled after its checkpoint.
 """
 
-import contextlib
-import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 from algoperf.backends import Backend
 from algoperf.records.atomic import writing
+from algoperf.records.scratch import Scratch
 
 # Names a folder that all trials share instead: tests train the same small models again and again. Results say so.
 SHARED = "ALGOPERF_SHARED_COMPILE_CACHE"
@@ -40,30 +37,8 @@ _OFF = (
     "TORCHINDUCTOR_AUTOTUNE_REMOTE_CACHE",
     "TORCHINDUCTOR_FX_GRAPH_REMOTE_CACHE",
 )
-_PREFIX = "algoperf_compiled_"
-# The file in such a folder that its process has locked as long as it lives.
-_MARK = "in_use"
-
 # Marks of an option in XLA_FLAGS that names a file with what was compiled or measured before.
 _XLA = ("cache", "autotune_results")
-
-
-def _marked(folder: Path) -> IO[bytes]:
-    """The mark of a folder that has just been made. It has its name only when it is locked: without, nobody removes
-    the folder."""
-    mark = (folder / f"{_MARK}.tmp").open("wb")
-    with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(mark, fcntl.LOCK_EX)
-        os.replace(folder / f"{_MARK}.tmp", folder / _MARK)
-    return mark
-
-
-def _remove_those_of_killed_processes() -> None:
-    """A process that is killed leaves its caches behind, of which a machine that is often preempted would be full."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError), (folder / _MARK).open("rb") as mark:  # one in use, or of another user
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 class CompileCaches:
@@ -74,12 +49,8 @@ class CompileCaches:
 
     def __init__(self):
         self.shared = os.environ.get(SHARED)
-        self._temporary = None
-        if self.shared is None:
-            _remove_those_of_killed_processes()
-            self._temporary = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
-            self._mark = _marked(Path(self._temporary.name))
-        self.folder = Path(self.shared or self._temporary.name)
+        self._own = Scratch("compiled") if self.shared is None else None
+        self.folder = Path(self.shared) if self._own is None else self._own.folder
         self._saved: dict[str, tuple[int, int]] = {}
 
     def announce(self) -> None:
@@ -114,14 +85,13 @@ class CompileCaches:
         if self.shared is not None:
             return []
         found = {}
-        compiled = (path for name in _FOLDERS.values() for path in (self.folder / name).rglob("*"))
-        for path in sorted(path for path in compiled if path.is_file() and not path.is_symlink()):
+        for path in sorted(path for path in self.folder.rglob("*") if path.is_file() and not path.is_symlink()):
             name, status = str(path.relative_to(self.folder)), path.stat()
             found[name] = (status.st_size, status.st_mtime_ns)
             if self._saved.get(name) != found[name]:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                with writing(folder / name) as file, path.open("rb") as found_there:
-                    shutil.copyfileobj(found_there, file)
+                with writing(folder / name) as file, path.open("rb") as compiled:
+                    shutil.copyfileobj(compiled, file)
         self._saved = found
         return list(found)
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import subprocess
-import sys
 
 import jax
 import pytest
@@ -13,7 +11,6 @@ from algoperf.benchmark.identity import make_trial
 from algoperf.referee import compiled
 from algoperf.referee.compiled import CompileCaches
 from algoperf.trial import session, setup
-from tests.conftest import REPOSITORY
 from tests.trial.test_session import StopsAfter
 
 # Looks at what its caches hold before it compiles anything on the clock, and puts something there in each step.
@@ -137,36 +134,3 @@ def test_a_shared_cache_is_not_copied(tmp_path):
     caches = CompileCaches()
     assert caches.shared == os.environ[compiled.SHARED]
     assert caches.save(tmp_path / "compiled") == []
-
-
-MAKES = """
-import os, signal, sys
-from algoperf.referee.compiled import CompileCaches
-caches = CompileCaches()
-caches.announce()
-(caches.folder / "jax" / "step").touch()
-print(caches.folder, flush=True)
-sys.stdin.read() if sys.argv[1] == "waits" else os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_what_a_killed_process_left_is_removed_by_the_next_and_what_is_in_use_is_not(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != compiled.SHARED}
-    environment |= {"TMPDIR": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
-
-    def left(ends):
-        process = subprocess.Popen([sys.executable, "-c", MAKES, ends], **pipes)
-        return process, process.stdout.readline().strip()
-
-    begun = tmp_path / "algoperf_compiled_begun"  # by a process that has not marked it yet
-    begun.mkdir()
-    living, in_use = left("waits")
-    killed, left_behind = left("is killed")
-    assert killed.wait() < 0
-    assert {str(path) for path in tmp_path.iterdir()} == {str(begun), in_use, left_behind}
-    killed, another = left("is killed")
-    killed.wait()
-    assert {str(path) for path in tmp_path.iterdir()} == {str(begun), in_use, another}
-    living.communicate("")
-    assert {str(path) for path in tmp_path.iterdir()} == {str(begun), another}
