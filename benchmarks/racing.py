@@ -7,7 +7,8 @@ started on one of the nodes as soon as one is free, takes the charged time that 
 charged its bound: by the results that there were when it last looked, and the times of trials that had reached their
 targets and went on to their test targets. Free time is taken to be none.
 In the order `parallel` the trials start as they were planned, workload by workload; in `sequential` study after study,
-with the held-out workloads after the others, before them, or each after its base. One node is a replay in sequence.
+with the held-out workloads after the others, before them, or, within a study, each before or after its base. One node
+is a replay in sequence.
 
 For each level and order: the node-hours, the share of them that is saved, how many trials are ended and how many of
 those never begin, and which of study values, medians and scores are those of all trials, to the last digit. What could
@@ -29,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from algoperf.benchmark.protocol import RULESETS, Protocol, load_protocol
+from algoperf.benchmark.registry import base_of
 from algoperf.racing.bounds import LEVELS, Facts, Level, Place, bound, known, unproved
 from algoperf.racing.race import PERIOD
 from scoring.logs.read import read_logs
@@ -98,8 +100,13 @@ def orders(protocol: Protocol) -> dict[str, Order]:
     }
     if protocol.held_out:
         found |= {
-            "sequential, held-outs first": lambda trial: (not is_held_out(trial), natural(trial.study)),
-            "sequential, held-outs with their study": lambda trial: natural(trial.study),
+            "sequential, all held-outs first": lambda trial: (not is_held_out(trial), natural(trial.study)),
+            "sequential, held-outs before their base": lambda trial: (
+                natural(trial.study),
+                protocol.workloads.index(base_of(trial.workload)),
+                not is_held_out(trial),
+            ),
+            "sequential, held-outs after their base": lambda trial: natural(trial.study),
         }
     return found
 
