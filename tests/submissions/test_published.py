@@ -31,6 +31,9 @@ KINDS = (
     ("swapped_average", "pytorch"),
 )
 STEPS = 8
+# Whose requirements.txt pins another version than is installed, and whose points are taken from a file elsewhere.
+PINNED = {("both_frameworks", "jax"): "optax==0.2.2", ("both_frameworks", "pytorch"): "torch==2.1.0"}
+ELSEWHERE = {"hparams": [{"learning_rate": 0.005, "one_minus_beta1": 0.2, "limit": 1.0}]}
 
 
 def test_none_is_left_out():
@@ -44,7 +47,15 @@ def ruleset(name):
 
 def set_up(name, framework, out, data_dir, max_steps=STEPS):
     identity = make_trial("mini", ruleset(name), str(SUBMISSIONS / name), framework, "criteo1tb", 0, 1)
-    return setup.set_up(identity, out, data_dir, max_steps)
+    search_space = out.with_name("elsewhere.json") if name == "both_frameworks" else None
+    if search_space:
+        search_space.write_text(json.dumps(ELSEWHERE))
+    return setup.set_up(identity, out, data_dir, max_steps, search_space=search_space)
+
+
+def assert_only_its_pin(name, framework, sentences):
+    pin = PINNED.get((name, framework))
+    assert [sentence.split(", ")[0] for sentence in sentences] == ([f"requirements.txt asks for {pin}"] if pin else [])
 
 
 @pytest.mark.parametrize(("name", "framework"), KINDS)
@@ -61,17 +72,20 @@ def test_it_runs_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir):
     resumed = run(set_up(name, framework, out, data_dir))
     assert without_times(resumed) == without_times(whole)
     result = json.loads((out / "result.json").read_text())
-    assert (result["status"], result["preemptions"], result["flags"]) == ("budget_exhausted", 2, [])
+    assert (result["status"], result["preemptions"]) == ("budget_exhausted", 2)
+    assert {flag["rule"] for flag in result["flags"]} <= {"requirements"}
+    assert_only_its_pin(name, framework, [flag["what"] for flag in result["flags"]])
+    if name == "both_frameworks":
+        assert result["hyperparameters"] == ELSEWHERE["hparams"][0]
     if (tmp_path / "whole" / "measurements.csv").exists():
         assert (out / "measurements.csv").read_text() == (tmp_path / "whole" / "measurements.csv").read_text()
 
 
-@pytest.mark.parametrize(
-    ("name", "framework"), [kind for kind in KINDS if kind[0].startswith(("both_frameworks", "laid_out"))]
-)
-def test_a_dry_run_finds_nothing(name, framework, data_dir):
+@pytest.mark.parametrize(("name", "framework"), KINDS)
+def test_a_dry_run_finds_no_more_than_its_pin(name, framework, data_dir):
     row = check_one(str(SUBMISSIONS / name), framework, "criteo1tb", ruleset(name), data_dir, lambda doing: None)
-    assert (row.outcome, row.sentences) == ("ok", ())
+    assert row.outcome == "ok"
+    assert_only_its_pin(name, framework, row.sentences)
 
 
 def test_what_stood_for_what_is_in_the_result(tmp_path, data_dir):
