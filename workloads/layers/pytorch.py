@@ -123,23 +123,30 @@ class Embedding(nn.Module):
         return functional.embedding(ids, self.weight)
 
 
+_CONSTANTS: dict[str, torch.Tensor] = {}
+
+
 def constant(
     array_of: Callable[..., np.ndarray], *arguments: int, dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
     """`array_of(*arguments)` on the device: brought there once and not at each step. array_of: a plain function."""
-    return _constant(array_of, arguments, dtype, device)
+    return _CONSTANTS[_made(array_of, arguments, dtype, device)]
+
+
+def _made(
+    array_of: Callable[..., np.ndarray], arguments: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> str:
+    """Its name in _CONSTANTS, where it is from now on."""
+    name = f"{array_of.__module__}.{array_of.__qualname__}{arguments} {dtype} {device}"
+    if name not in _CONSTANTS:
+        _CONSTANTS[name] = torch.from_numpy(array_of(*arguments)).to(device, dtype)
+    return name
 
 
 # What `torch.compiler.assume_constant_result` does, but for the import of PyTorch's compiler, which takes a second: it
-# would otherwise compile how the array is made, and break off where it cannot.
-constant._dynamo_marked_constant = True
-
-
-@functools.cache
-def _constant(
-    array_of: Callable[..., np.ndarray], arguments: tuple[int, ...], dtype: torch.dtype, device: torch.device
-) -> torch.Tensor:
-    return torch.from_numpy(array_of(*arguments)).to(device, dtype)
+# would otherwise compile how the array is made, and break off where it cannot. Of a name and not of the tensor itself:
+# by the function's name the compiler would take a model's second constant for the first.
+_made._dynamo_marked_constant = True
 
 
 def max_pool(x: torch.Tensor) -> torch.Tensor:

@@ -122,17 +122,16 @@ class Recurrence(torch.autograd.Function):
         # How the cell follows the hidden value, and the gates before their activation follow the cell or the hidden
         # value.
         cell_factors = o * (1 - activated.square())
-        gate_factors = torch.stack([g * i * (1 - i), _one_earlier(cells) * f * (1 - f), i * (1 - g.square())], dim=-2)
-        hidden_factors = activated * o * (1 - o)
-        gradients = torch.empty_like(gates)
-        of_gates = gradients.unflatten(-1, (4, -1))
+        gate_factors = [g * i * (1 - i), _one_earlier(cells) * f * (1 - f), i * (1 - g.square())]
+        of_gates = torch.stack([*gate_factors, activated * o * (1 - o)], dim=-2)  # times what reaches them, in the loop
+        gradients = of_gates.flatten(-2)
         kernel_transposed = kernel.transpose(1, 2).contiguous()
         h = c = torch.zeros_like(hidden[0])
         for now in reversed(range(len(gates))):
             h = h + hidden_gradients[now]
             c = torch.addcmul(c, h, cell_factors[now])
-            torch.mul(c.unsqueeze(-2), gate_factors[now], out=of_gates[now, ..., :3, :])
-            torch.mul(h, hidden_factors[now], out=of_gates[now, ..., 3, :])
+            of_gates[now, ..., :3, :].mul_(c.unsqueeze(-2))
+            of_gates[now, ..., 3, :].mul_(h)
             h, c = torch.bmm(gradients[now], kernel_transposed), c * f[now]
         return gradients, torch.einsum("tdbh,tdbk->dhk", _one_earlier(hidden), gradients)
 
