@@ -59,3 +59,7 @@ def test_what_is_no_info_is_reported_and_stops_nothing(tmp_path: Path, content: 
 def test_odd_values_are_words_or_nothing(tmp_path: Path):
     found = logs(tmp_path, 'authors: {a: b}\nframework: null\nversion: [1, "x\\u0007"]\n')
     assert found.infos["mine"] == Info(version="1, x\\x07")
+
+
+def test_a_long_value_is_cut(tmp_path: Path):
+    assert logs(tmp_path, f"version: {'x' * 1_001}\n").infos["mine"] == Info(version="x" * 1_000)
