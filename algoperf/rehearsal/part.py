@@ -66,6 +66,7 @@ class Listener:
         self._is_first = setup.backend.shard[0] == 0
         self._queue: _TimedQueue | None = None
         self._settled = 1 if steps < 2 * _SETTLING else _SETTLING
+        self._taken = 0
         self._mark = (0.0, 0.0)  # when the steps that count began, and what was waited until then
         self._seen: list[tuple[str, dict[str, Any]]] = []
 
@@ -78,10 +79,13 @@ class Listener:
     def _data_selection(self, workload: Any, input_queue: Iterator[Any], *others: Any) -> Any:
         if self._queue is None or not self._queue.is_of(input_queue):
             self._queue = _TimedQueue(input_queue)
+        if self._taken == self._settled:  # not at the end of the step before, which may be evaluated in between
+            self._backend.wait()
+            self._mark = time.monotonic(), self._queue.waited
         return self._setup.submission.data_selection(workload, self._queue, *others)
 
     def _update_params(self, **arguments: Any) -> Any:
-        taken = arguments["global_step"] + 1
+        self._taken = taken = arguments["global_step"] + 1
         result = self._setup.submission.update_params(**arguments)
         if self._part == "first":
             self._time(taken)
@@ -93,9 +97,6 @@ class Listener:
         if taken == 1:
             self._backend.wait()
             self._note("first step", seconds=time.time() - self._begun)
-        if taken == self._settled:
-            self._backend.wait()
-            self._mark = time.monotonic(), self._queue.waited if self._queue else 0.0
         if taken == self._steps:
             self._backend.wait()
             count, waited = self._steps - self._settled, self._queue.waited if self._queue else 0.0

@@ -34,6 +34,19 @@ def test_a_cell_is_walked_through(framework, tmp_path):
     assert "bit by bit" in done.stdout
 
 
+def test_an_evaluation_is_no_part_of_a_step(tmp_path):
+    """Of two steps the first one is evaluated, and the second one timed."""
+    more = """
+        import time
+        def prepare_for_eval(**given):
+            time.sleep(2)
+            return given["optimizer_state"], given["current_param_container"], given["model_state"]
+    """
+    _, record = rehearse(tmp_path, write(tmp_path / "one", more=more), "pytorch", "criteo1tb", 2)
+    assert record["failed"] is None, record["why"]
+    assert record["seconds_a_step"] < 2
+
+
 BROKEN = {
     "does not compile": ("raise TypeError('a shape that does not fit')", "return {}", "first step", "a shape that"),
     "is too large": ("raise MemoryError('too large')", "return {}", "first step", "out_of_memory"),
