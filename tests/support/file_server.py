@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -151,10 +152,18 @@ class Files:
         behave(request, self.content.get(path, b""))
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who asked may be gone at any time; what is printed of it would be taken for the program's own words."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextlib.contextmanager
 def serving() -> Iterator[Files]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Request)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Request)
     files = Files(f"http://127.0.0.1:{server.server_port}")
     server.RequestHandlerClass = type("Bound", (Request,), {"files": files})
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
