@@ -24,6 +24,7 @@ from tests.support.slurm_cluster import wait_until
 
 pytestmark = pytest.mark.timeout(1_800)  # the first of them waits for all runs
 
+OTHERS = "other ends of jobs on the cluster, a node that swallows them, and trials without the workflow"
 PARTITIONS = ("v100", "a100", "h200")
 TIMES = ("accumulated_eval_time", "accumulated_logging_time", "total_duration", "preemption_count")
 
@@ -211,18 +212,16 @@ def site(slurm_cluster, tmp_path_factory, data_dir):
     site.end()
 
 
-FOUR = ["s0", "s1", "s2", "s3"]
+TWO, TWO_MORE = ["s0", "s1"], ["s2", "s3"]
 # Run -> its accelerator and its submissions, first those that nothing is done to. All at once would be too much memory.
 UNDISTURBED = {
-    "undisturbed": ("a100", FOUR),
+    "undisturbed": ("a100", TWO),
     "hungry": ("little memory", [str(Path("hungry", "s0"))]),
     "two_ranks": ("two GPUs", ["s0"]),
     "refused": ("Volta", ["s1"]),
-    "swallowed": ("v100", [str(Path("quick", "s0"))]),
 }
 OPTIONS = {"refused": ["--retries", "0"]}
-VARIABLES = {"swallowed": {"BROKEN_NODE": "v100-1"}}
-DISTURBED = {"ended": ("a100", FOUR), "lost": ("whole node", ["s0", "s1"])}
+DISTURBED = {"ended": ("a100", TWO), "lost": ("whole node", TWO)}
 
 
 @pytest.fixture(scope="module")
@@ -235,17 +234,16 @@ def runs(site):
     wait_until(lambda: limited.is_training("s0"), 240, "training of the slow trial")
     process = kill_snakemake(limited, process, 1)
     found = {name: Experiment(site, name, *of) for name, of in (UNDISTURBED | DISTURBED).items()}
-    started = {name: found[name].start(*OPTIONS.get(name, ()), **VARIABLES.get(name, {})) for name in UNDISTURBED}
+    started = {name: found[name].start(*OPTIONS.get(name, ())) for name in UNDISTURBED}
     for name in UNDISTURBED:
         found[name].code = started[name].wait(1_000)
     started = {name: found[name].start() for name in DISTURBED}
     found["driven"] = Experiment(site, "driven", "a100", [str(Path("steady", "s0"))])
     with ThreadPoolExecutor() as disturbers:
         driven = disturbers.submit(requeue_driver, site, found["driven"])
-        array = disturbers.submit(requeue_element, site)
         ended = disturbers.submit(end_jobs, site, found["ended"])
         lost = disturbers.submit(lose_nodes, site, found["lost"])
-    for disturber in (driven, array, ended, lost):
+    for disturber in (driven, ended, lost):
         disturber.result()
     # While the workflows go on, and no job is about to start: its srun would wait for minutes until it asks again.
     going_on = [found[name] for name in (*DISTURBED, "driven")]
@@ -253,11 +251,27 @@ def runs(site):
     site.cluster.restart("slurmctld", "slurmctld", "-D", seconds=5)
     for name in DISTURBED:
         found[name].code = started[name].wait(1_000)
-    wait_until((array.result() / "1" / "result.json").exists, 240, "result of the array's last element")
     found["driven"].code = end_of_job(site, found["driven"].job)
     site.cluster.start_node(found["lost"].dead_node)
     limited.code = process.wait(1_000)
     return {**found, "limited": limited}
+
+
+@pytest.fixture(scope="module")
+def more_runs(site, runs):
+    """After those: other ways in which jobs end, and a node that swallows them."""
+    found = {
+        "undisturbed": Experiment(site, "undisturbed_too", "a100", TWO_MORE),
+        "ended": Experiment(site, "ended_too", "a100", TWO_MORE),
+        "swallowed": Experiment(site, "swallowed", "v100", [str(Path("quick", "s0"))]),
+    }
+    started = {name: run.start(BROKEN_NODE="v100-1" * (name == "swallowed")) for name, run in found.items()}
+    requeue_element(site)
+    end_jobs(site, found["ended"])
+    for name, run in found.items():
+        run.code = started[name].wait(1_000)
+    wait_until((site.folder / "array" / "1" / "result.json").exists, 240, "result of the array's last element")
+    return found
 
 
 def requeue_driver(site, run):
@@ -290,10 +304,7 @@ def by_hand(site, label, out):
 
 
 def requeue_element(site):
-    """A job array by hand: the same trial twice, of which the last one, whose number is the array's, is told to save.
-
-    Returns where they lie.
-    """
+    """The same trial twice, as a job array; the last one, whose number is the array's, is told to save."""
     out = site.folder / "array"
     script = f"export PYTHONPATH={REPOSITORY}; exec {' '.join(by_hand(site, 's0', out))}/$SLURM_ARRAY_TASK_ID"
     job = site.submit(
@@ -302,11 +313,10 @@ def requeue_element(site):
     )
     wait_until(lambda: list((out / "1").glob("checkpoints/*.npz")), 240, "training of an element of an array")
     site.slurm("scancel", "--signal=USR2", f"{job}_1")
-    return out
 
 
 def end_jobs(site, run):
-    """USR2, TERM, a killed process, `scontrol requeuehold`: one of each for the four trials, as they train."""
+    """USR2, a killed process, TERM, `scontrol requeuehold`: one of each for trials s0 to s3, as they train."""
     run.ended = {}
 
     def end(trial):
@@ -315,9 +325,9 @@ def end_jobs(site, run):
             case "s0":
                 site.slurm("scancel", "--signal=USR2", job)
             case "s1":
-                site.slurm("scancel", "--signal=TERM", job)
-            case "s2":
                 os.kill(json.loads((run.trials()[trial] / "lock.json").read_text())["pid"], signal.SIGKILL)
+            case "s2":
+                site.slurm("scancel", "--signal=TERM", job)
             case "s3":
                 site.slurm("scontrol", "requeuehold", job)
 
@@ -325,9 +335,11 @@ def end_jobs(site, run):
         for trial in run.trials().keys() - run.ended.keys():
             if run.is_training(trial):
                 end(trial)
-        return len(run.ended) == 4
+        return len(run.ended) == 2
 
     wait_until(end_those_that_train, 240, "training of all trials")
+    if "s3" not in run.ended:
+        return
     held = ("squeue", "--noheader", f"--jobs={run.ended['s3']}", "--format=%T")
     wait_until(lambda: site.slurm(*held).split() == ["PENDING"], 60, "held job")
     site.slurm("scontrol", "release", run.ended["s3"])
@@ -386,20 +398,28 @@ def test_a_run_on_the_cluster_ends_in_a_score(runs):
     undisturbed = runs["undisturbed"]
     assert undisturbed.code == 0, undisturbed.log
     assert {result["status"] for result in undisturbed.outcomes().values()} == {"reached"}
-    assert len(undisturbed.trials()) == 4
+    assert len(undisturbed.trials()) == 2
     assert undisturbed.scores().startswith("rank,submission,score\n1,")
 
 
-def test_the_end_of_a_job_costs_nothing_but_the_work_since_its_checkpoint(runs):
-    run = runs["ended"]
-    assert_equal_to(runs["undisturbed"], run)
-    assert run.scores() == runs["undisturbed"].scores()
+def assert_ended_jobs_cost_nothing(run, undisturbed, is_another_job):
+    assert_equal_to(undisturbed, run)
+    assert run.scores() == undisturbed.scores()
     assert {result["preemptions"] for result in run.outcomes().values()} == {1}
     # Slurm runs the same job again where it was queued again; else Snakemake submits another.
-    is_same_job = {
-        trial: recorded(run.trials()[trial] / "meta_data_1.json", "job") == job for trial, job in run.ended.items()
-    }
-    assert [trial for trial, is_same in is_same_job.items() if not is_same] == ["s2"]
+    later = {trial: recorded(run.trials()[trial] / "meta_data_1.json", "job") for trial in run.ended}
+    assert [trial for trial, job in run.ended.items() if later[trial] != job] == is_another_job
+
+
+def test_the_end_of_a_job_costs_nothing_but_the_work_since_its_checkpoint(runs):
+    """By USR2, and by the kill of its process."""
+    assert_ended_jobs_cost_nothing(runs["ended"], runs["undisturbed"], ["s1"])
+
+
+@pytest.mark.nightly(OTHERS)
+def test_other_ends_of_jobs_cost_no_more(more_runs):
+    """By TERM, and by `scontrol requeuehold`."""
+    assert_ended_jobs_cost_nothing(more_runs["ended"], more_runs["undisturbed"], [])
 
 
 def test_preemption_and_the_death_of_a_node(runs):
@@ -428,8 +448,9 @@ def test_a_job_that_is_killed_for_its_memory_goes_on(site, runs):
     assert runs["hungry"].outcomes()["s0"]["preemptions"] == 1
 
 
-def test_a_node_that_swallows_jobs_is_left_out_by_the_later_ones(runs):
-    run = runs["swallowed"]
+@pytest.mark.nightly(OTHERS)
+def test_a_node_that_swallows_jobs_is_left_out_by_the_later_ones(runs, more_runs):
+    run = more_runs["swallowed"]
     assert_equal_to(runs["undisturbed"], run)
     (session,) = run.results.rglob("meta_data_*.json")
     assert recorded(session, "node") == "v100-2"
@@ -445,7 +466,8 @@ def test_a_driver_in_a_job_is_queued_again_and_goes_on(runs):
     assert run.outcomes()["s0"]["preemptions"] == 1
 
 
-def test_an_element_of_a_job_array_is_queued_again_and_the_other_goes_on(site, runs):
+@pytest.mark.nightly(OTHERS)
+def test_an_element_of_a_job_array_is_queued_again_and_the_other_goes_on(site, runs, more_runs):
     for element, preemptions in (("0", 0), ("1", 1)):
         folder = site.folder / "array" / element
         assert rows(folder / "eval_measurements.csv") == runs["undisturbed"].curves()["s0"]
@@ -500,16 +522,17 @@ def test_killing_the_snakemake_of_twenty(site, runs):
 
 def test_no_trial_ran_on_a_partition_that_its_config_did_not_name(runs):
     """Those of all runs above, over three partitions."""
-    partitions = {"lost": "v100", "swallowed": "v100", "hungry": "hidden"}
+    partitions = {"lost": "v100", "hungry": "hidden"}
     partitions |= dict.fromkeys(("undisturbed", "ended", "driven"), "a100")
     trials = 0
     for name, run in runs.items():
         found = {recorded(path, "partition") for path in run.results.rglob("meta_data_*.json")}
         assert found <= {partitions.get(name, "h200")}
         trials += len(run.trials())
-    assert trials > 10
+    assert trials > 8
 
 
+@pytest.mark.nightly(OTHERS)
 def test_a_trial_is_run_by_hand_with_the_same_files(site, runs):
     """By srun; by sbatch it is an element of the array above."""
     out = site.folder / "srun"

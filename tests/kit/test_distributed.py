@@ -48,12 +48,8 @@ def train(framework):
     return results
 
 
-NIGHTLY = pytest.mark.nightly("other numbers of processes and devices")
-
-
-@pytest.mark.parametrize(
-    ("framework", "processes", "devices"), [pytest.param("jax", 1, 4, marks=NIGHTLY), ("pytorch", 2, 1)]
-)
+@pytest.mark.nightly("other numbers of processes and devices")  # by day: backends/test_distributed_pytorch.py
+@pytest.mark.parametrize(("framework", "processes", "devices"), [("jax", 1, 4), ("pytorch", 2, 1)])
 def test_training_is_that_of_one_device(tmp_path_factory, framework, processes, devices):
     (expected,) = run(train, [framework], 1, tmp_path_factory.mktemp("one"))
     everywhere = run(train, [framework], processes, tmp_path_factory.mktemp("several"), devices)

@@ -81,7 +81,7 @@ def test_the_frameworks_agree(name, monkeypatch):
 
 # In JAX the state of every optimizer is a tree of arrays; that of schedule-free AdamW says where the parameters are.
 RESUMED = [
-    ("schedule_free_adamw", "jax"),
+    pytest.param("schedule_free_adamw", "jax", marks=pytest.mark.nightly("a resumed baseline in JAX")),
     *((name, "pytorch") for name in ("adafactor", "muon", "sam", "schedule_free_adamw")),
 ]
 

@@ -8,14 +8,15 @@ from tests.support.scoring_logs import PUBLISHED, V05
 
 TRIALS = counting(PUBLISHED, V05)
 WHOLE = sum(map(end_of, TRIALS))
+NIGHTLY = pytest.mark.nightly("other replays of racing")
 
 
 @pytest.mark.parametrize(
     ("level", "order", "saved"),
     [
         ("trials", "parallel", 0.14),
-        ("studies", "sequential", 0.22),
-        ("scores", "parallel", 0.28),
+        pytest.param("studies", "sequential", 0.22, marks=NIGHTLY),
+        pytest.param("scores", "parallel", 0.28, marks=NIGHTLY),
         ("scores", "sequential", 0.33),
     ],
 )

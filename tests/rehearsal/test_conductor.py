@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from algoperf.benchmark.facts import FRAMEWORKS
 from tests.support.little_trials import write
 
 
@@ -21,7 +22,8 @@ def rehearse(tmp_path, submission, framework, workload="ogbg", steps=4, *more):
 NIGHTLY = pytest.mark.nightly("stages of a rehearsal, each that breaks, and in JAX")
 
 
-@pytest.mark.parametrize("framework", ["pytorch", pytest.param("jax", marks=NIGHTLY)])
+@NIGHTLY  # by day: test_workflow.py
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_cell_is_walked_through(framework, tmp_path):
     done, record = rehearse(tmp_path, "nadamw", framework)
     assert (done.returncode, record["failed"]) == (0, None), (tmp_path / "out" / "rehearsal.log").read_text()
@@ -34,6 +36,7 @@ def test_a_cell_is_walked_through(framework, tmp_path):
     assert "bit by bit" in done.stdout
 
 
+@NIGHTLY
 def test_an_evaluation_is_no_part_of_a_step(tmp_path):
     """Of two steps the first one is evaluated, and the second one timed."""
     more = """

@@ -113,9 +113,9 @@ def reader(tmp_path_factory, data_dir):
 
 
 def by_night(command):
-    """Compiling in JAX takes longer than all else, and is met everywhere."""
-    is_slow = command.startswith("algoperf trial") and "jax" in command
-    return pytest.param(command, id=command, marks=pytest.mark.nightly("documented commands in JAX") if is_slow else [])
+    """Compiling in JAX takes longer than all else, as does a plan of 6,560 jobs, and both are met elsewhere."""
+    is_slow = (command.startswith("algoperf trial") and "jax" in command) or "config/targets_full.yaml -n" in command
+    return pytest.param(command, id=command, marks=pytest.mark.nightly("slow documented commands") if is_slow else [])
 
 
 @pytest.mark.parametrize("command", [by_night(command) for command in run_here()])

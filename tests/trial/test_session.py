@@ -357,6 +357,7 @@ def newest_checkpoint(out):
 KILLS = 2
 
 
+@pytest.mark.nightly("a trial whose command is killed again and again")  # by day: test_interruptions.py
 def test_kill_9_at_any_moment_and_the_same_command_finishes(tmp_path, data_dir):
     out = tmp_path / "trial_1"
     command = [*cli("pytorch", out, data_dir, submission="nesterov"), "--max-steps", "60"]

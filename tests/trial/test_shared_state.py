@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from algoperf.backends import plain
-from algoperf.benchmark.facts import FRAMEWORKS
 from algoperf.machine.interruption import InterruptionError
 from algoperf.records import checkpoint
 from algoperf.records.checkpoint import CheckpointError
@@ -14,6 +13,7 @@ from algoperf.trial import shared_state
 from tests.conftest import REPOSITORY
 from tests.support.little_trials import little_data, made, write
 from tests.support.little_trials import run as run_trial
+from tests.support.nightly import pytorch_first
 from tests.support.several_processes import run
 
 # Each process has a share of its own, drawn from its own generator, and the second has more than the first.
@@ -50,7 +50,7 @@ def stop_and_go_on(framework, folder, little):
     return {"seed": plain.seed_of_process(setup.seed, setup.backend.shard[0])}
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", pytorch_first("state of several processes in JAX"))
 def test_each_process_goes_on_with_what_was_its_own(framework, data_dir, tmp_path):
     little = little_data(data_dir, tmp_path / "little")
     imported, init, step = SHARES[framework]

@@ -28,7 +28,9 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture(scope="module", params=[3, 30])
+@pytest.fixture(
+    scope="module", params=[pytest.param(3, marks=pytest.mark.nightly("how a page of three submissions looks")), 30]
+)
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("looks")
     names = synthetic_logs.FORTY_LETTERS

@@ -11,7 +11,7 @@ from algoperf.benchmark.reference_names import pieces, reference_shapes
 from algoperf.benchmark.registry import base_of, has_scale, load_spec
 from tests import oracle
 from tests.support.functional_models import MODELS
-from tests.support.nightly import of_bases
+from tests.support.nightly import FULL_SIZE, of_bases
 from tests.support.small_models import small_spec
 
 # The table of the benchmark: parameters, parameter tensors (a table in one piece, an attention's q, k and v each in its
@@ -128,7 +128,7 @@ def test_the_mini_models_of_the_frameworks_have_the_same_parameters(name):
     assert jax.types() == pytorch.types()
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", FULL_SIZE)
 @pytest.mark.parametrize("name", of_bases(INITIALISED))
 def test_initial_values_are_distributed_like_the_references(name, framework):
     spec = replace(load_spec(name), {"model": FEWER_ROWS_OR_LAYERS.get(base_of(name), {})})
