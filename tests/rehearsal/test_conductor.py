@@ -70,11 +70,8 @@ class Broken:
 """
 
 
-SOME = ["is another after the restart"]  # that it does not compile is a cell of test_workflow.py
-OTHERS = [name for name in BROKEN if name not in SOME]
-
-
-@pytest.mark.parametrize("name", [*SOME, *(pytest.param(name, marks=NIGHTLY) for name in OTHERS)])
+@NIGHTLY  # by day: a cell of test_workflow.py
+@pytest.mark.parametrize("name", BROKEN)
 def test_what_breaks_is_a_sentence(name, tmp_path):
     step, init, stage, why = BROKEN[name]
     done, record = rehearse(tmp_path, write(tmp_path / "one", step, init, CLASSES), "pytorch", "criteo1tb")

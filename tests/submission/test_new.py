@@ -14,6 +14,7 @@ from algoperf.submission.points import as_hyperparameters
 from algoperf.submission.search import load_search_space, points
 from algoperf.trial import session
 from submissions.batch_sizes import BATCH_SIZES
+from tests.support.nightly import pytorch_first
 from tests.trial.test_session import run, set_up, ticking, without_times
 
 STEPS = 20
@@ -31,18 +32,20 @@ def functions(framework):
     return loading.load(new.TEMPLATE / f"{framework}.py").update_params.__globals__
 
 
+@pytest.mark.parametrize("framework", pytorch_first("what the template in JAX learns"))
+def test_it_learns_and_goes_on_where_it_was_killed(framework, tmp_path, data_dir):
+    folder = str(new.create("mine", framework, tmp_path))
+    whole = set_up(framework, tmp_path / "whole", data_dir, submission=folder, max_steps=STEPS)
+    rows = run(whole)
+    assert float(rows[-1]["validation/loss"]) < float(rows[0]["validation/loss"])
+    assert json.loads((whole.out / "result.json").read_text())["label"] == f"mine_{framework}"
+    cut = set_up(framework, tmp_path / "cut", data_dir, submission=folder, max_steps=STEPS)
+    assert run(cut, killed_after=1) is None
+    assert without_times(run(cut)) == without_times(rows)
+
+
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 class TestTemplate:
-    def test_it_learns_and_goes_on_where_it_was_killed(self, framework, tmp_path, data_dir):
-        folder = str(new.create("mine", framework, tmp_path))
-        whole = set_up(framework, tmp_path / "whole", data_dir, submission=folder, max_steps=STEPS)
-        rows = run(whole)
-        assert float(rows[-1]["validation/loss"]) < float(rows[0]["validation/loss"])
-        assert json.loads((whole.out / "result.json").read_text())["label"] == f"mine_{framework}"
-        cut = set_up(framework, tmp_path / "cut", data_dir, submission=folder, max_steps=STEPS)
-        assert run(cut, killed_after=1) is None
-        assert without_times(run(cut)) == without_times(rows)
-
     def test_it_has_what_the_harness_asks_for(self, framework):
         loaded = loading.load(new.TEMPLATE / f"{framework}.py")
         assert loaded.prepare_for_eval is not None

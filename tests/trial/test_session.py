@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from algoperf.benchmark.facts import FRAMEWORKS, InfrastructureError, UsageError
+from algoperf.benchmark.facts import InfrastructureError, UsageError
 from algoperf.benchmark.identity import make_trial
 from algoperf.machine.interruption import InterruptionError, Watch
 from algoperf.records import checkpoint, official_files
@@ -145,7 +145,7 @@ class TestTrial:
         assert quick[1] == "budget_exhausted"
         assert slow[2] == pytest.approx(1_000 * quick[2])
 
-    @pytest.mark.parametrize("framework", FRAMEWORKS)
+    @NIGHTLY_IN_JAX
     def test_a_resumed_trial_is_the_uninterrupted_one_bit_by_bit(self, framework, whole, tmp_path, data_dir):
         undisturbed, rows = whole(framework)
         assert len(rows) >= 4
