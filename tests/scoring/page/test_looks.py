@@ -76,7 +76,7 @@ def test_small_print_is_no_larger_than_what_it_stands_below(browser: Browser, pa
 @pytest.mark.parametrize("width", [1366, 390])
 def test_the_places_at_the_ends_of_the_profile_have_room_and_keep_apart(browser: Browser, page: Path, width: int):
     browser.open(page, width)
-    ends, submissions = figure(
+    ends, submissions, whole = figure(
         browser,
         "profile-plot",
         """
@@ -89,10 +89,10 @@ def test_the_places_at_the_ends_of_the_profile_have_room_and_keep_apart(browser:
           at: up * y[index], text: one, height: 14.4 * one.split("\\n").length, room: across * (end - x[index]) - 8,
           width: Math.max(...one.split("\\n").map((line) => pen.measureText(line).width)),
         }));
-        return [found, figure.renderers.filter((one) => one.glyph.type === "Line").length];
+        return [found, figure.renderers.filter((one) => one.glyph.type === "Line").length, figure.inner_width];
         """,
     )
-    assert all(end["width"] <= end["room"] for end in ends)
+    assert all(end["width"] <= end["room"] <= whole / 4 for end in ends)  # the rest is for the curves
     for below, above in itertools.pairwise(ends):
         assert (below["height"] + above["height"]) / 2 <= above["at"] - below["at"]
     told = sum(word.isdigit() for end in ends for word in end["text"].split())
