@@ -71,6 +71,13 @@ def test_a_tree_is_like_itself(tmp_path):
         assert change.pair is None or not change.pair.workloads or change.pair.time_ratio == 1
         assert change.a.score == change.b.score
     assert all((a.time, a.lost) == (b.time, b.lost) or a.time != a.time for a, b in sides.cells.values())
+    # Where studies are drawn, the page says how likely B is better, under its own head.
+    own = {row["submission"]: row for row in rows(tmp_path / "changes.csv")}
+    shown = Tables((tmp_path / "changes.html").read_text("utf-8")).named("Scores of A and B")
+    assert {row["B better"] for row in shown} != {""}
+    for row in shown:
+        assert close(numbers(row["B better"])[0], 100 * float(own[row["submission"]]["p_b_better"]))
+        assert bool(row["time, B of A"]) == bool(own[row["submission"]]["time_ratio"])
 
 
 def test_what_was_changed_is_found(trees, compared, tmp_path):

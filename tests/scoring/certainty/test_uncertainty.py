@@ -135,7 +135,10 @@ def test_more_studies_tell_smaller_differences():
             for who, time in (("a", 100.0), ("b", 120.0))
             for study in range(studies)
         ]
-        return draw(trials, protocol, "as-documented").duels.smallest_differences().item()
+        duels = draw(trials, protocol, "as-documented").duels
+        (low, high), (found,) = duels.difference[:, 0, 1], duels.smallest_differences()
+        assert found == pytest.approx((high - low) / 2)
+        return found
 
     assert 0 < smallest(12) < smallest(3) < 1
 
