@@ -107,7 +107,7 @@ def reader(tmp_path_factory, data_dir):
     for name, framework in (("my_idea", "pytorch"), ("idea", "jax")):
         made = reader.run(f"algoperf new-submission {name} --framework {framework}")
         assert made.returncode == 0, made.stderr
-    trained = reader.run(f"{TRIAL} --max-steps 2")
+    trained = reader.run(TRIAL)
     assert trained.returncode == 0, trained.stderr
     return reader
 
