@@ -121,3 +121,15 @@ def test_a_trial_of_target_setting_ends_by_steps(recorded):
 def test_what_there_is_not_is_one_sentence(changes, sentence):
     with pytest.raises(UsageError, match=sentence):
         define(dataclasses.replace(TRIAL, **changes))
+
+
+def test_each_trial_of_a_study_has_its_own_point_and_no_more_are_there(tmp_path):
+    rates = [0.1, 0.2, 0.3, 0.4, 0.5]
+    space = tmp_path / "space.json"
+    point = {"one_minus_beta1": 0.1, "beta2": 0.9, "weight_decay": 0.1, "warmup_factor": 0.0}
+    space.write_text(json.dumps([{"learning_rate": rate, **point} for rate in rates]))
+    trials = [dataclasses.replace(TRIAL, protocol="v0.5", study=4, trial=number) for number in range(1, 6)]
+    assert [define(trial, search_space=space).point["learning_rate"] for trial in trials] == rates
+    for changes, words in (({"trial": 0}, "its trials are 1 to 5"), ({"trial": 6}, "1 to 5"), ({"study": 5}, "0 to 4")):
+        with pytest.raises(UsageError, match=words):
+            define(dataclasses.replace(trials[0], **changes), search_space=space)
