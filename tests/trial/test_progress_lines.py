@@ -2,11 +2,13 @@
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from algoperf.trial.progress_lines import print_result
+from algoperf.benchmark.registry import load_spec
+from algoperf.trial.progress_lines import Reporter, print_result
 
 RESULT = {
     **{"status": "reached", "time_to_target": 12.0, "workload": "criteo1tb", "label": "[red]mine[/red]_jax"},
@@ -29,3 +31,20 @@ def test_a_submission_that_failed_is_told_where_the_reason_stands(status):
     failed = printed({**RESULT, "status": status, "time_to_target": None})
     assert failed.startswith(f"{status} · criteo1tb")
     assert failed.endswith("\nwhy: [red]trial/error.log\n")
+
+
+def test_an_evaluation_at_the_target_is_green_and_no_other():
+    spec = load_spec("criteo1tb", "mini")
+    trial = SimpleNamespace(workload="criteo1tb", label="mine_jax", ruleset="external", study=0, trial=1)
+    workload = SimpleNamespace(spec=spec)
+    setup = SimpleNamespace(trial=trial, workload=workload, max_runtime=60.0, max_steps=240, evaluated_every=5)
+    out = io.StringIO()
+    reporter = Reporter(setup, Console(file=out, width=200, color_system="standard", force_terminal=True))
+    target = spec.target.validation
+    for step, loss in ((5, target + 0.1), (10, target - 0.1)):
+        row = {"accumulated_submission_time": 1.0, "global_step": step, "validation/loss": loss, "test/loss": loss}
+        reporter(SimpleNamespace(evaluations=[row]))
+    _, missed, reached = out.getvalue().splitlines()
+    green = "\x1b[32m"
+    assert green not in missed
+    assert f"{green}validation loss {target - 0.1:.4f}" in reached

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from algoperf.benchmark.facts import UsageError
 from algoperf.benchmark.registry import load_spec
-from scoring.certainty.uncertainty import TAU, WAYS, Spread, Uncertainty, draw
+from scoring.certainty.uncertainty import TAU, WAYS, Spread, Uncertainty, _quantiles, draw
 from scoring.logs.trials import Trial
 from scoring.rules.score import READINGS, integrate, jumps, median, profile, score_trials, settle, study_time
 from tests.support.scoring_logs import PUBLISHED, SMALL, V05, logs, trial
@@ -331,3 +331,12 @@ def test_the_bands_are_those_of_the_step_function():
     for tau in jumps(scores.ratios()):
         column = int(np.searchsorted(TAU, tau))
         np.testing.assert_array_equal(heights[:, column], profile(scores.ratios(), TAU[[column]])[:, 0])
+
+
+@pytest.mark.parametrize("draws", [1, 2, 41, 1_000])
+def test_the_ends_of_an_interval_are_the_quantiles_without_nan(draws):
+    values = np.random.default_rng(draws).normal(size=(draws, 7))
+    values[: draws // 3, 2] = values[: draws - 1, 5] = np.nan
+    expected = np.nanquantile(values, [0.025, 0.975], axis=0)
+    np.testing.assert_allclose(_quantiles(values), expected, rtol=1e-12)
+    assert np.isnan(_quantiles(np.full((draws, 1), np.nan))).all()
