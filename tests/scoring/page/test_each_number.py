@@ -191,6 +191,7 @@ def test_legend_bars_and_bands_are_drawn_to_the_numbers(a100: Path, a100_page: T
     bands = {(row["submission"], float(row["tau"])): row for row in table(a100, "profile_bands")}
     compared = 0
     for line in embedded(a100, "profile-plot-data")["lines"]:
+        assert (line["band"][0], line["band"][-1]) == (line["x"][0], line["x"][-1]) == (1, 4)  # from end to end
         for tau, low, high in zip(line["band"], line["low"], line["high"], strict=True):
             own = bands[line["name"], tau]
             assert (low, high) == pytest.approx((9 * float(own["low"]), 9 * float(own["high"])), abs=1e-3)
