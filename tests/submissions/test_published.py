@@ -80,6 +80,16 @@ def test_it_runs_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir):
         assert (out / "measurements.csv").read_text() == (tmp_path / "whole" / "measurements.csv").read_text()
 
 
+@pytest.mark.nightly("published submissions that are killed after an evaluation")
+@pytest.mark.parametrize(("name", "framework"), KINDS)
+def test_it_is_killed_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir):
+    whole = run(set_up(name, framework, tmp_path / "whole", data_dir))
+    out = tmp_path / "killed"
+    assert run(set_up(name, framework, out, data_dir), killed_after=1) is None
+    assert without_times(run(set_up(name, framework, out, data_dir))) == without_times(whole)
+    assert json.loads((out / "result.json").read_text())["preemptions"] == 1
+
+
 @pytest.mark.parametrize(("name", "framework"), KINDS)
 def test_a_dry_run_finds_no_more_than_its_pin(name, framework, data_dir):
     row = check_one(str(SUBMISSIONS / name), framework, "criteo1tb", ruleset(name), data_dir, lambda doing: None)
