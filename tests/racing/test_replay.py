@@ -18,6 +18,7 @@ NIGHTLY = pytest.mark.nightly("other replays of racing")
         pytest.param("studies", "sequential", 0.22, marks=NIGHTLY),
         pytest.param("scores", "parallel", 0.28, marks=NIGHTLY),
         ("scores", "sequential", 0.33),
+        pytest.param("scores", "sequential, held-outs before their base", 0.25, marks=NIGHTLY),
     ],
 )
 def test_a_replay_is_exact_and_saves(level, order, saved):

@@ -129,7 +129,10 @@ _CONSTANTS: dict[str, torch.Tensor] = {}
 def constant(
     array_of: Callable[..., np.ndarray], *arguments: int, dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
-    """`array_of(*arguments)` on the device: brought there once and not at each step. array_of: a plain function."""
+    """`array_of(*arguments)` on the device: brought there once and not at each step.
+
+    array_of: a function of a module, by whose name the array is known.
+    """
     return _CONSTANTS[_made(array_of, arguments, dtype, device)]
 
 
