@@ -425,6 +425,7 @@ def test_other_ends_of_jobs_cost_no_more(more_runs):
 def test_preemption_and_the_death_of_a_node(runs):
     run = runs["lost"]
     assert_equal_to(runs["undisturbed"], run)
+    assert run.scores() == runs["undisturbed"].scores()
     assert all(result["preemptions"] >= 1 for result in run.outcomes().values())
     jobs = [recorded(path, "job") for path in run.results.rglob("meta_data_*.json")]
     assert set(jobs) == set(run.jobs)  # each of them queued again by Slurm, none submitted again by Snakemake
