@@ -15,7 +15,7 @@ from algoperf.fit.cells import Cell, Figures
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("submissions", nargs="*", default=[ask.SUBMISSION])
-    parser.add_argument("--missing", action="store_true", help="only what is not stored yet")
+    parser.add_argument("--missing", action="store_true", help="only what is not stored yet, or not whole")
     asked = parser.parse_args()
     reasons = {framework: reason for framework in FRAMEWORKS if (reason := measure.cannot(framework))}
     for reason in reasons.values():
@@ -23,9 +23,14 @@ def main() -> None:
     for submission in asked.submissions:
         cells = [cell for name in accelerators.known() for cell in ask.cells(name, submission=submission)]
         wanted = [cell for cell in cells if cell.framework not in reasons]
-        for figures in found([cell for cell in wanted if not asked.missing or cell not in stored.stored()]):
+        for figures in found([cell for cell in wanted if not asked.missing or not _is_known(cell)]):
             stored.store([figures])
             print(figures.cell, figures.peaks, figures.failures, flush=True)
+
+
+def _is_known(cell: Cell) -> bool:
+    figures = stored.stored().get(cell)
+    return figures is not None and figures.is_whole
 
 
 def found(cells: Sequence[Cell]) -> Iterator[Figures]:

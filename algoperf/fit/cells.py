@@ -54,11 +54,16 @@ class Figures:
     made: str = ""
     code: str = ""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every phase was asked."""
+        return {*self.peaks, *self.failures} == {*PHASES}
+
     def fits(self, facts: Facts) -> bool | None:
-        """None where nothing was found out."""
-        if self.failures:
+        """None where what was found out does not say so."""
+        if self.failures or max(self.peaks.values(), default=0) > facts.room(self.cell.framework):
             return False
-        return max(self.peaks.values()) <= facts.room(self.cell.framework) if self.peaks else None
+        return True if self.is_whole else None
 
     def compute_seconds(self, facts: Facts) -> float:
         """What the products take at the device's full speed."""
