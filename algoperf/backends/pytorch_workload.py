@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.overrides import TorchFunctionMode
 
 from algoperf.backends.pytorch import PytorchBackend
 from algoperf.backends.pytorch_state import bare
@@ -20,6 +21,22 @@ from algoperf.pytorch_utils import num_processes
 from workloads.layers import pytorch as layers
 from workloads.layers.context import ForwardContext
 
+# Those that have the tensor itself first; the other ones call them.
+_DRAWS = {
+    *(torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_),
+    *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.orthogonal_),
+}
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Nothing is drawn for tensors that hold nothing: PyTorch loads its compiler for that, for seconds."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in _DRAWS:
+            return (*args, *kwargs.values())[0]
+        return func(*args, **kwargs)
+
 
 class PytorchWorkload(Workload):
     framework = "pytorch"
@@ -29,7 +46,7 @@ class PytorchWorkload(Workload):
         self._model_class = importlib.import_module(f"{spec.package}.model_pytorch").MODEL
         self._backend = PytorchBackend()
         # The structure of the model, with shapes where its tensors will be.
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutDraws():
             self._abstract = self._model_class(**self.spec.model)
 
     @functools.cached_property

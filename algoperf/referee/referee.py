@@ -66,7 +66,7 @@ class Referee:
         self._settings = backend.settings()
         for metric in workload.spec.metrics:  # before a submission can replace anything in them
             importlib.import_module(f"workloads.metrics.{metric}")
-        self._code = benchmark_code.snapshot()
+        self._code = benchmark_code.Code()
         self._owner = Owner(folder)
         self._heard = conduct.Heard(
             seeders=[(random, "seed"), (np.random, "seed"), *backend.seeding_functions()],
@@ -205,7 +205,7 @@ class Referee:
             changed.append("spec")
         if changed:
             raise RuleError(f"the submission changed the workload: its {changed[0]} is another.")
-        if replaced := benchmark_code.replaced(self._code):
+        if replaced := self._code.replaced():
             raise RuleError(f"the submission changed the benchmark's own code: {replaced} is another.")
 
 

@@ -27,7 +27,8 @@ def known(monkeypatch):
 def test_every_workload_fits_in_both_frameworks(name):
     cells = ask.cells(name)
     assert {cell.workload for cell in cells} >= {"wmt", "ogbg", "imagenet_resnet"}
-    assert [cell for cell in cells if not (figures := stored.of(cell)) or not figures.fits(accelerators.known()[name])] == []
+    facts = accelerators.known()[name]
+    assert [cell for cell in cells if not (figures := stored.of(cell)) or not figures.fits(facts)] == []
 
 
 def test_what_fits_is_not_mentioned(known):

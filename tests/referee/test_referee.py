@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from algoperf.benchmark import facts
 from algoperf.benchmark.facts import FRAMEWORKS
 from algoperf.benchmark.identity import make_trial
 from algoperf.imports import packages
+from algoperf.losses import pytorch
 from algoperf.records import official_files
 from algoperf.referee import benchmark_code, referee
 from algoperf.trial import session, setup, train
@@ -377,8 +379,34 @@ def test_flags_outlast_an_interruption_and_are_noted_once(tmp_path, data_dir):
     assert flag == {"rule": "random_state", "what": "the submission called random.seed.", "global_step": 1}
 
 
-def test_code_that_is_replaced_is_named(monkeypatch):
-    before = benchmark_code.snapshot()
-    assert benchmark_code.replaced(before) is None
-    monkeypatch.setattr(official_files.Table, "append", None)
-    assert benchmark_code.replaced(before) == "algoperf.records.official_files.Table.append"
+def another(table, name):
+    del table, name
+
+
+TABLE = official_files.Table
+# Another thing's name -> what is set instead: an attribute, or an entry of a dictionary.
+REPLACED = {
+    "algoperf.records.official_files.Table.append": (TABLE, "append", None),
+    "algoperf.records.official_files.Table.append.code": (TABLE.append, "__code__", another.__code__),
+    "algoperf.records.official_files.Table.append.__defaults__": (TABLE.append, "__defaults__", ({},)),
+    "algoperf.records.official_files.Table.append.__kwdefaults__": (TABLE.append, "__kwdefaults__", {"name": 1}),
+    "algoperf.records.official_files.Table.new": (TABLE, "new", another),
+    "algoperf.benchmark.facts.FRAMEWORKS": (facts, "FRAMEWORKS", ("jax",)),
+    "algoperf.losses.pytorch.LOSSES.ctc_loss": (pytorch.LOSSES, "ctc_loss", another),
+    "algoperf.benchmark.facts": (sys.modules, "algoperf.benchmark.facts", another),
+    "numpy.mean": (np, "mean", another),
+}
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_code_that_is_replaced_is_named(name, monkeypatch):
+    code = benchmark_code.Code()
+    assert code.replaced() is None
+    holder, key, other = REPLACED[name]
+    if isinstance(holder, dict):
+        monkeypatch.setitem(holder, key, other)
+    else:
+        monkeypatch.setattr(holder, key, other, raising=False)
+    assert code.replaced() == name
+    monkeypatch.undo()
+    assert code.replaced() is None

@@ -18,7 +18,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import scipy.signal
 import soundfile
 
 from algoperf.benchmark.facts import Split, UsageError
@@ -138,6 +137,8 @@ def divided(transcripts: Sequence[str]) -> dict[Split, list[str]]:
 
 def _write_chapter(folder: Path, recordings: Mapping[str, Path]) -> None:
     """recordings: transcript -> file of RECORDED_RATE."""
+    import scipy.signal
+
     folder.mkdir(parents=True)
     prefix = f"{folder.parent.name}-{folder.name}"
     lines = []

@@ -35,9 +35,13 @@ class Direction(nn.Module):
 
     def __init__(self, in_features: int, hidden_features: int) -> None:
         super().__init__()
-        square = (hidden_features, hidden_features)
-        self.input_weight = nn.Parameter(torch.cat([lecun_normal(hidden_features, in_features) for _ in range(4)]))
-        self.hidden_weight = nn.Parameter(torch.cat([nn.init.orthogonal_(torch.empty(square)) for _ in range(4)]))
+        self.input_weight = nn.Parameter(torch.empty(4 * hidden_features, in_features))
+        self.hidden_weight = nn.Parameter(torch.empty(4 * hidden_features, hidden_features))
+        with torch.no_grad():
+            for gate in self.input_weight.chunk(4):
+                gate.copy_(lecun_normal(hidden_features, in_features))
+            for gate in self.hidden_weight.chunk(4):
+                nn.init.orthogonal_(gate)
         self.bias = nn.Parameter(torch.zeros(4 * hidden_features))
 
 
