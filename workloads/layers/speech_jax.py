@@ -17,7 +17,7 @@ from algoperf.benchmark.facts import ParameterType
 from workloads.layers import log_mel
 from workloads.layers.attention_jax import XAVIER
 from workloads.layers.context import ForwardContext
-from workloads.layers.jax import Conv, Leaf
+from workloads.layers.jax import Conv, Leaf, on_each_device
 
 
 def linear(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
@@ -33,10 +33,14 @@ def log_mel_features(audio: jax.Array, paddings: jax.Array) -> tuple[jax.Array, 
     num_frames = log_mel.num_frames(audio.shape[1])
     starts = log_mel.FRAME_STEP * np.arange(num_frames)
     frames = audio[:, starts[:, None] + np.arange(log_mel.FRAME_LENGTH)] * log_mel.window()
-    power = jnp.square(jnp.abs(jnp.fft.rfft(frames, log_mel.FFT_SIZE)))
+    power = jnp.square(jnp.abs(on_each_device(_spectrum, (frames,), ())))
     mel = jnp.matmul(power, log_mel.mel_matrix(), precision="highest")
     features = (jnp.log(jnp.maximum(mel, log_mel.LOG_FLOOR)) - log_mel.MEAN) / log_mel.STD
     return features, paddings[:, starts]
+
+
+def _spectrum(frames: jax.Array) -> jax.Array:
+    return jnp.fft.rfft(frames, log_mel.FFT_SIZE)
 
 
 def spec_augment(

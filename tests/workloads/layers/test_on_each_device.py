@@ -9,6 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from algoperf import jax_sharding_utils as sharding
 from tests.support.several_processes import run
 from workloads.layers.jax import on_each_device
+from workloads.layers.speech_jax import log_mel_features
 
 SIZE, DEVICES = 8, 4
 
@@ -34,6 +35,9 @@ def shares():
     text = gradient.lower(*arguments).compile().as_text()
     assert "all-gather" not in text
     assert "all-reduce" in text
+    features = jax.jit(log_mel_features)
+    audio = jax.device_put(np.zeros((SIZE, 2_000), np.float32), batch)
+    assert "all-gather" not in features.lower(audio, audio).compile().as_text()
     some = Mesh(mesh.devices[:2], mesh.axis_names)
     with jax.set_mesh(some):  # as an evaluation, which each process makes for itself
         on_some = jax.device_put(x, NamedSharding(some, PartitionSpec("batch")))
