@@ -1,6 +1,7 @@
 """What the tests share: the prepared mini data, and a trial of the real loop that is cheap."""
 
 import fcntl
+import gc
 import os
 import sys
 import tempfile
@@ -21,6 +22,15 @@ hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
 REPOSITORY = Path(__file__).parent.parent
+
+# While tests are collected nothing becomes garbage, and later nobody looks through what was.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
 
 # Read where JAX and PyTorch are imported, by the tests and by the processes that they start. Where several processes
 # test at once, theirs is what the first one sets.
