@@ -113,8 +113,10 @@ def reader(tmp_path_factory, data_dir):
 
 
 def by_night(command):
-    """Compiling in JAX takes longer than all else, as does a plan of 6,560 jobs, and both are met elsewhere."""
-    is_slow = (command.startswith("algoperf trial") and "jax" in command) or "config/targets_full.yaml -n" in command
+    """Compiling in JAX takes longer than all else, as do a plan of 6,560 jobs and collecting tests; all of it is met
+    elsewhere."""
+    is_slow = command.startswith("algoperf trial") and "jax" in command
+    is_slow |= "config/targets_full.yaml" in command or command.startswith("python -m pytest")
     return pytest.param(command, id=command, marks=pytest.mark.nightly("slow documented commands") if is_slow else [])
 
 

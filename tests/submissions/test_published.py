@@ -30,9 +30,10 @@ KINDS = (
     ("sam", "pytorch"),
     ("swapped_average", "pytorch"),
 )
+TWIN = ("both_frameworks", "jax")
 STEPS = 8
 # Whose requirements.txt pins another version than is installed, and whose points are taken from a file elsewhere.
-PINNED = {("both_frameworks", "jax"): "optax==0.2.2", ("both_frameworks", "pytorch"): "torch==2.1.0"}
+PINNED = {TWIN: "optax==0.2.2", ("both_frameworks", "pytorch"): "torch==2.1.0"}
 ELSEWHERE = {"hparams": [{"learning_rate": 0.005, "one_minus_beta1": 0.2, "limit": 1.0}]}
 
 
@@ -58,7 +59,13 @@ def assert_only_its_pin(name, framework, sentences):
     assert [sentence.split(", ")[0] for sentence in sentences] == ([f"requirements.txt asks for {pin}"] if pin else [])
 
 
-@pytest.mark.parametrize(("name", "framework"), KINDS)
+@pytest.mark.parametrize(
+    ("name", "framework"),
+    [
+        pytest.param(*kind, marks=[pytest.mark.nightly("twins in JAX of published kinds")] * (kind == TWIN))
+        for kind in KINDS
+    ],
+)
 def test_it_runs_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir):
     whole = run(set_up(name, framework, tmp_path / "whole", data_dir))
     assert [row["global_step"] for row in whole] == ["1", str(STEPS)]
