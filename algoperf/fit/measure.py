@@ -57,7 +57,7 @@ def measured(cells: Sequence[Cell], phases: Sequence[Phase] = PHASES) -> Iterato
         yield from _of_pytorch(of_pytorch, phases)
     for cell in cells:
         if cell.framework == "jax":
-            yield _joined([_of_jax(cell, phase) for phase in phases])
+            yield _of_jax(cell, phases)
 
 
 def _of_pytorch(cells: Sequence[Cell], phases: Sequence[Phase]) -> Iterator[Figures]:
@@ -71,10 +71,14 @@ def _of_pytorch(cells: Sequence[Cell], phases: Sequence[Phase]) -> Iterator[Figu
         remaining = remaining[len(told) + 1 :]
 
 
-def _of_jax(cell: Cell, phase: Phase) -> Figures:
-    """In a process of its own: where XLA aborts, only that one ends."""
-    told, failure = _asked("jax", [cell], [phase], _OF_JAX)
-    return _figures(cell, told[0]) if told else _failed(cell, [phase], failure)
+def _of_jax(cell: Cell, phases: Sequence[Phase]) -> Figures:
+    """Where XLA aborts, its process ends, so that each phase is asked alone."""
+    told, failure = _asked("jax", [cell], phases, _OF_JAX)
+    if told:
+        return _figures(cell, told[0])
+    if len(phases) == 1:
+        return _failed(cell, phases, failure)
+    return _joined([_of_jax(cell, [phase]) for phase in phases])
 
 
 def _asked(
