@@ -10,7 +10,7 @@ import yaml
 
 from algoperf.doctor import checks
 from algoperf.fit import stored
-from algoperf.fit.cells import Figures
+from algoperf.fit.cells import PHASES, Figures
 from algoperf.machine import cluster, job
 
 CONFIG = {
@@ -117,7 +117,7 @@ def test_a_wrong_cluster_description_is_one_clear_line(found):
 def test_what_does_not_fit_into_the_accelerator_is_to_be_mended(found, monkeypatch):
     full = {"protocol": "v0.6", "accelerator": "v100", "workloads": ["wmt"]}
     site = {"accelerators": {"v100": {}}}
-    monkeypatch.setattr(stored, "of", lambda cell: Figures(cell, {"train": 2**30}, {}))
+    monkeypatch.setattr(stored, "of", lambda cell: Figures(cell, dict.fromkeys(PHASES, 2**30), {}))
     mark, advice = found(full, site)["memory of v100"]
     assert mark == "ok", advice
     monkeypatch.setattr(stored, "of", lambda cell: Figures(cell, {"train": 2**40}, {}))

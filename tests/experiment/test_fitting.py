@@ -4,7 +4,7 @@ import pytest
 
 from algoperf.experiment import config, fitting
 from algoperf.fit import stored
-from algoperf.fit.cells import Figures
+from algoperf.fit.cells import PHASES, Figures
 
 CONFIG = {
     "protocol": "v0.6",
@@ -17,10 +17,11 @@ CONFIG = {
 
 @pytest.fixture
 def known(monkeypatch):
-    """Every cell takes so many GiB in training."""
+    """Every cell takes so many GiB."""
 
     def take(gib):
-        monkeypatch.setattr(stored, "of", lambda cell: Figures(cell, {"train": gib * 2**30}, {}, made="2026-01-02"))
+        peaks = dict.fromkeys(PHASES, gib * 2**30)
+        monkeypatch.setattr(stored, "of", lambda cell: Figures(cell, peaks, {}, made="2026-01-02"))
 
     return take
 
