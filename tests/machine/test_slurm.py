@@ -110,7 +110,7 @@ def test_partitions_say_what_their_nodes_have(on_cluster):
 
 def test_the_controllers_settings_are_read(on_cluster):
     settings = slurm.config()
-    assert settings["MinJobAge"] == "600 sec"
+    assert settings["MinJobAge"] == "3600 sec"
     assert settings["JobRequeue"] == "1"
 
 
