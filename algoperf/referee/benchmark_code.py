@@ -95,7 +95,8 @@ def _places() -> Iterator[Place]:
         is_own = module_name.startswith(_OWN) and not module_name.startswith(_KIT)
         if not isinstance(module, ModuleType) or not (is_own or _is_used(module_name)):
             continue
-        yield (module_name,), operator.getitem, sys.modules, module_name
+        if is_own:
+            yield (module_name,), operator.getitem, sys.modules, module_name
         inside = _inside if is_own else _inside_library
         for name, value in list(vars(module).items()):
             yield from inside((module_name, name), vars(module), value)
@@ -113,7 +114,7 @@ def _inside(name: Name, holder: Mapping[str, Any], value: Any) -> Iterator[Place
     elif name[1].lstrip("_").isupper():
         yield name, operator.getitem, holder, name[-1]
         if isinstance(value, dict):
-            for key in value:
+            for key in list(value):
                 yield (*name, str(key)), operator.getitem, value, key
 
 
