@@ -121,7 +121,8 @@ def test_a_workload_with_a_framework_needs_their_extras_and_no_other(workload):
 
 
 def test_the_extra_of_all_workloads_is_of_all():
-    assert EXTRAS["workloads"] == set().union(*(EXTRAS[workload] for workload in base_workloads()))
+    """With what fetches their data."""
+    assert EXTRAS["workloads"] == EXTRAS["fetch"].union(*(EXTRAS[workload] for workload in base_workloads()))
     assert {base_of(name) for protocol in PROTOCOLS.values() for name in protocol.workloads} <= set(EXTRAS)
 
 
