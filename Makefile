@@ -68,7 +68,7 @@ fit:  ## compile every cell for 8 V100, 4 A100 and 8 H100 without any of them, i
 	$(PYTHON) -m venv $(FIT)
 	$(FIT)/bin/pip install --quiet --constraint constraints.txt --constraint profiles/slurm/constraints/v100.txt \
 		--editable '.[jax,pytorch,workloads]' 'jax[cuda12]'
-	$(FIT)/bin/python -m algoperf.fit
+	$(FIT)/bin/python -m algoperf.fit nadamw muon shampoo
 	$(FIT)/bin/python docs/fit_table.py
 
 clean:  ## remove results, prepared data and the built site, not the environment
