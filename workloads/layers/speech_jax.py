@@ -40,6 +40,7 @@ def log_mel_features(audio: jax.Array, paddings: jax.Array) -> tuple[jax.Array, 
 
 
 def _spectrum(frames: jax.Array) -> jax.Array:
+    """Of a device's own frames: for an FFT, XLA gathers those of the whole batch."""
     return jnp.fft.rfft(frames, log_mel.FFT_SIZE)
 
 
