@@ -5,21 +5,18 @@ import gc
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 from algoperf.commands.cli import main
 from algoperf.referee import compiled
-from tests.support import signals
+from tests.support import little_trials, signals
 from workloads.datasets.prepare import prepare_dataset
 
 pytest_plugins = ["tests.support.compilation", "tests.support.nightly", "tests.support.slurm_cluster"]
 signals.as_in_the_foreground()
-# A busy machine is no fault.
-hypothesis.settings.register_profile("suite", deadline=None)
-hypothesis.settings.load_profile("suite")
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -57,6 +54,12 @@ def algoperf(monkeypatch, capsys):
         return (ended.value.code or 0, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def few_evaluated() -> Iterator[None]:
+    with little_trials.few_evaluated():
+        yield
 
 
 @pytest.fixture(scope="session")

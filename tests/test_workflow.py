@@ -20,6 +20,7 @@ from algoperf.machine import cluster, lock
 from algoperf.records import official_files
 from algoperf.records.atomic import write_json
 from tests.conftest import REPOSITORY
+from tests.support import quick_submission
 from tests.support.slurm_cluster import wait_until
 
 BIN = Path(sys.executable).parent
@@ -208,11 +209,7 @@ def experiment(tmp_path_factory, data_dir):
     """Two contestants of one workload, run to the end by the real workflow; the submission stops after two steps."""
     folder = tmp_path_factory.mktemp("experiment")
     for label in ("quick", "fast"):
-        (folder / label).mkdir()
-        source = (REPOSITORY / "submissions" / "nadamw" / "pytorch.py").read_text()
-        source += STOPS_AFTER_TWO_STEPS
-        (folder / label / "pytorch.py").write_text(source)
-        shutil.copy(REPOSITORY / "submissions" / "nadamw" / "search_space.json", folder / label)
+        quick_submission.write(folder / label)
     config = {
         "protocol": "mini",
         "submissions": [{"name": str(folder / label), "framework": "pytorch"} for label in ("quick", "fast")],
@@ -224,20 +221,6 @@ def experiment(tmp_path_factory, data_dir):
     run = snakemake("score", "--configfile", folder / "config.yaml", directory=folder)
     assert run.returncode == 0, run.stderr
     return folder
-
-
-STOPS_AFTER_TWO_STEPS = """
-import dataclasses
-from algoperf.spec import TrainingCompleteError
-
-class Short(TorchSubmission):
-    def update_params(self, **arguments):
-        if arguments["global_step"] == 2:
-            raise TrainingCompleteError
-        return super().update_params(**arguments)
-
-submission = Short(optimizer, BATCH_SIZES)
-"""
 
 
 def again(experiment, *arguments):
@@ -293,7 +276,7 @@ def test_an_edited_trial_is_run_again_from_any_folder_and_what_was_set_aside_is_
         path.unlink()
     space = experiment / "fast" / "search_space.json"
     text = space.read_text()
-    space.write_text(text.replace("1e-2", "2e-2"))
+    space.write_text(text.replace("0.01", "0.02"))
     arguments = ("--configfile", experiment / "config.yaml")
     planned = snakemake(*arguments, "-n", directory=tmp_path)
     assert counts(planned) == {"trial_criteo1tb": 1, "score_ruleset": 1, "score": 1, "total": 3}

@@ -23,6 +23,7 @@ from algoperf.experiment import config, plan
 from algoperf.machine.cluster import Accelerator
 from algoperf.records import official_files
 from tests.conftest import REPOSITORY
+from tests.support.nightly import examples
 
 CODE = """
 import dataclasses
@@ -155,7 +156,7 @@ FRESH: dict[str, dict[str, object]] = {}
 
 
 @hypothesis.settings(
-    max_examples=3,
+    max_examples=examples(by_day=2, by_night=6),
     deadline=None,
     derandomize=True,
     phases=[hypothesis.Phase.generate],

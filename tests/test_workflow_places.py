@@ -20,7 +20,6 @@ import yaml
 from algoperf.records import official_files
 from tests.conftest import REPOSITORY
 from tests.support.odd_machines import failing, latin_1, mounted
-from tests.test_workflow import STOPS_AFTER_TWO_STEPS
 
 BIN = Path(sys.executable).parent
 TIMES = ("accumulated_submission_time", "accumulated_eval_time", "accumulated_logging_time", "score", "total_duration")
@@ -28,6 +27,18 @@ NOT_COMPUTED = ("charged_time", "hardware_evidence", "free_seconds", "timed_besi
 # The end of summer time in Central Europe: the clocks of Germany show an hour twice.
 CET, AN_HOUR_TWICE = "CET-1CEST,M3.5.0,M10.5.0/3", datetime.datetime(2025, 10, 26, 1, tzinfo=datetime.UTC)
 
+STOPS_AFTER_TWO_STEPS = """
+import dataclasses
+from algoperf.spec import TrainingCompleteError
+
+class Short(TorchSubmission):
+    def update_params(self, **arguments):
+        if arguments["global_step"] == 2:
+            raise TrainingCompleteError
+        return super().update_params(**arguments)
+
+submission = Short(optimizer, BATCH_SIZES)
+"""
 # Not the shell's: what it has of them would be another machine's.
 _OURS = {
     name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "TZ", "JAX_", "ALGOPERF_"))

@@ -85,11 +85,16 @@ def _content(context: Context) -> dict[str, Any]:
         "y": {
             "label": f"workloads at their target, of {len(names)}",
             "range": [-0.25, len(names) + 0.25],
-            "ticks": [[number, str(number)] for number in range(0, len(names) + 1, 1 + len(names) // 13)],
+            "ticks": [[number, str(number)] for number in ticks(len(names))],
         },
         "lines": lines,
         "words": _ends(heights[:, -1], len(names)),
     }
+
+
+def ticks(num_workloads: int) -> range:
+    """From 0, at most thirteen."""
+    return range(0, num_workloads + 1, 1 + num_workloads // 13)
 
 
 def _band(bands: Bands, place: int, num_workloads: int) -> dict[str, list[float]]:

@@ -1,23 +1,41 @@
 """The command line as a person meets it: results, one-sentence errors and exit codes."""
 
 import csv
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from algoperf.benchmark.registry import load_spec, workload_names
+from algoperf.commands.cli import main
 from algoperf.machine.lock import FolderLock
 from tests.conftest import REPOSITORY
 from tests.support.odd_machines import latin_1, mounted
 
 
 def run(*arguments, env=None):
+    """`algoperf ...` in this process, which has imported what it needs."""
+    out, said = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(said):
+        patch.setattr(sys, "argv", ["algoperf", *map(str, arguments)])
+        for name, value in (env or {}).items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    for stream in (out, said):
+        stream.seek(0)
+    return subprocess.CompletedProcess(arguments, ended.value.code or 0, out.read(), said.read())
+
+
+def run_anew(*arguments, env=None):
+    """The same in a process of its own."""
     command = [sys.executable, "-m", "algoperf", *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, cwd=REPOSITORY, env={**os.environ, **(env or {})}, check=False
@@ -102,14 +120,14 @@ def test_a_bad_submission_is_one_too(algoperf, tmp_path, data_dir, source, space
 
 def test_a_batch_size_that_does_not_divide_over_the_devices(tmp_path, data_dir):
     devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
-    found = run(*trial(tmp_path / "out", data_dir, framework="jax"), env=devices)
+    found = run_anew(*trial(tmp_path / "out", data_dir, framework="jax"), env=devices)
     assert (found.returncode, found.stderr.count("\n")) == (2, 1)
     assert "1024 of the submission does not divide over 3 devices" in found.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_a_process_that_has_lost_the_others_says_how_they_are_started(tmp_path, data_dir):
-    found = run(*trial(tmp_path / "out", data_dir), env={"LOCAL_RANK": "0"})
+    found = run_anew(*trial(tmp_path / "out", data_dir), env={"LOCAL_RANK": "0"})
     assert (found.returncode, found.stderr.count("\n")) == (2, 1)
     assert "LOCAL_RANK is set but RANK is not; start a trial's processes with torchrun or srun" in found.stderr
     assert not (tmp_path / "out").exists()
@@ -118,7 +136,7 @@ def test_a_process_that_has_lost_the_others_says_how_they_are_started(tmp_path, 
 def test_other_hardware_than_the_accelerator_that_was_asked_for_is_refused(tmp_path, data_dir):
     site = tmp_path / "site.yaml"
     site.write_text("accelerators: {volta: {device: Tesla V100, count: 8}}")
-    found = run(*trial(tmp_path / "out", data_dir, accelerator="volta"), env={"ALGOPERF_CLUSTER": str(site)})
+    found = run_anew(*trial(tmp_path / "out", data_dir, accelerator="volta"), env={"ALGOPERF_CLUSTER": str(site)})
     assert (found.returncode, found.stderr.count("\n")) == (1, 1)
     assert "this trial is for volta, 8 x Tesla V100, but" in found.stderr
     assert found.stderr == f"error: {(tmp_path / 'out' / 'error.log').read_text()}"
@@ -130,7 +148,7 @@ def test_a_trial_prints_how_it_went(tmp_path, data_dir):
     nothing = tmp_path / "slurm.conf"  # for a file that is not there Slurm's commands wait a minute
     nothing.touch()
     left = {"SLURM_JOB_ID": "17", "SLURM_STEP_NUM_TASKS": "8", "SLURM_GPUS_ON_NODE": "8", "SLURM_CONF": str(nothing)}
-    found = run(*trial(tmp_path / "out", data_dir), "--max-steps", 2, env=left)
+    found = run_anew(*trial(tmp_path / "out", data_dir), "--max-steps", 2, env=left)
     assert found.returncode == 0, found.stderr
     assert "SLURM_JOB_ID is 17, but that cannot be confirmed (Slurm's " in found.stderr
     evidence = json.loads((tmp_path / "out" / "meta_data_0.json").read_text())["hardware_evidence"]
@@ -205,9 +223,9 @@ def folder_of(results, label):
     return results / "mini" / "external" / label / "study_0" / "criteo1tb_pytorch" / "trial_1"
 
 
-def statuses(results):
+def statuses(results, asked=run):
     """Contestant -> the status of its trial on Criteo."""
-    found = json.loads(run("status", results, "--json").stdout)
+    found = json.loads(asked("status", results, "--json").stdout)
     return {entry["trial"]["label"]: entry for entry in found if entry["trial"]["workload"] == "criteo1tb"}
 
 
@@ -217,7 +235,7 @@ def test_the_status_of_trials_that_are_done_that_run_and_that_have_stopped(resul
     assert (done["progress"], done["outcome"], done["global_step"]) == ("done", "budget_exhausted", 2)
     assert (stopped["progress"], stopped["global_step"], stopped["best"]) == ("stopped", 2, done["best"])
     with FolderLock(Path(stopped["folder"])):
-        running = statuses(results)["nesterov_pytorch"]
+        running = statuses(results, run_anew)["nesterov_pytorch"]
     assert (running["progress"], running["global_step"]) == ("running", 2)
     assert running["outcome"].startswith(f"process {os.getpid()} on ")
 
@@ -246,7 +264,7 @@ def test_the_plan_says_what_a_real_trial_took_beside_what_was_expected_of_it(res
 
 def test_the_status_says_when_waiting_and_running_trials_will_have_ended(results):
     with FolderLock(folder_of(results, "nesterov_pytorch")):
-        found = statuses(results)
+        found = statuses(results, run_anew)
     assert found["nadamw_pytorch"]["ends_in"] is None
     assert found["nesterov_pytorch"]["ends_in"] >= 0
     assert found["nadamw_jax"]["ends_in"] > found["nesterov_pytorch"]["ends_in"]
@@ -315,7 +333,7 @@ def test_doctor_says_what_is_there_and_what_to_mend(tmp_path, data_dir):
 
 
 def test_nothing_is_proposed_where_there_is_no_slurm(tmp_path):
-    found = run("doctor", "--propose", env={"PATH": str(tmp_path)})
+    found = run_anew("doctor", "--propose", env={"PATH": str(tmp_path)})
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr == "error: Slurm's sinfo cannot be run: No such file or directory.\n"
 

@@ -21,7 +21,7 @@ def get_batch_size(workload_name):
     return 1_024
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    return {"optimizer": torch.optim.SGD(model_params.parameters(), lr=0.1)}
+    return {}
 
 def update_params(workload, current_param_container, current_params_types, model_state, hyperparameters, batch,
                   loss_type, optimizer_state, eval_results, global_step, rng):
@@ -31,7 +31,9 @@ def update_params(workload, current_param_container, current_params_types, model
     logits, _ = workload.model_fn(current_param_container, batch, None, spec.ForwardPassMode.TRAIN, rng, True)
     workload.loss_fn(batch["targets"], logits, batch.get("weights"))["summed"].backward()
     DONE
-    optimizer_state["optimizer"].step()
+    with torch.no_grad():
+        for parameter in current_param_container.parameters():
+            parameter -= 1e-4 * parameter.grad
     return optimizer_state, current_param_container, None
 
 def data_selection(workload, input_queue, optimizer_state, current_param_container, model_state, hyperparameters,

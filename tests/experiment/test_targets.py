@@ -32,7 +32,8 @@ from algoperf.submission import loading
 from algoperf.submission.points import as_hyperparameters, hyperparameter_points
 from algoperf.trial import definition, session, setup
 from tests.conftest import REPOSITORY
-from tests.test_workflow import STOPS_AFTER_TWO_STEPS, counts, snakemake
+from tests.support import quick_submission
+from tests.test_workflow import counts, snakemake
 
 TRIAL = make_trial("mini", TARGET_SETTING, "nadamw", "pytorch", "criteo1tb", 1, 1)
 GOALS = st.sampled_from(["min", "max"])
@@ -231,6 +232,7 @@ def test_a_trial_goes_by_steps_and_has_no_target_to_stop_at(tmp_path, data_dir):
     assert definition.spec_of(dataclasses.replace(TRIAL, workload="finewebedu_lm")).target.test is None
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_a_killed_trial_goes_on_to_the_same_values_at_any_speed(tmp_path, data_dir):
     def rows(out, seconds, killed_at=None):
         """A clock that goes on by so many seconds whenever it is asked."""
@@ -469,10 +471,7 @@ def test_the_target_of_a_mini_workload_is_the_recorded_one(path):
 def experiment(tmp_path_factory, data_dir):
     """Two points of one submission and two seeds, by the real workflow; each trial stops after two steps."""
     folder = tmp_path_factory.mktemp("targets")
-    (folder / "quick").mkdir()
-    source = (REPOSITORY / "submissions" / "nadamw" / "pytorch.py").read_text() + STOPS_AFTER_TWO_STEPS
-    (folder / "quick" / "pytorch.py").write_text(source)
-    shutil.copy(REPOSITORY / "submissions" / "nadamw" / "search_space.json", folder / "quick")
+    quick_submission.write(folder / "quick", (0.01, 0.02))
     content = {
         "protocol": "mini",
         "submissions": [{"name": str(folder / "quick"), "framework": "pytorch"}],

@@ -47,7 +47,12 @@ def test_the_command(algoperf):
     assert entry["fits"] is True
     assert 0 < entry["peaks"]["train"] < entry["room"]
     assert entry["waits"] == {}
-    code, out, _ = algoperf("fit", "--workload", "ogbg", "--framework", "pytorch")
+
+
+def test_the_command_shows_a_table(algoperf, monkeypatch):
+    """Here of what comes with the program."""
+    monkeypatch.setitem(measure._NEEDS, "jax", ("not_there_at_all.plugin", "jax"))
+    code, out, _ = algoperf("fit", "--workload", "ogbg", "--framework", "jax")
     assert code == 0
     assert "4 x a100, nadamw" in out
     assert "yes" in out

@@ -86,6 +86,7 @@ RESUMED = [
 ]
 
 
+@pytest.mark.usefixtures("few_evaluated")
 @pytest.mark.parametrize(("name", "framework"), RESUMED)
 def test_a_resumed_trial_is_the_uninterrupted_one_bit_by_bit(name, framework, tmp_path, data_dir):
     whole = run(set_up(framework, tmp_path / "whole", data_dir, submission=name, max_steps=20))

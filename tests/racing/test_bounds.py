@@ -15,6 +15,7 @@ from scoring.logs.record import Record
 from scoring.logs.trials import Trial
 from scoring.rules.raced import without_a_bound
 from scoring.rules.score import median, score_table, settle, tabulate
+from tests.support.nightly import examples
 from tests.support.scoring_logs import SMALL
 
 # Few and round, so that there are ties, and hits at four times the fastest and just above.
@@ -160,7 +161,7 @@ def assert_same(one: object, other: object) -> None:
 
 
 @hypothesis.given(experiments(), st.integers(0, 2**32), st.sampled_from(["any", "studies", "held-outs", "planned"]))
-@hypothesis.settings(max_examples=250)
+@hypothesis.settings(max_examples=examples(by_day=100, by_night=500))
 def test_racing_changes_nothing_that_its_level_promises(experiment, seed, order):
     whole = outcome([within_budget(run).trial(is_raced=False) for run in experiment])
     for level in LEVELS[1:]:

@@ -14,7 +14,7 @@ NIGHTLY = pytest.mark.nightly("other replays of racing")
 @pytest.mark.parametrize(
     ("level", "order", "saved"),
     [
-        ("trials", "parallel", 0.14),
+        pytest.param("trials", "parallel", 0.14, marks=NIGHTLY),
         pytest.param("studies", "sequential", 0.22, marks=NIGHTLY),
         pytest.param("scores", "parallel", 0.28, marks=NIGHTLY),
         ("scores", "sequential", 0.33),

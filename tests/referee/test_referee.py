@@ -164,12 +164,14 @@ def test_jax_parameters_of_another_type_are_refused(tried):
     assert "was float32 (64,) and is bfloat16 (64,)" in errors
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_a_cached_property_of_the_workload_cannot_be_planted(tried):
     result, errors = tried("vars(workload)['evaluation_step'] = lambda *arguments: None", framework="jax")
     assert result["status"] == "submission_error"
     assert "changed the workload: its evaluation_step is another" in errors
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_the_sizes_of_batches_are_asked_for_once(tried, tmp_path):
     result, _ = tried("print(SIZES)", max_steps=3)
     assert (result["status"], result["flags"]) == ("budget_exhausted", [])
@@ -314,6 +316,7 @@ def test_what_is_free_is_timed_and_flagged_where_it_takes_long_or_trains(tried, 
     assert set(metadata["free_seconds"]) == set(acts)
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_a_dictionary_of_jax_parameters_that_initialisation_changes_is_noticed(tried):
     result, _ = tried(
         "pass", framework="jax", init="name = min(model_params); model_params[name] = {**model_params[name]}"
@@ -340,6 +343,7 @@ def test_what_runs_while_the_clock_stands_is_charged(tried):
     assert result["charged_time"] > 0.3
 
 
+@pytest.mark.usefixtures("few_evaluated")
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_an_honest_submission_has_no_flags(framework, tried):
     what = """
@@ -363,6 +367,7 @@ def test_what_a_submission_does_when_it_is_imported_counts(tried):
     ]
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_flags_outlast_an_interruption_and_are_noted_once(tmp_path, data_dir):
     folder = tmp_path / "mine"
     folder.mkdir()

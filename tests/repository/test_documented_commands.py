@@ -60,7 +60,7 @@ OWN = {
 OURS = ("algoperf", "snakemake", "make", "python ", "exec")
 TRIAL = (
     "algoperf trial --workload criteo1tb --framework pytorch --submission my_idea --protocol mini --ruleset external "
-    "--study 0 --trial 1 --out results/mini/external/my_idea_pytorch/study_0/criteo1tb_pytorch/trial_1"
+    "--study 0 --trial 1 --max-steps 2 --out results/mini/external/my_idea_pytorch/study_0/criteo1tb_pytorch/trial_1"
 )
 
 
@@ -70,9 +70,14 @@ def ours():
 
 
 def run_here():
-    """With the reader's own words; what is the same then is run once."""
+    """With the reader's own words; what is the same then is run once, as are plans of the same in another order."""
     chosen = [one for one in ours() if one.startswith(PLANNED) or not one.startswith(tuple(ELSEWHERE))]
-    return sorted({shlex.join(OWN.get(word, word) for word in shlex.split(command)) for command in chosen})
+    found = {}
+    for command in chosen:
+        words = [OWN.get(word, word) for word in shlex.split(command)]
+        same = tuple(sorted({*words, "-n"})) if words[0] == "snakemake" else tuple(words)
+        found.setdefault(same, shlex.join(words))
+    return sorted(found.values())
 
 
 class Reader:

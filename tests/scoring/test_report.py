@@ -37,6 +37,7 @@ from scoring.rules.score import score_trials
 from scoring.tables.leaderboard import leaderboard
 from scoring.tables.plots import profile_figure
 from tests.conftest import REPOSITORY
+from tests.support.nightly import examples
 
 SAMPLE = REPOSITORY / "tests" / "data" / "scoring" / "logs"
 PUBLISHED = "published:v0.5-external"
@@ -292,7 +293,7 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20) | st.samp
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(by_day=12, by_night=50), deadline=None)
 @given(names=st.lists(NAMES, min_size=2, max_size=3, unique=True), word=NAMES)
 def test_no_name_ever_breaks_the_page(names: list[str], word: str):
     """Names as a tree of logs may have them, in every field that comes from logs."""
@@ -395,7 +396,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return logs
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(by_day=8, by_night=50), deadline=None)
 @given(data=st.data())
 def test_damage_anywhere_gives_a_report_that_says_so(whole: Path, tmp_path_factory: pytest.TempPathFactory, data):
     """Files that are cut, overwritten, emptied, made folders or gone: up to five at a time."""

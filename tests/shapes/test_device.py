@@ -1,13 +1,13 @@
 """A device that is not there: what is asked of it as of one that is, and what is counted. In processes of their own."""
 
 import json
-import subprocess
-import sys
 
-from tests.conftest import REPOSITORY
+import numpy as np
+import pytest
+
+from tests.support import several_processes
 
 BEGIN = """
-import json
 import torch
 from torch import distributed
 from algoperf.shapes import device
@@ -18,23 +18,28 @@ with device.pretended(8, meter.waited), meter:
     x = torch.empty(1024, 1024, device="cuda", requires_grad=True)
     meter.begin_step()
 """
-END = """
-print(json.dumps(found))
-"""
 MEBIBYTE = 2**20
 
 
-def run(code):
+def found_by(code):
+    """Runs the code as a program whose device is one of eight."""
+    names = {}
+    exec(BEGIN + "".join(f"    {line}\n" for line in code.strip().splitlines()), names)
+    return {"found": np.array(json.dumps(names["found"]))}
+
+
+@pytest.fixture
+def run(tmp_path):
     """What `code`, which puts it into `found`, finds out on a device of eight."""
-    lines = "".join(f"    {line}\n" for line in code.strip().splitlines())
-    done = subprocess.run(
-        [sys.executable, "-c", BEGIN + lines + END], capture_output=True, text=True, cwd=REPOSITORY, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+
+    def run(code):
+        (here,) = several_processes.run(found_by, [code], 1, tmp_path)
+        return json.loads(str(here["found"]))
+
+    return run
 
 
-def test_it_is_where_it_says():
+def test_it_is_where_it_says(run):
     found = run("""
 class Doubled(torch.autograd.Function):
     @staticmethod
@@ -55,7 +60,7 @@ found["gradient"] = x.grad.is_cuda
     assert found["gradient"]
 
 
-def test_memory_is_counted_as_long_as_it_is_held():
+def test_memory_is_counted_as_long_as_it_is_held(run):
     found = run("""
 before = meter.now
 y = x.detach() + 1
@@ -87,7 +92,7 @@ WAITS = {
 }
 
 
-def test_waits_for_it_are_heard():
+def test_waits_for_it_are_heard(run):
     found = run(f"""
 found = {{}}
 for code in {list(WAITS)!r}:
@@ -98,7 +103,7 @@ for code in {list(WAITS)!r}:
     assert {code: found[code] for code in WAITS} == WAITS
 
 
-def test_gradients_are_summed_over_all_without_a_second_copy():
+def test_gradients_are_summed_over_all_without_a_second_copy(run):
     found = run("""
 linear = torch.nn.Linear(1024, 1024, bias=False, device="cuda")
 device.share_gradients(linear)

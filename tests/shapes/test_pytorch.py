@@ -1,31 +1,23 @@
-"""What each cell in PyTorch takes of a V100 or an A100, by shapes: it fits, and no step waits."""
+"""What each cell in PyTorch takes of a V100 or an A100, by shapes: it fits, and no step waits.
+
+CI runs them each time, after `make test`; by day one cell is asked by the command (tests/fit/test_ask.py).
+"""
 
 import pytest
 
 from algoperf.fit import ask, measure, stored
 from algoperf.fit.cells import Cell, gib
 
+pytestmark = pytest.mark.nightly("memory of every cell in PyTorch, by shapes")
 PHASES_HERE = ("train", "restore")
 # GiB of each device that PyTorch can have there.
 ROOM = {"v100": 15.0, "a100": 38.0}
 
 
-# Two of the three that come nearest to a V100's room; the third, Conformer, takes as long as both.
-NEAREST = ("criteo1tb", "imagenet_resnet")
-NIGHTLY = pytest.mark.nightly("memory of the other workloads, and of an A100, by shapes")
-
-
-@pytest.fixture(
-    scope="module",
-    params=[("v100", True), *(pytest.param((name, False), marks=NIGHTLY) for name in ("v100", "a100"))],
-    ids=["v100 nearest", "v100", "a100"],
-)
+@pytest.fixture(scope="module", params=list(ROOM))
 def found(request):
     """The figures of cells on an accelerator; an evaluation's, which take as long again, are in `make fit`."""
-    accelerator, is_of_nearest = request.param
-    cells = ask.cells(accelerator, framework="pytorch")
-    chosen = [cell for cell in cells if cell.workload in NEAREST or not is_of_nearest]
-    return list(measure.measured(chosen, PHASES_HERE))
+    return list(measure.measured(ask.cells(request.param, framework="pytorch"), PHASES_HERE))
 
 
 def test_every_workload_fits(found):

@@ -32,6 +32,7 @@ def functions(framework):
     return loading.load(new.TEMPLATE / f"{framework}.py").update_params.__globals__
 
 
+@pytest.mark.usefixtures("few_evaluated")
 @pytest.mark.parametrize("framework", pytorch_first("what the template in JAX learns"))
 def test_it_learns_and_goes_on_where_it_was_killed(framework, tmp_path, data_dir):
     folder = str(new.create("mine", framework, tmp_path))
@@ -56,6 +57,7 @@ class TestTemplate:
         loaded.check_point(found[0])
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_its_step_is_compiled_once(tmp_path, data_dir):
     setup = set_up("jax", tmp_path / "out", data_dir, submission=str(new.TEMPLATE), max_steps=3)
     compilations = []

@@ -40,6 +40,7 @@ LEARNING = pytest.mark.nightly("learning, each workload in each framework")
 LEARNT = [pytest.param(*pair, marks=[] if pair in QUICK else LEARNING) for pair in itertools.product(STEPS, FRAMEWORKS)]
 
 
+@pytest.mark.usefixtures("few_evaluated")
 @pytest.mark.parametrize(("workload", "framework"), LEARNT)
 def test_every_workload_is_learnt(framework, workload, tmp_path, data_dir):
     identity = make_trial("mini", "external", "nadamw", framework, workload, 0, 1)

@@ -16,6 +16,7 @@ from algoperf.trial import session, setup
 from tests.conftest import REPOSITORY
 from tests.trial.test_session import StopsAfter, Ticks, run, ticking, without_times
 
+pytestmark = pytest.mark.usefixtures("few_evaluated")
 SUBMISSIONS = REPOSITORY / "tests" / "data" / "submissions"
 KINDS = (
     ("accumulating", "pytorch"),

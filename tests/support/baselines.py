@@ -1,7 +1,6 @@
 """Every baseline takes two steps of every mini workload through the real loop: `test_baselines_<framework>.py`."""
 
 import contextlib
-import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator
@@ -16,8 +15,8 @@ from algoperf.benchmark.identity import make_trial
 from algoperf.benchmark.protocol import PROTOCOLS, TARGET_SETTING
 from algoperf.benchmark.workload import make_workload
 from algoperf.submission.loading import SUBMISSIONS
-from algoperf.trial import evaluate, session, setup
-from algoperf.trial.input_queue import evaluation_batches
+from algoperf.trial import session, setup
+from tests.support.little_trials import few_evaluated
 
 # All but NAdamW, with which `test_submissions.py` goes the whole way.
 BASELINES = sorted({path.parent.name for path in SUBMISSIONS.glob("*/search_space.json")} - {"nadamw"})
@@ -40,19 +39,15 @@ def short_trials() -> Iterator[None]:
         makers[spec.name] = functools.partial(make_workload, spec, *arguments)
         return made(spec.name)
 
-    def first_batch(*split: Any) -> Iterator[Any]:
-        return itertools.islice(evaluation_batches(*split), 1)
-
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, few_evaluated(8):
         patch.setattr(setup, "make_workload", make_once)
-        patch.setattr(evaluate, "evaluation_batches", first_batch)
         yield
 
 
 def takes_two_steps(name: str, framework: Framework, workload: str, folder: Path, data_dir: Path) -> None:
     """Steps as in target setting, which no target ends early, with the baseline's first mini point."""
     identity = make_trial("mini", TARGET_SETTING, name, framework, workload, 0, 1)
-    ready = dataclasses.replace(setup.set_up(identity, folder, data_dir, 2), eval_batch_size=8)
+    ready = setup.set_up(identity, folder, data_dir, 2)
     evaluations: list[dict[str, Any]] = []
     result = session.execute(ready, lambda state: evaluations.extend(state.evaluations))
     assert (result["status"], result["global_step"], result["flags"]) == ("budget_exhausted", 2, [])

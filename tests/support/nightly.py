@@ -1,13 +1,15 @@
 """What `make test` leaves to `make test-all`: tests marked `nightly("what they are of")`. Each run says what it left.
 
 They are those that cost most for what they prove beside the others: a full-size model where a small one shows the same,
-all pairs where each was met once, long runs, and what is installed anew.
+all pairs where each was met once, long runs, and what is installed anew. By day a dear test by property has fewer
+examples, too.
 """
 
 import collections
 from collections.abc import Iterable
 from typing import Any
 
+import hypothesis
 import pytest
 
 from algoperf.benchmark.registry import base_of
@@ -36,11 +38,22 @@ def pytorch_first(what: str) -> list[Any]:
 # Frameworks for tests of full-size models. JAX compiles them for long; that its small ones compute what PyTorch's do is
 # tested of every variant (workloads/models/test_variants.py).
 FULL_SIZE = pytorch_first("full-size models in JAX")
+# And for what holds of a model: what the small ones in JAX compute is PyTorch's by day, too.
+TWINS = pytorch_first("properties of models in JAX")
 
 _LEFT = pytest.StashKey[collections.Counter[str]]()
+_DAY, _NIGHT = "day", "night"  # profiles of Hypothesis
+for _name in (_DAY, _NIGHT):
+    hypothesis.settings.register_profile(_name, deadline=None)  # a busy machine is no fault
+
+
+def examples(by_day: int, by_night: int) -> int:
+    """How many examples a test by property has whose examples are dear."""
+    return by_day if hypothesis.settings.get_current_profile_name() == _DAY else by_night
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile(_DAY if config.option.markexpr == f"not {MARKER}" else _NIGHT)
     config.addinivalue_line("markers", f"{MARKER}(what): left to `make test-all`; `what` it is of, in a few words")
     config.stash[_LEFT] = collections.Counter()
 

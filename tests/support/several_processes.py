@@ -1,17 +1,21 @@
 """Runs a function in several processes, joined as those of a trial are: by the variables of torchrun.
 
 Each process writes the arrays that the function returns, by name, to `rank_<i>.npz`; `run` gives them back in order.
+They are forked by one that has imported both frameworks: importing takes longer than most of what is run.
 """
 
+import atexit
 import importlib
+import multiprocessing
+import multiprocessing.forkserver
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.conftest import REPOSITORY
 from tests.support.ports import free_ports
@@ -19,44 +23,42 @@ from tests.support.ports import free_ports
 # XLA's flags where compiling takes longer than what is compiled.
 QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 _LIMIT = 240.0
+# What is imported before the first process is forked. None of it starts threads yet.
+_NEEDED = [
+    *("tests.conftest", "algoperf.backends.pytorch", "workloads.criteo1tb.model_pytorch", "torch._dynamo"),
+    *("algoperf.backends.jax", "workloads.criteo1tb.model_jax", "optax"),
+]
 
 Task = Callable[..., Mapping[str, Any]]
 
 
-def start(task: Task, arguments: list[str], processes: int, devices: int, folder: Path) -> list[subprocess.Popen]:
+def start(task: Task, arguments: list[str], processes: int, devices: int, folder: Path) -> list[BaseProcess]:
     """Starts `task(*arguments)` in each process; what they print goes to `log_<i>`. devices: CPUs that JAX sees."""
     (port,) = free_ports(1)
-    flags = f"{QUICK_COMPILATION} --xla_force_host_platform_device_count={devices}"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XLA_FLAGS": flags}
+    environment = {"XLA_FLAGS": f"{QUICK_COMPILATION} --xla_force_host_platform_device_count={devices}"}
     if processes > 1:
         environment |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_NEEDED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # which is read by what is imported
+        patch.chdir(REPOSITORY)
+        multiprocessing.forkserver.ensure_running()
     started = []
     for rank in range(processes):
         place = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {}
-        program = [
-            "tests.support.several_processes",
-            task.__module__,
-            task.__name__,
-            folder / f"rank_{rank}.npz",
-            *arguments,
-        ]
-        with (folder / f"log_{rank}").open("w") as log:
-            started.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", *program],
-                    env=environment | place,
-                    cwd=REPOSITORY,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-            )
+        of_task = (task.__module__, task.__name__, folder / f"rank_{rank}.npz", arguments)
+        settings = {**os.environ, **environment, **place}
+        process = context.Process(target=_process, args=(settings, folder / f"log_{rank}", *of_task), daemon=True)
+        process.start()
+        started.append(process)
     return started
 
 
-def stop(started: list[subprocess.Popen]) -> None:
+def stop(started: list[BaseProcess]) -> None:
     for process in started:
         process.kill()
-        process.wait()
+        process.join()
 
 
 def run(task: Task, arguments: list[str], processes: int, folder: Path, devices: int = 1) -> list[dict[str, Any]]:
@@ -64,17 +66,23 @@ def run(task: Task, arguments: list[str], processes: int, folder: Path, devices:
     started = start(task, arguments, processes, devices, folder)
     try:
         for rank, process in enumerate(started):
-            assert process.wait(_LIMIT) == 0, (folder / f"log_{rank}").read_text()
+            process.join(_LIMIT)
+            assert process.exitcode == 0, (folder / f"log_{rank}").read_text()
     finally:
         stop(started)
     return [dict(np.load(folder / f"rank_{rank}.npz")) for rank in range(processes)]
 
 
-def main() -> None:
-    module, name, result, *arguments = sys.argv[1:]
-    task = getattr(importlib.import_module(module), name)
-    np.savez(result, **task(*arguments))
-
-
-if __name__ == "__main__":
-    main()
+def _process(
+    environment: dict[str, str], log: Path, module: str, name: str, result: Path, arguments: list[str]
+) -> None:
+    """A process from its beginning to its end."""
+    os.environ.update(environment)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    try:
+        task = getattr(importlib.import_module(module), name)
+        np.savez(result, **task(*arguments))
+    finally:
+        atexit._run_exitfuncs()  # which a process of multiprocessing leaves out; JAX says there that it ends

@@ -1,5 +1,6 @@
 """Whatever ends the processes of a trial, whenever: it is the trial that never stopped, or it says that it is not."""
 
+import contextlib
 import functools
 import signal
 import tempfile
@@ -96,6 +97,19 @@ class Session:
         return self._asked.session(submission, out, self._data, self.framework, self._processes, end)
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """Whom to ask for sessions, by framework and whether each trial keeps what it compiles to itself: two tests of one
+    kind have the same."""
+    with contextlib.ExitStack() as begun:
+
+        @functools.cache
+        def of(framework, with_own_caches):
+            return begun.enter_context(sessions(framework, tmp_path_factory.mktemp("asked") / "log", with_own_caches))
+
+        yield of
+
+
 MANY = pytest.mark.nightly("many interruptions of many states")
 
 
@@ -111,7 +125,7 @@ MANY = pytest.mark.nightly("many interruptions of many states")
         pytest.param("jax", 2, 4, marks=MANY),
     ],
 )
-def test_whatever_interrupts_a_trial_it_is_the_one_that_never_stopped(framework, processes, examples, data, tmp_path):
+def test_whatever_interrupts_a_trial_it_is_the_one_that_never_stopped(framework, processes, examples, data, asked):
     # Each example is many seconds of a machine, and says itself what it was: none is made smaller.
     @settings(
         max_examples=examples,
@@ -122,7 +136,7 @@ def test_whatever_interrupts_a_trial_it_is_the_one_that_never_stopped(framework,
     )
     @given(names=names(framework, with_compiled=examples > FEW), plan=PLANS)
     def holds(names, plan):
-        (kept, lost), session = names, Session(asked, data, framework, processes)
+        (kept, lost), session = names, Session(asked(framework, examples > FEW), data, framework, processes)
         with tempfile.TemporaryDirectory() as folder:
             trials = Trials(Path(folder), session, kept + lost)
             for end in plan:
@@ -133,5 +147,4 @@ def test_whatever_interrupts_a_trial_it_is_the_one_that_never_stopped(framework,
             assert trials.is_the_whole(lefts) or said(lefts)
             assert lost or not said(lefts)
 
-    with sessions(framework, tmp_path / "log", with_own_caches=examples > FEW) as asked:
-        holds()
+    holds()

@@ -92,6 +92,7 @@ def without_times(rows):
 NIGHTLY_IN_JAX = pytest.mark.parametrize("framework", pytorch_first("a trial's files and ends in JAX"))
 
 
+@pytest.mark.usefixtures("few_evaluated")
 class TestTrial:
     @NIGHTLY_IN_JAX
     def test_a_trial_leaves_the_files_of_the_official_layout(self, framework, tmp_path, data_dir):
@@ -188,6 +189,7 @@ class TestTrial:
 
 
 @NIGHTLY_IN_JAX
+@pytest.mark.usefixtures("few_evaluated")
 def test_a_trial_that_is_told_to_stop_between_evaluations_goes_on_there(framework, tmp_path, data_dir):
     whole = run(set_up(framework, tmp_path / "whole", data_dir, max_steps=25))
     out = tmp_path / "stopped"
@@ -221,6 +223,7 @@ class StopsAfter(Watch):
         return self._left == 0
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_a_result_that_was_deleted_comes_back_without_training(tmp_path, data_dir):
     """Snakemake deletes the outputs of jobs whose end it did not see."""
     out = tmp_path / "trial_1"
@@ -246,6 +249,7 @@ def test_a_full_disk_is_said_in_a_sentence_and_loses_nothing(tmp_path, data_dir)
     assert without_times(run(set_up("pytorch", out, data_dir, max_steps=10))) == without_times(whole)
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_the_checkpoint_of_another_trial_is_refused(tmp_path, data_dir):
     run(set_up("pytorch", tmp_path, data_dir), killed_after=1)
     with pytest.raises(UsageError, match="another trial"):
@@ -267,6 +271,7 @@ def edit(folder, code):
         file.write(code)
 
 
+@pytest.mark.usefixtures("few_evaluated")
 @pytest.mark.parametrize("ruleset", ["external", "target_setting"])
 def test_a_trial_that_has_ended_is_not_trained_further_where_its_result_is_missing(
     tmp_path, data_dir, monkeypatch, ruleset
@@ -297,6 +302,7 @@ def stopped(setup, steps):
         session.execute(setup, lambda state: None, watch=StopsAfter(steps))
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_a_trial_half_done_under_edited_code_says_so_and_begins_anew_and_an_edit_taken_back_goes_on(
     tmp_path, data_dir, own, capsys
 ):
@@ -334,6 +340,7 @@ def test_a_begun_session_goes_on_with_what_it_loaded_and_says_that_the_files_cha
     assert result["submission_sha256"] == trial.definition.content.sha256
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_what_is_half_done_on_another_number_of_devices_is_refused(tmp_path, data_dir, monkeypatch):
     stopped(set_up("pytorch", tmp_path, data_dir), 1)
     trial = set_up("pytorch", tmp_path, data_dir)
@@ -470,6 +477,7 @@ def test_two_busy_loops_beside_a_trial_are_said_beside_its_score(tmp_path, data_
     assert any(caveat.startswith("others were at work beside 1 of 1 trials and took up to ") for caveat in caveats)
 
 
+@pytest.mark.usefixtures("few_evaluated")
 def test_what_others_took_before_a_trial_was_interrupted_is_not_forgotten(tmp_path, data_dir):
     run(set_up("pytorch", tmp_path, data_dir), killed_after=1)
     before = checkpoint.restore_latest(tmp_path / "checkpoints")[0]["beside"]

@@ -572,3 +572,9 @@ def test_every_step_and_purpose_has_its_own_key():
     keys = [key for name, _, key in trial.calls if name == "data"]
     keys += [arguments["rng"] for name, _, arguments in trial.calls if name in ("update", "prepare")]
     assert len(set(keys)) == len(keys)
+    # To prepare for an evaluation belongs to the step before it.
+    steps = {
+        name: {arguments["rng"][-2] for of, _, arguments in trial.calls if of == name} for name in ("update", "prepare")
+    }
+    assert steps["prepare"] <= steps["update"]
+    assert max(steps["prepare"]) == max(steps["update"])

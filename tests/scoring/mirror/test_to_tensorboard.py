@@ -15,6 +15,8 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from algoperf.benchmark.facts import InfrastructureError
+from algoperf.records import official_files
+from algoperf.records.atomic import write_json
 from scoring.mirror.follow import Follower
 from scoring.mirror.to_tensorboard import TensorBoard
 from tests.conftest import REPOSITORY
@@ -72,6 +74,13 @@ def test_the_reader_finds_every_row_once_and_what_the_run_is(trial, tmp_path):
     assert scalars(found, "time/accumulated_submission_time")[-1] == (30, 15, 15)
     end = plugin_data_pb2.HParamsPluginData.FromString(said["_hparams_/session_end_info"].plugin_data.content)
     assert end.session_end_info.end_time_secs == BEGAN + 15
+
+
+def test_a_trial_that_failed_before_its_first_row_stands_at_its_beginning(trial, tmp_path):
+    write_json(trial.folder / official_files.RESULT, {"status": "submission_error", "time_to_target": None})
+    look(tmp_path)
+    (event,) = read(tmp_path / "board" / FOLDER).Tensors("trial")
+    assert (event.step, event.wall_time) == (0, BEGAN)
 
 
 def test_what_a_kill_left_is_cut_off(trial, tmp_path):

@@ -93,6 +93,16 @@ def test_speed_ups(a100: Path, a100_page: Tables):
     assert len(rows) == 17
 
 
+def test_a_cell_is_of_the_fasters_colour_and_the_full_one_from_a_factor_of_two_on(a100: Path):
+    page = (a100 / "report.html").read_text("utf-8")
+    cells = re.findall(r'<td class="number heat (\w+)" style="--p:(\d+)%">([\d.]+)x', page)
+    assert len(cells) == 17 * 16
+    for color, strength, factor in cells:
+        # The factor is shown in two digits.
+        assert factor == "1.00" or color == ("faster" if float(factor) > 1 else "slower")
+        assert int(strength) == pytest.approx(40 * min(1, abs(math.log2(float(factor)))), abs=1.5)
+
+
 def pool(a100: Path) -> Iterator[float]:
     for path in a100.glob("*.csv"):
         with path.open(encoding="utf-8", newline="") as file:

@@ -56,6 +56,12 @@ def test_names_never_overlap_and_stay_inside(count: int):
         assert figure.bbox.contains(box.x1, box.y1)
 
 
+@pytest.mark.parametrize(("count", "width"), [(14, 1.7), (15, 1.1)])
+def test_more_than_fourteen_lines_are_thinner(count: int, width: float):
+    figure = profile_figure(scores_of([f"submission_{place}" for place in range(count)]), "many")
+    assert {line.get_linewidth() for line in figure.axes[0].lines} & {2.6, 1.7, 1.1} == {2.6, width}
+
+
 @pytest.mark.parametrize("count", [2, 60])
 def test_a_caveat_stands_between_the_title_and_the_picture(count: int):
     scores = scores_of([f"submission_{place}" for place in range(count)])

@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from algoperf.benchmark.facts import InfrastructureError, UsageError
 from tests.support.odd_machines import failing
@@ -204,8 +206,9 @@ print(len(os.listdir("/proc/self/fd")) < 32)
 
 def test_a_store_of_a_thousand_parts_is_read_under_the_usual_limit_of_open_files(tmp_path):
     """ImageNet at full scale has a part for each of its classes, each of two files, and is opened for four splits."""
-    jpeg = (Path(__file__).parents[2] / "data/datasets/photo.JPEG").read_bytes()
-    parts = []
+    photo = io.BytesIO()
+    Image.new("RGB", (100, 100), "red").save(photo, "JPEG")
+    jpeg, parts = photo.getvalue(), []
     for name in (*(f"class_{number}" for number in range(1_000)), "validation", "test"):
         split = name if name in ("validation", "test") else "train"
         rows = [(0, len(jpeg), int(name.rpartition("_")[2]), 100, 100)] if split == "train" else []

@@ -13,7 +13,7 @@ from algoperf import load_workload
 from algoperf.backends import load_backend
 from algoperf.benchmark.facts import FRAMEWORKS, ForwardPassMode
 from tests.conftest import REPOSITORY
-from tests.support.nightly import of_bases
+from tests.support.nightly import TWINS, of_bases
 from workloads.wmt import model_beam_search_jax, model_beam_search_pytorch
 
 # The reference's JAX beam search on a toy language model: logits = T1[last token] + sin(position) * T2[last token].
@@ -85,7 +85,7 @@ def test_with_enough_beams_the_best_of_all_sentences_is_found(framework, seed):
     assert scores[0, 0] == pytest.approx(best_score, rel=1e-5)
 
 
-@pytest.mark.parametrize("framework", SEARCHES)
+@pytest.mark.parametrize("framework", TWINS)
 def test_a_longer_limit_costs_nothing_once_no_beam_can_win(framework):
     tables = REFERENCE["T1"], REFERENCE["T2"]
     short, short_scores, _ = SEARCHES[framework](tables, batch_size=2, max_length=40)
@@ -183,7 +183,7 @@ def test_translations_are_those_of_a_search_without_caches(name, framework):
     assert translations.dtype == np.int32
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", TWINS)
 def test_a_translation_is_independent_of_its_batch_and_of_padding(framework):
     sources, others = (sentences_and_reversed(6, seed)["inputs"] for seed in (1_000, 1_001))
     together = translate("wmt", framework, sources)

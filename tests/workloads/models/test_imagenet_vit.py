@@ -11,7 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, disturbed, nadamw_trajectory, relative_error
-from tests.support.nightly import FULL_SIZE, of_bases
+from tests.support.nightly import FULL_SIZE, TWINS, of_bases
 from workloads.imagenet_vit.positions import sincos_2d
 
 SPEC = load_spec("imagenet_vit")
@@ -59,7 +59,7 @@ def test_nadamw_follows_the_reference(run):
     assert run.trajectory.gradient_norms == pytest.approx(expected["grad_norms"][:3], rel=1e-4)
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", TWINS)
 @pytest.mark.parametrize("name", of_bases(["imagenet_vit", "imagenet_vit_glu"]))
 def test_of_dropped_values_the_last_norms_bias_remains(name, framework):
     """Dropped are the patches with their positions, and all that the blocks would add to them."""

@@ -13,7 +13,7 @@ from algoperf.benchmark.reference_names import pieces
 from algoperf.benchmark.registry import load_spec
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, nadamw_trajectory, relative_error, valid
-from tests.support.nightly import FULL_SIZE, of_bases
+from tests.support.nightly import FULL_SIZE, TWINS, of_bases
 from tests.support.small_models import small_batch, small_model, small_spec, small_tensors
 from workloads.layers import pytorch as pytorch_layers
 
@@ -98,7 +98,7 @@ def test_nadamw_follows_the_reference(expected):
 NAMES = list(GRADIENT_TOLERANCES)
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", TWINS)
 @pytest.mark.parametrize("name", of_bases([*NAMES, "librispeech_deepspeech_norm_and_spec_aug"]))
 def test_what_stands_in_the_padding_is_without_influence(name, framework):
     model, tensors, batch = small_model(name, framework), small_tensors(name), small_batch(name)
@@ -115,7 +115,7 @@ def test_what_stands_in_the_padding_is_without_influence(name, framework):
         np.testing.assert_array_equal(second.statistics[statistic], array, err_msg=statistic)
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", TWINS)
 @pytest.mark.parametrize("name", NAMES)
 def test_how_much_padding_there_is_is_without_influence(name, framework):
     """From two frames on, which the subsampling looks beyond; 8 more frames are two more of its own."""

@@ -11,7 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec, variants
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, nadamw_trajectory, relative_error
-from tests.support.nightly import FULL_SIZE, of_bases
+from tests.support.nightly import FULL_SIZE, TWINS, of_bases
 from tests.support.small_models import small_batch, small_model, small_tensors
 
 SPEC = load_spec("ogbg")
@@ -90,7 +90,7 @@ def test_nadamw_follows_the_reference(run, larger_batch):
     assert trajectory.gradient_norms == pytest.approx(expected["grad_norms"][:5], rel=1e-3)
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", TWINS)
 def test_padding_is_without_influence(framework):
     model, batch = small_model("ogbg", framework), small_batch("ogbg")
     first, second = (model.train(small_tensors("ogbg"), each) for each in (batch, padded(batch, 7, 5, 3)))
@@ -150,7 +150,7 @@ def test_each_graph_has_what_the_networks_definition_gives_for_it_alone(name, fr
         assert relative_error(logits[graph], numpy_logits(model.spec, tensors, alone)) < 1e-12
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", TWINS)
 def test_of_dropped_values_the_decoders_bias_remains(framework):
     model, tensors = small_model("ogbg", framework), small_tensors("ogbg")
     logits = model.logits(tensors, small_batch("ogbg"), dataclasses.replace(TRAIN, dropout_rate=1.0))

@@ -11,7 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec, variants
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, nadamw_trajectory, relative_error
-from tests.support.nightly import FULL_SIZE, of_bases
+from tests.support.nightly import FULL_SIZE, TWINS, of_bases
 from tests.support.small_models import small_batch, small_model, small_spec, small_tensors
 
 SPEC = load_spec("wmt")
@@ -71,7 +71,7 @@ def test_nadamw_follows_the_reference(batch, tensors):
     assert trajectory.gradient_norms == pytest.approx(expected["grad_norms"][:3], rel=1e-4)
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", TWINS)
 def test_padding_is_without_influence(framework):
     """Neither its ids nor its positions are of any."""
     model, tensors, batch = small_model("wmt", framework), small_tensors("wmt"), small_batch("wmt")
@@ -183,7 +183,7 @@ def test_a_target_is_told_from_the_targets_before_it_alone(framework):
     assert relative_error(second[2], first[2]) > 1e-3
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", TWINS)
 @pytest.mark.parametrize("name", of_bases(["wmt", "wmt_glu_tanh"]))
 def test_of_dropped_values_the_last_norms_bias_remains(name, framework):
     """Dropped are the tokens with their positions, and all that the blocks would add to them."""
