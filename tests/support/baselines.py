@@ -39,7 +39,7 @@ def short_trials() -> Iterator[None]:
         makers[spec.name] = functools.partial(make_workload, spec, *arguments)
         return made(spec.name)
 
-    with pytest.MonkeyPatch.context() as patch, few_evaluated(8):
+    with few_evaluated(8), pytest.MonkeyPatch.context() as patch:
         patch.setattr(setup, "make_workload", make_once)
         yield
 

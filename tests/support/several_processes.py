@@ -35,7 +35,8 @@ Task = Callable[..., Mapping[str, Any]]
 def start(task: Task, arguments: list[str], processes: int, devices: int, folder: Path) -> list[BaseProcess]:
     """Starts `task(*arguments)` in each process; what they print goes to `log_<i>`. devices: CPUs that JAX sees."""
     (port,) = free_ports(1)
-    environment = {"XLA_FLAGS": f"{QUICK_COMPILATION} --xla_force_host_platform_device_count={devices}"}
+    flags = f"{QUICK_COMPILATION} --xla_force_host_platform_device_count={devices}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XLA_FLAGS": flags}
     if processes > 1:
         environment |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     context = multiprocessing.get_context("forkserver")
@@ -48,8 +49,8 @@ def start(task: Task, arguments: list[str], processes: int, devices: int, folder
     for rank in range(processes):
         place = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {}
         of_task = (task.__module__, task.__name__, folder / f"rank_{rank}.npz", arguments)
-        settings = {**os.environ, **environment, **place}
-        process = context.Process(target=_process, args=(settings, folder / f"log_{rank}", *of_task), daemon=True)
+        arguments_of_process = (environment | place, folder / f"log_{rank}", *of_task)
+        process = context.Process(target=_process, args=arguments_of_process, daemon=True)
         process.start()
         started.append(process)
     return started
@@ -77,6 +78,7 @@ def _process(
     environment: dict[str, str], log: Path, module: str, name: str, result: Path, arguments: list[str]
 ) -> None:
     """A process from its beginning to its end."""
+    os.environ.clear()
     os.environ.update(environment)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
