@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from algoperf.benchmark.registry import load_spec, workload_names
+from algoperf.benchmark.registry import workload_names
 from algoperf.commands.cli import main
 from algoperf.machine.lock import FolderLock
 from tests.conftest import REPOSITORY
+from tests.support.little_trials import as_if_its_budget_had_ended_it
 from tests.support.odd_machines import latin_1, mounted
 
 
@@ -209,10 +210,7 @@ def results(tmp_path_factory, data_dir):
     results = tmp_path_factory.mktemp("results")
     done, stopped = (folder_of(results, label) for label in ("nadamw_pytorch", "nesterov_pytorch"))
     assert run(*trial(done, data_dir), "--max-steps", 2).returncode == 0
-    for path in (done / "result.json", done / "checkpoints" / "finished.json"):
-        # As if its steps had ended it: what a person limits is no trial of an experiment.
-        limits = {"max_steps": None, "last_step": load_spec("criteo1tb", "mini").budget["mini"].step_hint}
-        path.write_text(json.dumps({**json.loads(path.read_text()), **limits}))
+    as_if_its_budget_had_ended_it(done)
     stopped.mkdir(parents=True)
     evaluations = (done / "eval_measurements.csv").read_text() + "1,2,half a r"
     (stopped / "eval_measurements.csv").write_text(evaluations)

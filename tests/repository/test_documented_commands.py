@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.support.documents import DOCS, blocks, shown
+from tests.support.little_trials import as_if_its_budget_had_ended_it
 
 # The beginning of a command -> the test that runs it really; those in PLANNED are planned here all the same.
 ELSEWHERE = {
@@ -58,9 +59,10 @@ OWN = {
     "after/": "published:v0.5-self",
 }
 OURS = ("algoperf", "snakemake", "make", "python ", "exec")
-TRIAL = (
+TRIAL = Path("results", "mini", "external", "my_idea_pytorch", "study_0", "criteo1tb_pytorch", "trial_1")
+TRAIN = (
     "algoperf trial --workload criteo1tb --framework pytorch --submission my_idea --protocol mini --ruleset external "
-    "--study 0 --trial 1 --max-steps 2 --out results/mini/external/my_idea_pytorch/study_0/criteo1tb_pytorch/trial_1"
+    f"--study 0 --trial 1 --max-steps 2 --out {TRIAL}"
 )
 
 
@@ -112,8 +114,9 @@ def reader(tmp_path_factory, data_dir):
     for name, framework in (("my_idea", "pytorch"), ("idea", "jax")):
         made = reader.run(f"algoperf new-submission {name} --framework {framework}")
         assert made.returncode == 0, made.stderr
-    trained = reader.run(TRIAL)
+    trained = reader.run(TRAIN)
     assert trained.returncode == 0, trained.stderr
+    as_if_its_budget_had_ended_it(reader.folder / TRIAL)
     return reader
 
 
