@@ -215,6 +215,10 @@ class Site:
         )
         return done.stdout.strip()
 
+    def job(self, number):
+        """What Slurm says of a job, word by word."""
+        return dict(re.findall(r"(\w+)=(\S+)", self.slurm("scontrol", "show", "job", number)))
+
     def end(self):
         """Ends every Snakemake that still runs because a test was interrupted."""
         for process in self.started:
@@ -260,14 +264,16 @@ def runs(site):
         lost = disturbers.submit(lose_nodes, site, found["lost"])
     for disturber in (driven, ended, lost):
         disturber.result()
-    # While the workflows go on, and no job is about to start: its srun would wait for minutes until it asks again.
+    # While the workflows go on, and no job is about to start: its srun would wait for minutes until it asks again. What
+    # the controller did a moment ago it might not know any more, such as that it has queued a job again.
     going_on = [found[name] for name in (*DISTURBED, "driven")]
+    wait_until(lambda: is_running_again(site, found["driven"].job), 240, "the driver's second start")
     wait_until(lambda: all(run.has_begun() for run in going_on), 240, "trials that train again")
     site.cluster.restart("slurmctld", "slurmctld", "-D", seconds=5)
     for name in DISTURBED:
         found[name].code = started[name].wait(1_000)
-    found["driven"].code = end_of_job(site, found["driven"].job)
     site.cluster.start_node(found["lost"].dead_node)
+    found["driven"].code = end_of_job(site, found["driven"].job)
     limited.code = process.wait(1_000)
     return {**found, "limited": limited}
 
@@ -302,15 +308,16 @@ def requeue_driver(site, run):
     site.slurm("scancel", "--signal=USR2", "--batch", run.job)
 
 
+def is_running_again(site, job):
+    described = site.job(job)
+    return (described["JobState"], described["Restarts"]) == ("RUNNING", "1")
+
+
 def end_of_job(site, job):
     """Its exit code, when it has ended."""
-
-    def described():
-        return dict(re.findall(r"(\w+)=(\S+)", site.slurm("scontrol", "show", "job", job)))
-
-    wait_until(lambda: described()["JobState"] in ("COMPLETED", "FAILED"), 300, f"end of job {job}")
-    assert described()["Restarts"] == "1"
-    return int(described()["ExitCode"].partition(":")[0])
+    wait_until(lambda: site.job(job)["JobState"] in ("COMPLETED", "FAILED"), 300, f"end of job {job}")
+    assert site.job(job)["Restarts"] == "1"
+    return int(site.job(job)["ExitCode"].partition(":")[0])
 
 
 def by_hand(site, label, out):
