@@ -158,6 +158,11 @@ class Experiment:
         folder = self.trials().get(trial)
         return folder is not None and (folder / "lock.json").exists() and bool(list(folder.glob("checkpoints/*.npz")))
 
+    def is_in_another_job(self):
+        """Whether its trial has left its first job."""
+        folder = self.trials()["s0"]
+        return (folder / "result.json").exists() or (self.is_training("s0") and self.job_of("s0") != self.first_job)
+
     def has_begun(self):
         """Whether each of its trials trains or is done."""
         return all(
@@ -267,7 +272,7 @@ def runs(site):
     # While the workflows go on, and no job is about to start: its srun would wait for minutes until it asks again. What
     # the controller did a moment ago it might not know any more, such as that it has queued a job again.
     going_on = [found[name] for name in (*DISTURBED, "driven")]
-    wait_until(lambda: is_running_again(site, found["driven"].job), 240, "the driver's second start")
+    wait_until(found["driven"].is_in_another_job, 240, "second job of the trial whose driver is a job")
     wait_until(lambda: all(run.has_begun() for run in going_on), 240, "trials that train again")
     site.cluster.restart("slurmctld", "slurmctld", "-D", seconds=5)
     for name in DISTURBED:
@@ -304,13 +309,9 @@ def requeue_driver(site, run):
     """Snakemake as a job, which is told that its time is nearly over while its trial trains."""
     run.job = run.submit()
     wait_until(lambda: run.is_training("s0"), 240, "training of the trial whose driver is a job")
+    run.first_job = run.job_of("s0")
     run.holder = json.loads((run.results / "lock.json").read_text())["job"]
     site.slurm("scancel", "--signal=USR2", "--batch", run.job)
-
-
-def is_running_again(site, job):
-    described = site.job(job)
-    return (described["JobState"], described["Restarts"]) == ("RUNNING", "1")
 
 
 def end_of_job(site, job):
