@@ -27,17 +27,11 @@ from tests.conftest import REPOSITORY
 from tests.support.little_trials import made, run
 from tests.support.odd_machines import preloaded
 from tests.support.ports import free_ports
-from tests.support.several_processes import QUICK_COMPILATION
+from tests.support.several_processes import NEEDED, QUICK_COMPILATION
 
 # Seconds that a session may take, and that its other processes have left where one of them fails.
 _LIMIT, _GRACE = 200.0, 20.0
 _PAUSE = 0.02
-
-# What is imported before the first session.
-_NEEDED = {
-    "pytorch": ("algoperf.backends.pytorch", "workloads.criteo1tb.model_pytorch", "torch._dynamo"),
-    "jax": ("algoperf.backends.jax", "workloads.criteo1tb.model_jax", "optax"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +125,7 @@ def main() -> None:
     """Reads what is asked from standard input, a line each, and answers with a line."""
     framework = sys.argv[1]
     compiled.CompileCaches().announce()  # before a framework is imported
-    for name in _NEEDED[framework]:
+    for name in NEEDED[framework]:
         importlib.import_module(name)
     registry.workload_names()  # for which it imports all specs
     answers = os.fdopen(os.dup(1), "w")

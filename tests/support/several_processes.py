@@ -23,11 +23,11 @@ from tests.support.ports import free_ports
 # XLA's flags where compiling takes longer than what is compiled.
 QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 _LIMIT = 240.0
-# What is imported before the first process is forked. None of it starts threads yet.
-_NEEDED = [
-    *("tests.conftest", "algoperf.backends.pytorch", "workloads.criteo1tb.model_pytorch", "torch._dynamo"),
-    *("algoperf.backends.jax", "workloads.criteo1tb.model_jax", "optax"),
-]
+# What is imported before the first process is forked, by framework. None of it starts threads yet.
+NEEDED = {
+    "pytorch": ("algoperf.backends.pytorch", "workloads.criteo1tb.model_pytorch", "torch._dynamo"),
+    "jax": ("algoperf.backends.jax", "workloads.criteo1tb.model_jax", "optax"),
+}
 
 Task = Callable[..., Mapping[str, Any]]
 
@@ -40,7 +40,7 @@ def start(task: Task, arguments: list[str], processes: int, devices: int, folder
     if processes > 1:
         environment |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_NEEDED)
+    context.set_forkserver_preload(["tests.conftest", *NEEDED["pytorch"], *NEEDED["jax"]])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")  # which is read by what is imported
         patch.chdir(REPOSITORY)
