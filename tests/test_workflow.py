@@ -20,7 +20,7 @@ from algoperf.machine import cluster, lock
 from algoperf.records import official_files
 from algoperf.records.atomic import write_json
 from tests.conftest import REPOSITORY
-from tests.support import quick_submission
+from tests.support import own_submissions
 from tests.support.slurm_cluster import wait_until
 
 BIN = Path(sys.executable).parent
@@ -209,7 +209,7 @@ def experiment(tmp_path_factory, data_dir):
     """Two contestants of one workload, run to the end by the real workflow; the submission stops after two steps."""
     folder = tmp_path_factory.mktemp("experiment")
     for label in ("quick", "fast"):
-        quick_submission.write(folder / label)
+        own_submissions.write_two_steps(folder / label)
     config = {
         "protocol": "mini",
         "submissions": [{"name": str(folder / label), "framework": "pytorch"} for label in ("quick", "fast")],

@@ -13,6 +13,7 @@ import yaml
 
 from tests.cluster.test_workflow import Experiment, Site
 from tests.conftest import REPOSITORY
+from tests.support.own_submissions import write_points
 from tests.support.slurm_cluster import wait_until
 
 pytestmark = [pytest.mark.timeout(1_800), pytest.mark.nightly("36 trials that race, and go on without")]
@@ -32,7 +33,7 @@ def site(slurm_cluster, tmp_path_factory, data_dir):
     for number, (name, rates) in enumerate(RATES.items()):
         site.add_submission(f"{name}{number}", pause=0.02)
         points = [{"learning_rate": rate, "pause": 0.02} for rate in rates]
-        (site.folder / f"{name}{number}" / "search_space.json").write_text(json.dumps(points))
+        write_points(site.folder / f"{name}{number}", *points)
     yield site
     site.end()
 

@@ -19,6 +19,7 @@ import yaml
 
 from tests.conftest import REPOSITORY
 from tests.support.documents import DOCS, blocks
+from tests.support.own_submissions import PYTORCH, write, write_points
 from tests.support.several_processes import QUICK_COMPILATION
 from tests.support.slurm_cluster import wait_until
 
@@ -28,45 +29,29 @@ OTHERS = "other ends of jobs on the cluster, a node that swallows them, and tria
 PARTITIONS = ("v100", "a100", "h200")
 TIMES = ("accumulated_eval_time", "accumulated_logging_time", "total_duration", "preemption_count")
 
-# Adam with a rate that reaches both mini targets in 30 to 55 steps; each takes `pause` seconds longer than it must. By
-# hand: to import PyTorch's optimizers takes a third of the processor's time of such a trial.
-SUBMISSION = """
-import time
-import torch
-import torch.distributed.nn
-from algoperf.spec import ForwardPassMode
-
-def get_batch_size(workload_name):
-    return 2**20
-
-def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    mean, square = ([torch.zeros_like(p) for p in model_params.parameters()] for _ in range(2))
-    return {"mean": mean, "square": square}
-
-def update_params(workload, current_param_container, current_params_types, model_state, hyperparameters, batch,
-                  loss_type, optimizer_state, eval_results, global_step, rng):
-    time.sleep(hyperparameters.pause)
-    model, state = current_param_container, optimizer_state
-    logits, _ = workload.model_fn(model, batch, None, ForwardPassMode.TRAIN, rng, True)
-    loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"))
-    summed, number = loss["summed"], loss["n_valid_examples"]
-    if torch.distributed.is_initialized():
-        summed, number = map(torch.distributed.nn.all_reduce, (summed, number))
-    (summed / number).backward()
-    rate = hyperparameters.learning_rate * max(0.25, 1 - global_step / 128)
-    with torch.no_grad():
-        for p, mean, square in zip(model.parameters(), state["mean"], state["square"], strict=True):
-            mean.lerp_(p.grad, 0.1)
-            square.lerp_(p.grad**2, 0.001)
-            normalised = (square / (1 - 0.999 ** (global_step + 1))).sqrt() + 1e-8
-            p -= rate * mean / (1 - 0.9 ** (global_step + 1)) / normalised
-    model.zero_grad()
-    return state, model, None
-
-def data_selection(workload, input_queue, optimizer_state, current_param_container, model_state, hyperparameters,
-                   global_step, rng):
-    return next(input_queue)
+# Adam with a rate that reaches both mini targets in 30 to 55 steps; each takes `pause` seconds longer than it must.
+MOMENTS = """
+mean, square = ([torch.zeros_like(p) for p in model_params.parameters()] for _ in range(2))
+return {"mean": mean, "square": square}
 """
+ADAM = """
+time.sleep(hyperparameters.pause)
+params.zero_grad()
+logits, _ = workload.model_fn(params, batch, None, ForwardPassMode.TRAIN, rng, True)
+loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"))
+summed, number = loss["summed"], loss["n_valid_examples"]
+if torch.distributed.is_initialized():
+    summed, number = map(torch.distributed.nn.all_reduce, (summed, number))
+(summed / number).backward()
+rate = hyperparameters.learning_rate * max(0.25, 1 - global_step / 128)
+with torch.no_grad():
+    for p, mean, square in zip(params.parameters(), state["mean"], state["square"], strict=True):
+        mean.lerp_(p.grad, 0.1)
+        square.lerp_(p.grad**2, 0.001)
+        normalised = (square / (1 - 0.999 ** (global_step + 1))).sqrt() + 1e-8
+        p -= rate * mean / (1 - 0.9 ** (global_step + 1)) / normalised
+"""
+IMPORTED = f"import time\nimport torch.distributed.nn\n{PYTORCH}"
 
 # Takes more memory than the job has, once: at the tenth step of the first try.
 HUNGER = """
@@ -158,15 +143,11 @@ class Experiment:
         folder = self.trials().get(trial)
         return folder is not None and (folder / "lock.json").exists() and bool(list(folder.glob("checkpoints/*.npz")))
 
-    def is_in_another_job(self):
-        """Whether its trial has left its first job."""
-        folder = self.trials()["s0"]
-        return (folder / "result.json").exists() or (self.is_training("s0") and self.job_of("s0") != self.first_job)
-
-    def has_begun(self):
-        """Whether each of its trials trains or is done."""
+    def has_gone_on(self):
+        """Whether each of its trials has a second session, and trains in it, or is done."""
         return all(
-            (folder / "result.json").exists() or self.is_training(name) for name, folder in self.trials().items()
+            (folder / "result.json").exists() or ((folder / "meta_data_1.json").exists() and self.is_training(name))
+            for name, folder in self.trials().items()
         )
 
 
@@ -204,11 +185,8 @@ class Site:
         self.add_submission("hungry/s0", pause=0.1, more=HUNGER)
 
     def add_submission(self, label, pause, more=""):
-        folder = self.folder / label
-        folder.mkdir(parents=True)
-        (folder / "pytorch.py").write_text(SUBMISSION + more)
-        rate = 0.004 if label.endswith("s0") else 0.005
-        (folder / "search_space.json").write_text(json.dumps([{"learning_rate": rate, "pause": pause}]))
+        folder = write(self.folder / label, ADAM, MOMENTS, IMPORTED, more, batch_size="2**20")
+        write_points(folder, {"learning_rate": 0.004 if label.endswith("s0") else 0.005, "pause": pause})
 
     def slurm(self, *command):
         return self.cluster.run(*command)
@@ -272,8 +250,7 @@ def runs(site):
     # While the workflows go on, and no job is about to start: its srun would wait for minutes until it asks again. What
     # the controller did a moment ago it might not know any more, such as that it has queued a job again.
     going_on = [found[name] for name in (*DISTURBED, "driven")]
-    wait_until(found["driven"].is_in_another_job, 240, "second job of the trial whose driver is a job")
-    wait_until(lambda: all(run.has_begun() for run in going_on), 240, "trials that train again")
+    wait_until(lambda: all(run.has_gone_on() for run in going_on), 240, "trials that train again")
     site.cluster.restart("slurmctld", "slurmctld", "-D", seconds=5)
     for name in DISTURBED:
         found[name].code = started[name].wait(1_000)
@@ -309,7 +286,6 @@ def requeue_driver(site, run):
     """Snakemake as a job, which is told that its time is nearly over while its trial trains."""
     run.job = run.submit()
     wait_until(lambda: run.is_training("s0"), 240, "training of the trial whose driver is a job")
-    run.first_job = run.job_of("s0")
     run.holder = json.loads((run.results / "lock.json").read_text())["job"]
     site.slurm("scancel", "--signal=USR2", "--batch", run.job)
 

@@ -32,7 +32,7 @@ from algoperf.submission import loading
 from algoperf.submission.points import as_hyperparameters, hyperparameter_points
 from algoperf.trial import definition, session, setup
 from tests.conftest import REPOSITORY
-from tests.support import quick_submission
+from tests.support import own_submissions
 from tests.test_workflow import counts, snakemake
 
 TRIAL = make_trial("mini", TARGET_SETTING, "nadamw", "pytorch", "criteo1tb", 1, 1)
@@ -471,7 +471,7 @@ def test_the_target_of_a_mini_workload_is_the_recorded_one(path):
 def experiment(tmp_path_factory, data_dir):
     """Two points of one submission and two seeds, by the real workflow; each trial stops after two steps."""
     folder = tmp_path_factory.mktemp("targets")
-    quick_submission.write(folder / "quick", (0.01, 0.02))
+    own_submissions.write_two_steps(folder / "quick", (0.01, 0.02))
     content = {
         "protocol": "mini",
         "submissions": [{"name": str(folder / "quick"), "framework": "pytorch"}],

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from algoperf.benchmark.facts import FRAMEWORKS
-from tests.support.little_trials import write
+from tests.support.own_submissions import write
 
 
 def rehearse(tmp_path, submission, framework, workload="ogbg", steps=4, *more):

@@ -9,28 +9,23 @@ from pathlib import Path
 import yaml
 
 from tests.conftest import REPOSITORY
-from tests.support.little_trials import write
+from tests.support.own_submissions import GRADIENTS, PYTORCH, write
 
 BIN = Path(sys.executable).parent
 
 
-# By hand: to import PyTorch's optimizers takes longer than a rehearsal.
-MOMENTUM = """
-logits, _ = workload.model_fn(params, batch, None, ForwardPassMode.TRAIN, rng, True)
-workload.loss_fn(batch["targets"], logits, batch.get("weights"))["summed"].backward()
+MOMENTUM = f"""{GRADIENTS}
 with torch.no_grad():
     for parameter, mean in zip(params.parameters(), state["means"], strict=True):
         mean.lerp_(parameter.grad, 0.1)
-        parameter -= 1e-4 * mean
-params.zero_grad()
+        parameter -= mean
 """
 
 
 def test_every_cell_is_rehearsed_and_one_that_fails_stops_no_other(tmp_path):
     broken = write(tmp_path / "broken", "raise TypeError('no such shape')")
     means = "return {'means': [torch.zeros_like(parameter) for parameter in model_params.parameters()]}"
-    imported = "import torch\nfrom algoperf.spec import ForwardPassMode"
-    honest = write(tmp_path / "momentum", MOMENTUM, means, imported)
+    honest = write(tmp_path / "momentum", MOMENTUM, means, PYTORCH)
     config = {
         "protocol": "mini",
         "rulesets": ["self"],

@@ -33,6 +33,9 @@ KINDS = (
 )
 TWIN = ("both_frameworks", "jax")
 STEPS = 8
+# Those interrupted by day: from one file, from many, in each framework; what else they keep is in test_resumption, too.
+BY_DAY = (("both_frameworks", "pytorch"), ("laid_out_in_jax", "jax"), ("objects", "pytorch"))
+NIGHTLY = pytest.mark.nightly("published kinds that are interrupted")
 # Whose requirements.txt pins another version than is installed, and whose points are taken from a file elsewhere.
 PINNED = {TWIN: "optax==0.2.2", ("both_frameworks", "pytorch"): "torch==2.1.0"}
 ELSEWHERE = {"hparams": [{"learning_rate": 0.005, "one_minus_beta1": 0.2, "limit": 1.0}]}
@@ -62,10 +65,7 @@ def assert_only_its_pin(name, framework, sentences):
 
 @pytest.mark.parametrize(
     ("name", "framework"),
-    [
-        pytest.param(*kind, marks=[pytest.mark.nightly("twins in JAX of published kinds")] * (kind == TWIN))
-        for kind in KINDS
-    ],
+    [pytest.param(*kind, marks=[] if kind in BY_DAY else NIGHTLY) for kind in KINDS],
 )
 def test_it_runs_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir):
     whole = run(set_up(name, framework, tmp_path / "whole", data_dir))

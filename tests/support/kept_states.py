@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from algoperf.benchmark.facts import Framework
-from tests.support.little_trials import write
+from tests.support.own_submissions import write
 
 _MOVES = {
     "pytorch": "for parameter in params.parameters(): parameter.data.add_(1e-3 * value)",

@@ -5,7 +5,6 @@ import csv
 import dataclasses
 import itertools
 import json
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,37 +28,6 @@ DATASET = "nyc_flights"
 TRAIN, VALIDATION, TEST = 4_096, 48, 40
 MAX_STEPS = 7
 EVAL_PERIOD = 3.0  # evaluations after steps 1, 4 and 7
-
-_SUBMISSION = """
-IMPORTED
-
-def get_batch_size(workload_name):
-    return 16 * 256
-
-def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-INIT
-
-def update_params(workload, current_param_container, current_params_types, model_state, hyperparameters, batch,
-                  loss_type, optimizer_state, eval_results, global_step, rng):
-    state, params = optimizer_state, current_param_container
-STEP
-    return state, params, model_state
-
-def data_selection(workload, input_queue, optimizer_state, current_param_container, model_state, hyperparameters,
-                   global_step, rng):
-    return next(input_queue)
-
-MORE
-"""
-
-
-def write(folder: Path, step: str = "pass", init: str = "return {}", imported: str = "", more: str = "") -> Path:
-    """A submission whose step is `step`; it has `state`, `params`, `global_step`, `eval_results` and all the others."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = _SUBMISSION.replace("IMPORTED", textwrap.dedent(imported)).replace("MORE", textwrap.dedent(more))
-    text = text.replace("INIT", textwrap.indent(textwrap.dedent(init), "    "))
-    (folder / "submission.py").write_text(text.replace("STEP", textwrap.indent(textwrap.dedent(step), "    ")))
-    return folder
 
 
 def little_data(data_dir: Path, folder: Path) -> Path:

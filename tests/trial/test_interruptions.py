@@ -118,7 +118,7 @@ MANY = pytest.mark.nightly("many interruptions of many states")
     [
         ("pytorch", 1, 2),
         ("pytorch", 2, 1),
-        ("jax", 1, 1),
+        pytest.param("jax", 1, 1, marks=MANY),
         pytest.param("pytorch", 1, 12, marks=MANY),
         pytest.param("pytorch", 2, 12, marks=MANY),
         pytest.param("jax", 1, 4, marks=MANY),

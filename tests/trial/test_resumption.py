@@ -7,7 +7,8 @@ import pytest
 from algoperf.benchmark.facts import FRAMEWORKS, InfrastructureError
 from algoperf.machine.interruption import InterruptionError
 from tests.support.kept_states import states_of, submission
-from tests.support.little_trials import evaluations, little_data, logged, made, run, write
+from tests.support.little_trials import evaluations, little_data, logged, made, run
+from tests.support.own_submissions import write
 
 
 @pytest.fixture(scope="module")

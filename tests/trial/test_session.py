@@ -24,9 +24,10 @@ from algoperf.records import checkpoint, official_files
 from algoperf.trial import journal, session, setup, superseded
 from scoring.command import score_logs
 from tests.conftest import REPOSITORY
-from tests.support.little_trials import little_data, made, write
+from tests.support.little_trials import little_data, made
 from tests.support.little_trials import run as run_little
 from tests.support.nightly import pytorch_first
+from tests.support.own_submissions import write
 
 TIMES = ("accumulated_submission_time", "accumulated_eval_time", "accumulated_logging_time", "score", "total_duration")
 

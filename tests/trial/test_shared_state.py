@@ -11,9 +11,10 @@ from algoperf.records import checkpoint
 from algoperf.records.checkpoint import CheckpointError
 from algoperf.trial import shared_state
 from tests.conftest import REPOSITORY
-from tests.support.little_trials import little_data, made, write
+from tests.support.little_trials import little_data, made
 from tests.support.little_trials import run as run_trial
 from tests.support.nightly import pytorch_first
+from tests.support.own_submissions import write
 from tests.support.several_processes import run
 
 # Each process has a share of its own, drawn from its own generator, and the second has more than the first.

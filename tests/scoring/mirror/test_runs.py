@@ -10,8 +10,9 @@ from scoring.mirror.places import find
 from scoring.mirror.runs import EVALUATIONS, MEASUREMENTS, Position, read
 from tests.conftest import REPOSITORY
 from tests.scoring.mirror.conftest import BEGAN, POINT, Trial
-from tests.support.little_trials import little_data, made, write
+from tests.support.little_trials import little_data, made
 from tests.support.little_trials import run as run_trial
+from tests.support.own_submissions import write
 
 
 def run_of(trial):
