@@ -1,5 +1,6 @@
 """What the tests share: the prepared mini data, and a trial of the real loop that is cheap."""
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -28,6 +29,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
 
+
+# As on most machines, what Python compiles of a module is kept for the processes that import it next.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Read where JAX and PyTorch are imported, by the tests and by the processes that they start. Where several processes
 # test at once, theirs is what the first one sets.
@@ -62,13 +67,21 @@ def few_evaluated() -> Iterator[None]:
         yield
 
 
+# Of the mini scale, those that take longest first.
+DATASETS = ("moleculeace", "trans_de_en", "fashion_mnist", "heads", "asterisk_prompts", "nyc_flights", "sotu")
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The mini data, fetched and prepared by the real code where `make score` has not done it yet."""
+    """The mini data, fetched and prepared by the real code where `make score` has not done it yet.
+
+    Where several processes test, each prepares what no other one does, and then waits for what the others do.
+    """
     folder = REPOSITORY / "data"
     folder.mkdir(exist_ok=True)
-    lock = (folder / ".tests").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, at this function's end: one process prepares
-    for dataset in ("fashion_mnist", "nyc_flights", "heads", "asterisk_prompts", "moleculeace", "trans_de_en", "sotu"):
-        prepare_dataset(dataset, folder, None, lambda what, done, total: None)
+    for how in (fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_EX):
+        for dataset in DATASETS:
+            with (folder / f".{dataset}").open("w") as lock, contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, how)  # until it is closed
+                prepare_dataset(dataset, folder, None, lambda what, done, total: None)
     return folder

@@ -178,7 +178,10 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize("name", ASKED)
+BY_NIGHT = pytest.param("wmt", marks=pytest.mark.nightly("translations of a small model in both frameworks"))
+
+
+@pytest.mark.parametrize("name", [*(name for name in ASKED if name != "wmt"), BY_NIGHT])
 def test_the_frameworks_evaluate_a_batch_alike(name):
     spec, batch = small_spec(name), small_batch(name)
     batch.setdefault("weights", np.float32([1, 0, 1]))

@@ -18,7 +18,7 @@ from tests.support.slurm_cluster import wait_until
 
 pytestmark = [pytest.mark.timeout(1_800), pytest.mark.nightly("36 trials that race, and go on without")]
 
-# Of each submission some points that reach the target, in 55 steps and more, and some that never do.
+# Of each submission some points that reach the target, in 25 steps and more, and some that never do.
 RATES = {"quick": (0.004, 0.006, 1e-6, 0.005, 2e-6, 3e-6), "slow": (0.0015, 1e-6, 0.001, 0.0012, 2e-6, 3e-6)}
 PYTHON_PATH = os.pathsep.join(map(str, (REPOSITORY / "tests" / "support" / "three_studies", REPOSITORY)))
 

@@ -29,7 +29,7 @@ OTHERS = "other ends of jobs on the cluster, a node that swallows them, and tria
 PARTITIONS = ("v100", "a100", "h200")
 TIMES = ("accumulated_eval_time", "accumulated_logging_time", "total_duration", "preemption_count")
 
-# Adam with a rate that reaches both mini targets in 30 to 55 steps; each takes `pause` seconds longer than it must.
+# Adam with a rate that reaches both mini targets in 25 to 35 steps; each takes `pause` seconds longer than it must.
 MOMENTS = """
 mean, square = ([torch.zeros_like(p) for p in model_params.parameters()] for _ in range(2))
 return {"mean": mean, "square": square}
@@ -178,14 +178,14 @@ class Site:
         (folder / "cluster.yaml").write_text(yaml.safe_dump(description))
         self.environment = {**cluster.environment, "ALGOPERF_CLUSTER": str(folder / "cluster.yaml")}
         for number in range(20):
-            self.add_submission(f"s{number}", pause=0.6 if number else 0.2)  # long enough to be met while it trains
+            self.add_submission(f"s{number}", pause=1.0 if number else 0.4)  # long enough to be met while it trains
         self.add_submission("quick/s0", pause=0.0)
-        self.add_submission("steady/s0", pause=1.0)
-        self.add_submission("slow/s0", pause=1.3)  # its 55 steps outlast a job of a minute
+        self.add_submission("steady/s0", pause=2.0)
+        self.add_submission("slow/s0", pause=2.8)  # its 25 steps outlast a job of a minute
         self.add_submission("hungry/s0", pause=0.1, more=HUNGER)
 
     def add_submission(self, label, pause, more=""):
-        folder = write(self.folder / label, ADAM, MOMENTS, IMPORTED, more, batch_size="2**20")
+        folder = write(self.folder / label, ADAM, MOMENTS, IMPORTED, more, batch_size="2**18")
         write_points(folder, {"learning_rate": 0.004 if label.endswith("s0") else 0.005, "pause": pause})
 
     def slurm(self, *command):
@@ -487,7 +487,7 @@ def test_two_ranks_of_one_job_are_one_trial(site, runs):
     found, expected = run.curves()["s0"], runs["undisturbed"].curves()["s0"]
     assert [row["global_step"] for row in found] == [row["global_step"] for row in expected]
     for name in ("validation/loss", "test/loss", "train/loss"):
-        # Sums over the examples of a batch in another order, through 55 steps.
+        # Sums over the examples of a batch in another order, through 25 steps.
         assert [float(row[name]) for row in found] == pytest.approx([float(row[name]) for row in expected], rel=1e-3)
     assert run.outcomes()["s0"]["hardware"]["count"] == 2
     described = site.slurm("scontrol", "show", "job", recorded(run.trials()["s0"] / "meta_data_0.json", "job"))

@@ -33,9 +33,10 @@ KINDS = (
 )
 TWIN = ("both_frameworks", "jax")
 STEPS = 8
-# Those interrupted by day: from one file, from many, in each framework; what else they keep is in test_resumption, too.
-BY_DAY = (("both_frameworks", "pytorch"), ("laid_out_in_jax", "jax"), ("objects", "pytorch"))
-NIGHTLY = pytest.mark.nightly("published kinds that are interrupted")
+# By day these are interrupted, and the others have a dry run. That every kind of state comes back is in
+# tests/trial/test_resumption.py.
+INTERRUPTED = (("both_frameworks", "pytorch"), ("laid_out_in_jax", "jax"), ("objects", "pytorch"))
+NIGHTLY = pytest.mark.nightly("published kinds that are interrupted, and dry runs of the others")
 # Whose requirements.txt pins another version than is installed, and whose points are taken from a file elsewhere.
 PINNED = {TWIN: "optax==0.2.2", ("both_frameworks", "pytorch"): "torch==2.1.0"}
 ELSEWHERE = {"hparams": [{"learning_rate": 0.005, "one_minus_beta1": 0.2, "limit": 1.0}]}
@@ -65,7 +66,7 @@ def assert_only_its_pin(name, framework, sentences):
 
 @pytest.mark.parametrize(
     ("name", "framework"),
-    [pytest.param(*kind, marks=[] if kind in BY_DAY else NIGHTLY) for kind in KINDS],
+    [pytest.param(*kind, marks=[] if kind in INTERRUPTED else NIGHTLY) for kind in KINDS],
 )
 def test_it_runs_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir):
     whole = run(set_up(name, framework, tmp_path / "whole", data_dir))
@@ -98,7 +99,10 @@ def test_it_is_killed_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir
     assert json.loads((out / "result.json").read_text())["preemptions"] == 1
 
 
-@pytest.mark.parametrize(("name", "framework"), KINDS)
+@pytest.mark.parametrize(
+    ("name", "framework"),
+    [pytest.param(*kind, marks=NIGHTLY if kind in INTERRUPTED else []) for kind in KINDS],
+)
 def test_a_dry_run_finds_no_more_than_its_pin(name, framework, data_dir):
     row = check_one(str(SUBMISSIONS / name), framework, "criteo1tb", ruleset(name), data_dir, lambda doing: None)
     assert row.outcome == "ok"

@@ -27,7 +27,7 @@ EVALUATIONS = {
 
 
 # JAX compiles the others for longer, twice for each split's last batch.
-QUICK_IN_JAX = ("criteo1tb", "imagenet_vit")
+QUICK_IN_JAX = ("criteo1tb",)
 NIGHTLY = pytest.mark.nightly("an evaluation in JAX, each workload")
 EVALUATED = [
     pytest.param(name, framework, marks=[NIGHTLY] if framework == "jax" and name not in QUICK_IN_JAX else [])
