@@ -18,7 +18,7 @@ score: $(INSTALLED)  ## run the mini benchmark and show its leaderboard
 	@ls $(RESULTS)/*/report.html | sed 's/^/report: /'
 
 # Three files at a time on two cores: while the one on a real Slurm, which comes first, waits, the others run.
-QUICK := -m 'not nightly'
+QUICK := -m 'not nightly and not landing'
 test: $(INSTALLED)  ## run the tests that prove most in the least time: about fifteen minutes on two cores
 	python -m pytest $(QUICK) --durations 20 -n 3 --dist loadfile --no-loadscope-reorder tests/cluster tests
 

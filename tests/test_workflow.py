@@ -254,7 +254,7 @@ def test_a_finished_experiment_has_nothing_to_do(experiment):
 
 
 def test_an_edited_comment_or_touched_data_reruns_nothing(experiment, data_dir):
-    path = experiment / "quick" / "pytorch.py"
+    path = experiment / "quick" / "submission.py"
     path.write_text(path.read_text() + "# a comment\n")
     os.utime(data_dir / "nyc_flights" / "manifest.json")
     found = again(experiment)
@@ -309,7 +309,7 @@ def test_a_label_that_is_pointed_elsewhere_is_what_lies_there(experiment, tmp_pa
     arguments = ("--configfile", tmp_path / "config.yaml", "-n")
     same = snakemake(*arguments, directory=experiment)
     assert "Nothing to be done" in same.stdout + same.stderr
-    (copied / "pytorch.py").write_text("this is no code\n")
+    (copied / "submission.py").write_text("this is no code\n")
     other = snakemake(*arguments, directory=tmp_path)
     assert counts(other)["trial_criteo1tb"] == 1
     assert "another content of the submission (" in other.stderr
@@ -395,6 +395,7 @@ onstart:
 """
 
 
+@pytest.mark.landing("workflows that are run whole")
 def test_another_workflow_uses_it_as_a_module(experiment, tmp_path):
     """From another folder, with a config and a results folder of its own."""
     content = yaml.safe_load((experiment / "config.yaml").read_text())

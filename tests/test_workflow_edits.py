@@ -155,6 +155,7 @@ def desk(tmp_path: Path, data_dir: Path, algoperf, monkeypatch: pytest.MonkeyPat
 FRESH: dict[str, dict[str, object]] = {}
 
 
+@pytest.mark.landing("workflows that are run whole")
 @hypothesis.settings(
     max_examples=examples(by_day=2, by_night=6),
     deadline=None,

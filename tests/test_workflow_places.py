@@ -180,6 +180,7 @@ def usual(made):
     return made("usual").run()
 
 
+@pytest.mark.landing("workflows that are run whole")
 def test_all_that_may_be_odd_about_a_machine_at_once_changes_no_result(usual, made):
     machine = made("odd")
     for change in (results_far_away, home_that_is_read_only, full_tmp, locale_c, few_open_files, nothing_for_others):

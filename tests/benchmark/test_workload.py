@@ -178,10 +178,11 @@ ASKED = {
 }
 
 
-BY_NIGHT = pytest.param("wmt", marks=pytest.mark.nightly("translations of a small model in both frameworks"))
+BY_DAY = ("criteo1tb", "imagenet_vit")
+LANDING = pytest.mark.landing("evaluations by both frameworks")
 
 
-@pytest.mark.parametrize("name", [*(name for name in ASKED if name != "wmt"), BY_NIGHT])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in BY_DAY else LANDING) for name in ASKED])
 def test_the_frameworks_evaluate_a_batch_alike(name):
     spec, batch = small_spec(name), small_batch(name)
     batch.setdefault("weights", np.float32([1, 0, 1]))

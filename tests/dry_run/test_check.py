@@ -104,6 +104,7 @@ def test_what_a_person_should_know_is_said_too(what, sentence, mine, data_dir):
     assert sentence in row.sentences[0]
 
 
+@pytest.mark.landing("dry runs in processes")
 def test_a_process_that_dies_stops_no_other(mine, data_dir):
     folder = mine("import os; workload.name == 'criteo1tb' and (os.write(1, b'bye\\n'), os._exit(3))")
     first, second = check(folder, data_dir, ["criteo1tb", "criteo1tb_layernorm"])

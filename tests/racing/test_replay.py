@@ -17,7 +17,7 @@ NIGHTLY = pytest.mark.nightly("other replays of racing")
         pytest.param("trials", "parallel", 0.14, marks=NIGHTLY),
         pytest.param("studies", "sequential", 0.22, marks=NIGHTLY),
         pytest.param("scores", "parallel", 0.28, marks=NIGHTLY),
-        ("scores", "sequential", 0.33),
+        pytest.param("scores", "sequential", 0.33, marks=pytest.mark.landing("a replay of racing")),
         pytest.param("scores", "sequential, held-outs before their base", 0.25, marks=NIGHTLY),
     ],
 )

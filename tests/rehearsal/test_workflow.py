@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
@@ -22,6 +23,7 @@ with torch.no_grad():
 """
 
 
+@pytest.mark.landing("workflows that are run whole")
 def test_every_cell_is_rehearsed_and_one_that_fails_stops_no_other(tmp_path):
     broken = write(tmp_path / "broken", "raise TypeError('no such shape')")
     means = "return {'means': [torch.zeros_like(parameter) for parameter in model_params.parameters()]}"

@@ -121,15 +121,18 @@ def reader(tmp_path_factory, data_dir):
     return reader
 
 
-def by_night(command):
-    """Compiling in JAX takes longer than all else, as do plans of all jobs, dry runs and collecting tests; all of it is
-    met elsewhere."""
-    is_slow = command.startswith(("algoperf trial", "python -m pytest")) and not command.startswith(TRAIN)
-    is_slow |= command.startswith(("snakemake", "algoperf doctor")) and "full.yaml" in command
-    return pytest.param(command, id=command, marks=pytest.mark.nightly("slow documented commands") if is_slow else [])
+def later(command):
+    """Compiling in JAX takes longer than all else, as do a plan of 6,560 jobs and collecting tests; other plans, and
+    steps in processes of their own, take seconds. All of it is met elsewhere."""
+    what, marks = "slow documented commands", []
+    if "--framework jax" in command or "config/targets_full.yaml" in command or command.startswith("python -m pytest"):
+        marks = [pytest.mark.nightly(what)]
+    elif command.startswith(("algoperf trial --", "snakemake", "algoperf doctor --config")):
+        marks = [pytest.mark.landing(what)] * (not command.startswith((TRAIN, "snakemake --profile slurm score")))
+    return pytest.param(command, id=command, marks=marks)
 
 
-@pytest.mark.parametrize("command", [by_night(command) for command in run_here()])
+@pytest.mark.parametrize("command", [later(command) for command in run_here()])
 def test_a_reader_runs_it(command, reader):
     ran, words = None, shlex.split(command)
     match words:

@@ -64,6 +64,7 @@ def test_the_image_has_what_it_is_built_from():
     assert copied == {*needed, *project["project"]["license-files"], "constraints.txt"}
 
 
+@pytest.mark.landing("what is installed anew")
 def test_the_mini_benchmark_is_planned_from_a_folder_of_its_own(installed, tmp_path):
     begun = installed(tmp_path, "algoperf", "init", "experiments")
     assert begun.returncode == 0, begun.stderr

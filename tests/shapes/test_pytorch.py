@@ -1,6 +1,6 @@
 """What each cell in PyTorch takes of a V100 or an A100, by shapes: it fits, and no step waits.
 
-CI runs them each time, after `make test`; by day one cell is asked by the command (tests/fit/test_ask.py).
+By day one cell is asked by the command (tests/fit/test_ask.py).
 """
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from algoperf.fit import ask, measure, stored
 from algoperf.fit.cells import Cell, gib
 
-pytestmark = pytest.mark.nightly("memory of every cell in PyTorch, by shapes")
+pytestmark = pytest.mark.landing("memory of every cell in PyTorch, by shapes")
 PHASES_HERE = ("train", "restore")
 # GiB of each device that PyTorch can have there.
 ROOM = {"v100": 15.0, "a100": 38.0}

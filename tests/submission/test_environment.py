@@ -34,6 +34,7 @@ def mine(folder):
     return folder
 
 
+@pytest.mark.landing("what is installed anew")
 def test_it_has_what_is_asked_for_over_what_is_here(mine, tmp_path, algoperf):
     wheels = wheel(tmp_path / "wheels", "toolbox_of_mine", "1.5")
     (mine / "submission.py").write_text(

@@ -57,6 +57,7 @@ class TestTemplate:
         loaded.check_point(found[0])
 
 
+@pytest.mark.landing("what the template in JAX compiles")
 @pytest.mark.usefixtures("few_evaluated")
 def test_its_step_is_compiled_once(tmp_path, data_dir):
     setup = set_up("jax", tmp_path / "out", data_dir, submission=str(new.TEMPLATE), max_steps=3)

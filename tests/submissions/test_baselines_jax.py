@@ -11,7 +11,7 @@ import pytest
 from tests.support.baselines import BASELINES, WORKLOADS, short_trials, takes_two_steps
 
 NIGHTLY = pytest.mark.nightly("every baseline on every workload in JAX")
-BY_DAY = ("shampoo", "criteo1tb")
+BY_DAY = ("schedule_free_adamw", "criteo1tb")
 
 
 @pytest.fixture(scope="module", autouse=True)

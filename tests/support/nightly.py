@@ -1,8 +1,8 @@
-"""What `make test` leaves to `make test-all`: tests marked `nightly("what they are of")`. Each run says what it left.
+"""What `make test` leaves to `make test-all`: tests marked `nightly("what they are of")`, or `landing` with the same.
 
 They are those that cost most for what they prove beside the others: a full-size model where a small one shows the same,
-all pairs where each was met once, long runs, and what is installed anew. By day a dear test by property has fewer
-examples, too.
+all pairs where each was met once, long runs, and what is installed anew. Those marked `landing` cost less, and are run
+before anything lands (`.ci/run`). Each run says what it left. By day a dear test by property has fewer examples, too.
 """
 
 import collections
@@ -14,7 +14,8 @@ import pytest
 
 from algoperf.benchmark.registry import base_of
 
-MARKER = "nightly"
+MARKERS = {"nightly": "left to `make test-all`", "landing": "the same, and run before a landing"}
+LEFT = "left"  # to the process that has started this one
 
 
 def of_bases(names: Iterable[str]) -> list[Any]:
@@ -53,27 +54,28 @@ def examples(by_day: int, by_night: int) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    hypothesis.settings.load_profile(_DAY if config.option.markexpr == f"not {MARKER}" else _NIGHT)
-    config.addinivalue_line("markers", f"{MARKER}(what): left to `make test-all`; `what` it is of, in a few words")
+    hypothesis.settings.load_profile(_NIGHT if config.option.markexpr in ("", "nightly") else _DAY)
+    for marker, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{marker}(what): {meaning}; `what` it is of, in a few words")
     config.stash[_LEFT] = collections.Counter()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
     for item in items:
-        for mark in item.iter_markers(MARKER):
+        for mark in (mark for marker in MARKERS for mark in item.iter_markers(marker)):
             item.config.stash[_LEFT][mark.args[0]] += 1
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where several processes test, each of them has chosen among all tests, and the first one says so for all."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput[MARKER] = dict(session.config.stash[_LEFT])
+        session.config.workeroutput[LEFT] = dict(session.config.stash[_LEFT])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error) -> None:
     del error
-    node.config.stash[_LEFT] = collections.Counter(getattr(node, "workeroutput", {}).get(MARKER, {}))
+    node.config.stash[_LEFT] = collections.Counter(getattr(node, "workeroutput", {}).get(LEFT, {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

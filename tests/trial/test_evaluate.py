@@ -28,9 +28,19 @@ EVALUATIONS = {
 
 # JAX compiles the others for longer, twice for each split's last batch.
 QUICK_IN_JAX = ("criteo1tb",)
+SLOW_IN_PYTORCH = ("librispeech_conformer", "librispeech_deepspeech", "wmt")
 NIGHTLY = pytest.mark.nightly("an evaluation in JAX, each workload")
+LANDING = pytest.mark.landing("evaluations that take longest")
+
+
+def left_out(name, framework):
+    if framework == "jax":
+        return [] if name in QUICK_IN_JAX else [NIGHTLY]
+    return [LANDING] if name in SLOW_IN_PYTORCH else []
+
+
 EVALUATED = [
-    pytest.param(name, framework, marks=[NIGHTLY] if framework == "jax" and name not in QUICK_IN_JAX else [])
+    pytest.param(name, framework, marks=left_out(name, framework))
     for name in PROTOCOLS["mini"].workloads
     for framework in FRAMEWORKS
 ]

@@ -116,8 +116,8 @@ MANY = pytest.mark.nightly("many interruptions of many states")
 @pytest.mark.parametrize(
     ("framework", "processes", "examples"),
     [
-        ("pytorch", 1, 2),
-        ("pytorch", 2, 1),
+        ("pytorch", 1, 1),
+        pytest.param("pytorch", 2, 1, marks=pytest.mark.landing("interruptions of two processes")),
         pytest.param("jax", 1, 1, marks=MANY),
         pytest.param("pytorch", 1, 12, marks=MANY),
         pytest.param("pytorch", 2, 12, marks=MANY),

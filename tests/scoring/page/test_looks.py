@@ -1,5 +1,5 @@
-"""Nothing is cut without a cue and nothing lies upon another, of three and of thirty submissions with long names: on a
-wide and a narrow screen, on paper, in both themes, with all folds open.
+"""Nothing is cut without a cue and nothing lies upon another, of three, ten and thirty submissions with long names: on
+a wide and a narrow screen, on paper, in both themes, with all folds open.
 """
 
 import itertools
@@ -22,15 +22,16 @@ TAB = "\ue004"
 OPEN = "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
 
 
+NIGHTLY = pytest.mark.nightly("how pages of three and of thirty submissions look")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium.running() as found:
         yield found
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(3, marks=pytest.mark.nightly("how a page of three submissions looks")), 30]
-)
+@pytest.fixture(scope="module", params=[10, *(pytest.param(number, marks=NIGHTLY) for number in (3, 30))])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("looks")
     names = synthetic_logs.FORTY_LETTERS

@@ -77,6 +77,7 @@ def the_same_store_after_kills(dataset: str, moments: int, folder: Path, data_di
         assert content(into / dataset) == expected
 
 
+@pytest.mark.landing("a preparation that is killed")
 def test_a_preparation_may_be_killed(tmp_path, data_dir):
     the_same_store_after_kills("librispeech", 1, tmp_path, data_dir)
 

@@ -13,7 +13,7 @@ from tests.support.small_models import BASES, small_batch, small_spec
 from workloads.layers.pytorch import constant
 
 BY_DAY = ("criteo1tb", "imagenet_vit")  # which take the least
-NIGHTLY = pytest.mark.nightly("models that are one graph")
+LANDING = pytest.mark.landing("models that are one graph")
 # The steps in time of each recurrent layer are laid out one by one.
 FEWER_LAYERS = {"librispeech_deepspeech": {"recurrent_depth": 1}}
 
@@ -22,7 +22,7 @@ def another(value):
     return np.full(3, float(value))
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in BY_DAY else NIGHTLY) for name in BASES])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in BY_DAY else LANDING) for name in BASES])
 def test_a_model_is_one_graph(name):
     workload = make_workload(replace(small_spec(name), {"model": FEWER_LAYERS.get(name, {})}), "pytorch")
     model, _ = workload.init_model_fn([1, 2])

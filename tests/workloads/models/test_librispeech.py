@@ -86,6 +86,7 @@ def test_running_statistics_after_a_step_agree_with_the_reference(run, expected)
         np.testing.assert_allclose(found[name][::7], array, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.landing("training of speech")
 def test_nadamw_follows_the_reference(expected):
     """In PyTorch alone: JAX would have to compile for another number of frames."""
     model, trajectory = MODELS["pytorch"](expected.spec), expected.numbers["trajectory"]

@@ -158,6 +158,7 @@ def assert_same_distribution(name, array, mean, std, least, greatest):
         assert array.max() == pytest.approx(greatest, abs=tolerance), name
 
 
+@pytest.mark.landing("initial values and weights of both frameworks")
 @pytest.mark.parametrize("framework", MODELS)
 @pytest.mark.parametrize(("name", "value"), [("imagenet_resnet", 0.0), ("imagenet_resnet_large_bn_init", 8.0)])
 def test_the_last_scale_of_each_block_starts_at_the_variants_value(name, value, framework):
@@ -176,6 +177,7 @@ def test_the_table_of_embed_init_is_uniform_in_0_1(framework):
     assert_same_distribution("table", table, mean=0.5, std=12**-0.5, least=0.0, greatest=1.0)
 
 
+@pytest.mark.landing("initial values and weights of both frameworks")
 @pytest.mark.parametrize("name", of_bases(TABLE))
 def test_weights_travel_between_the_frameworks_unchanged(name):
     spec = small_spec(name)
