@@ -19,7 +19,7 @@ score: $(INSTALLED)  ## run the mini benchmark and show its leaderboard
 
 # Three files at a time on two cores: while the one on a real Slurm, which comes first, waits, the others run.
 QUICK := -m 'not nightly and not landing'
-test: $(INSTALLED)  ## run the tests that prove most in the least time: about fifteen minutes on two cores
+test: $(INSTALLED)  ## run the tests that prove most in the least time: about twelve minutes on two cores
 	python -m pytest $(QUICK) --durations 20 -n 3 --dist loadfile --no-loadscope-reorder tests/cluster tests
 
 test-all:  ## run every test, the nightly ones, too: full-size models, all pairs, long runs

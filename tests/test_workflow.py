@@ -415,6 +415,7 @@ def test_another_workflow_uses_it_as_a_module(experiment, tmp_path):
     assert (tmp_path / "times" / "mini" / "scores" / "external" / "report.html").exists()
 
 
+@pytest.mark.landing("workflows that are run whole")
 def test_what_snakemake_advises_is_done_but_for_what_is_written_down():
     """docs/architecture.md says why no rule names a conda environment or a container."""
     run = subprocess.run([BIN / "snakemake", "--lint"], cwd=REPOSITORY, capture_output=True, text=True, check=False)

@@ -147,7 +147,6 @@ def _of_trial(folder: Path) -> dict[str, object]:
 
 @pytest.fixture
 def desk(tmp_path: Path, data_dir: Path, algoperf, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # edits of the same second and size
     monkeypatch.setattr(sys, "path", list(sys.path))
     return Desk(tmp_path, data_dir, algoperf)
 

@@ -13,7 +13,7 @@ from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleS
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 TOP = "algoperf_submissions"
 
@@ -43,14 +43,16 @@ def _file_of_module(location: Path) -> Path | None:
 
 
 class Loader(SourceFileLoader):
-    """Runs a file in which `import` means what `import_` does, and leaves no compiled code beside it."""
+    """Runs a file in which `import` means what `import_` does, and neither reads nor leaves compiled code beside it."""
 
     def __init__(self, name: str, path: str, import_: Callable[..., Any]):
         super().__init__(name, path)
         self._import = import_
 
-    def set_data(self, path: str, data: bytes, *, _mode: int = 0o666) -> None:
-        """Compiled code is not kept: the folder is somebody's own."""
+    def path_stats(self, path: str) -> NoReturn:
+        """Python takes a file of unknown age from its source: the folder is somebody's own, and what is compiled there
+        is no part of a submission's content and may be of another source."""
+        raise OSError
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": self._import}

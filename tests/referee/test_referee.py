@@ -157,6 +157,7 @@ def test_what_falsifies_numbers_is_refused(name, tried, restored):
     assert len(errors.splitlines()) == 1
 
 
+@pytest.mark.landing("what the referee sees in JAX")
 def test_jax_parameters_of_another_type_are_refused(tried):
     what = "import jax, jax.numpy as jnp; params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)"
     result, errors = tried(what, framework="jax")
@@ -316,6 +317,7 @@ def test_what_is_free_is_timed_and_flagged_where_it_takes_long_or_trains(tried, 
     assert set(metadata["free_seconds"]) == set(acts)
 
 
+@pytest.mark.landing("what the referee sees in JAX")
 @pytest.mark.usefixtures("few_evaluated")
 def test_a_dictionary_of_jax_parameters_that_initialisation_changes_is_noticed(tried):
     result, _ = tried(

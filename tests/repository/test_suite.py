@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import REPOSITORY
 
 HANGS = """
@@ -37,6 +39,7 @@ def test_every_test_has_a_limit(request):
     assert float(request.config.getini("timeout")) > 0
 
 
+@pytest.mark.landing("the suite in a suite")
 def test_what_is_left_to_the_night_is_said_though_another_process_has_chosen():
     ran = run("tests/racing/test_replay.py", "-m", "not nightly and not landing", "-k", "is_known", "-n", 1)
     assert ran.returncode == 0, ran.stdout

@@ -88,6 +88,7 @@ def test_the_published_logs_are_scored_by_it(installed, tmp_path):
     assert (tmp_path / "scores" / "report.html").stat().st_size > 100_000
 
 
+@pytest.mark.landing("what is installed anew")
 def test_a_package_that_is_missing_is_named_with_its_extra_and_the_command(installed, tmp_path, data_dir):
     """Wherever it is met: as data are fetched or prepared, as a trial starts, and as a framework is loaded."""
     trial = "trial --protocol mini --ruleset external --submission nadamw --study 0 --trial 1 --out t"

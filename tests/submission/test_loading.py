@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import py_compile
 import shutil
 
 import pytest
@@ -52,6 +53,19 @@ def test_modules_beside_a_submission_can_be_imported(folder):
     source = "from helper_of_mine import SIZE\n" + FUNCTIONS.replace('{"criteo1tb": 512}[workload_name]', "SIZE")
     (folder / "submission.py").write_text(source)
     assert loading.load(folder / "submission.py").batch_size(load_spec("wmt")) == 7
+
+
+def test_compiled_code_beside_a_submission_is_not_what_runs(folder):
+    """It is no part of the content that a result names, and may be of any source: of an older one, or never checked."""
+    for name in ("submission.py", "helper.py"):
+        file = folder / name
+        file.write_text(f"{FUNCTIONS if name == 'submission.py' else ''}\nWHAT = 'compiled'\n")
+        py_compile.compile(str(file), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+        file.write_text(file.read_text().replace("compiled", "written"))
+    (folder / "submission.py").write_text("import helper\n" + (folder / "submission.py").read_text())
+    found = loading.load(folder / "submission.py").update_params.__globals__
+    assert (found["WHAT"], found["helper"].WHAT) == ("written", "written")
+    assert len(list(folder.rglob("*.pyc"))) == 2
 
 
 def test_the_mini_scale_divides_the_batch_size(folder):

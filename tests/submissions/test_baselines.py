@@ -35,7 +35,7 @@ def test_no_workload_is_left_out():
 
 
 # What each workload's training step does is met by `test_baselines_jax.py` and `test_baselines_pytorch.py`, too.
-QUICK = {("wmt", "pytorch"), ("ogbg", "pytorch")}
+QUICK = {("ogbg", "pytorch")}
 LEARNING = pytest.mark.nightly("learning, each workload in each framework")
 LEARNT = [pytest.param(*pair, marks=[] if pair in QUICK else LEARNING) for pair in itertools.product(STEPS, FRAMEWORKS)]
 

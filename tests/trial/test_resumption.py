@@ -8,6 +8,7 @@ from algoperf.benchmark.facts import FRAMEWORKS, InfrastructureError
 from algoperf.machine.interruption import InterruptionError
 from tests.support.kept_states import states_of, submission
 from tests.support.little_trials import evaluations, little_data, logged, made, run
+from tests.support.nightly import pytorch_first
 from tests.support.own_submissions import write
 
 
@@ -106,7 +107,7 @@ def test_whatever_the_first_steps_raise_when_they_are_taken_again_is_no_result(n
     assert evaluations(tmp_path / "out")[: len(before)] == before
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", pytorch_first("generators of a trial in JAX"))
 def test_the_generators_of_python_and_numpy_are_seeded_by_the_trial(framework, data, tmp_path):
     step = (
         "import numpy as np, random\nworkload.metrics_logger.append_scalar_metrics("

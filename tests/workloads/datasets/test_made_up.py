@@ -47,6 +47,7 @@ def test_clicks_and_ids(tmp_path):
     assert len(np.unique(batch["inputs"][:, 13])) > 0.99 * 32_768 * (1 - 32_768 / 2 / 4_194_304)
 
 
+@pytest.mark.landing("hours of made-up sound")
 def test_lengths_of_sounds(tmp_path):
     """12.0 s of the 20 on average: 960 hours in 281,241 utterances, without the 6 % that are left out."""
     audio, of_audio = first(source("librispeech_conformer", tmp_path), 512)["inputs"]

@@ -34,6 +34,7 @@ def test_the_gradient_by_hand_is_that_of_differentiation():
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.landing("an LSTM as cuDNN has it")
 def test_cudnn_gets_the_arrays_as_it_lays_them_out(lstm, monkeypatch):
     """There is no GPU here: cuDNN's place is taken by JAX's own account of what it computes from such arrays."""
 

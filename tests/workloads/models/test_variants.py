@@ -10,7 +10,13 @@ from tests.support.small_models import NAMES, small_batch, small_model, small_te
 
 SAME_BUT_FOR_THE_START = ["criteo1tb_embed_init", "imagenet_resnet_large_bn_init"]
 AGREEING = [name for name in NAMES if name not in SAME_BUT_FOR_THE_START]
-BASES_AND_NIGHTLY = of_bases(AGREEING)
+# JAX compiles these longest.
+SLOW = ("fastmri", "imagenet_resnet", "librispeech_conformer")
+LANDING = pytest.mark.landing("models of both frameworks")
+BASES_AND_NIGHTLY = [
+    pytest.param(*param.values, marks=[*param.marks, *([LANDING] * (param.values[0] in SLOW))])
+    for param in of_bases(AGREEING)
+]
 
 
 # JAX's attention takes its softmax in float32, whatever the precision of the rest.
