@@ -250,7 +250,8 @@ def test_snakemakes_own_report_shows_the_scoring_with_captions(experiment):
 
 
 def test_a_finished_experiment_has_nothing_to_do(experiment):
-    assert "Nothing to be done" in again(experiment).stdout + again(experiment).stderr
+    found = again(experiment)
+    assert "Nothing to be done" in found.stdout + found.stderr
 
 
 def test_an_edited_comment_or_touched_data_reruns_nothing(experiment, data_dir):

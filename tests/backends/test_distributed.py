@@ -103,7 +103,7 @@ NIGHTLY = pytest.mark.nightly("other numbers of processes and devices")
     ("framework", "processes", "devices", "workload"),
     [
         pytest.param("jax", 1, 8, CRITEO, marks=NIGHTLY),
-        ("jax", 2, 2, CRITEO),
+        pytest.param("jax", 2, 2, CRITEO, marks=pytest.mark.landing("training in JAX by several processes")),
         ("pytorch", 2, 1, RESNET),
         pytest.param("pytorch", 2, 1, CRITEO, marks=NIGHTLY),
         pytest.param("pytorch", 4, 1, RESNET, marks=NIGHTLY),

@@ -35,6 +35,7 @@ def test_the_sites_nodes_and_resources_are_the_executors_and_earlier_finds_are_f
     assert left_out.known(tmp_path) == {}
 
 
+@pytest.mark.landing("a job's Snakemake without a home")
 def test_a_jobs_snakemake_needs_no_home_folder(begun, tmp_path):
     """Which in /proc nobody can make; it dies without what it gets along."""
     (tmp_path / "Snakefile").write_text("rule all:\n    output: 'made'\n    shell: 'touch made'\n")

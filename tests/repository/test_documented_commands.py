@@ -47,6 +47,8 @@ ELSEWHERE = {
 }
 PLANNED = ("make", "snakemake --profile slurm")
 
+LATER = ("algoperf doctor --config", "algoperf report", "algoperf trial", "snakemake")
+
 # What a reader puts in the place of a word.
 OWN = {
     "NAME": "criteo1tb",
@@ -127,9 +129,8 @@ def later(command):
     what, marks = "slow documented commands", []
     if "--framework jax" in command or "config/targets_full.yaml" in command or command.startswith("python -m pytest"):
         marks = [pytest.mark.nightly(what)]
-    elif command.startswith(("algoperf trial --", "snakemake", "algoperf doctor --config")):
-        by_day = command.startswith(TRAIN) or command == "snakemake --profile slurm score"
-        marks = [] if by_day else [pytest.mark.landing(what)]
+    elif command.startswith(LATER) and not command.startswith(TRAIN):
+        marks = [pytest.mark.landing(what)]
     return pytest.param(command, id=command, marks=marks)
 
 

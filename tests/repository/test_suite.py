@@ -21,6 +21,7 @@ def run(*arguments, before=""):
     return subprocess.run(shell, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=200)
 
 
+@pytest.mark.landing("the suite in a suite")
 def test_ctrl_c_is_heard_where_a_shell_in_the_background_ignores_it():
     """As after `nohup make test &`."""
     live = "tests/progress/test_status_live.py::test_it_follows_a_trial_until_ctrl_c_and_leaves_the_terminal_as_it_was"

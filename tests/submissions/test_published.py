@@ -33,10 +33,19 @@ KINDS = (
 )
 TWIN = ("both_frameworks", "jax")
 STEPS = 8
-# By day these are interrupted, and the others have a dry run. That every kind of state comes back is in
-# tests/trial/test_resumption.py.
+# These are interrupted, and the others have a dry run; by day it is those in PyTorch. That every kind of state comes
+# back in either framework is in tests/trial/test_resumption.py.
 INTERRUPTED = (("both_frameworks", "pytorch"), ("laid_out_in_jax", "jax"), ("objects", "pytorch"))
 NIGHTLY = pytest.mark.nightly("published kinds that are interrupted, and dry runs of the others")
+LANDING = pytest.mark.landing("published kinds in JAX")
+
+
+def later(kind, is_met):
+    if not is_met:
+        return NIGHTLY
+    return LANDING if kind[1] == "jax" else []
+
+
 # Whose requirements.txt pins another version than is installed, and whose points are taken from a file elsewhere.
 PINNED = {TWIN: "optax==0.2.2", ("both_frameworks", "pytorch"): "torch==2.1.0"}
 ELSEWHERE = {"hparams": [{"learning_rate": 0.005, "one_minus_beta1": 0.2, "limit": 1.0}]}
@@ -66,7 +75,7 @@ def assert_only_its_pin(name, framework, sentences):
 
 @pytest.mark.parametrize(
     ("name", "framework"),
-    [pytest.param(*kind, marks=[] if kind in INTERRUPTED else NIGHTLY) for kind in KINDS],
+    [pytest.param(*kind, marks=later(kind, kind in INTERRUPTED)) for kind in KINDS],
 )
 def test_it_runs_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir):
     whole = run(set_up(name, framework, tmp_path / "whole", data_dir))
@@ -99,19 +108,16 @@ def test_it_is_killed_and_goes_on_bit_by_bit(name, framework, tmp_path, data_dir
     assert json.loads((out / "result.json").read_text())["preemptions"] == 1
 
 
-def later(name, framework):
-    if (name, framework) in INTERRUPTED:
-        return [NIGHTLY]
-    return [pytest.mark.landing("dry runs in JAX of published kinds")] * (framework == "jax")
-
-
-@pytest.mark.parametrize(("name", "framework"), [pytest.param(*kind, marks=later(*kind)) for kind in KINDS])
+@pytest.mark.parametrize(
+    ("name", "framework"), [pytest.param(*kind, marks=later(kind, kind not in INTERRUPTED)) for kind in KINDS]
+)
 def test_a_dry_run_finds_no_more_than_its_pin(name, framework, data_dir):
     row = check_one(str(SUBMISSIONS / name), framework, "criteo1tb", ruleset(name), data_dir, lambda doing: None)
     assert row.outcome == "ok"
     assert_only_its_pin(name, framework, row.sentences)
 
 
+@pytest.mark.landing("published kinds in JAX")
 def test_what_stood_for_what_is_in_the_result(tmp_path, data_dir):
     run(set_up("both_frameworks", "jax", tmp_path, data_dir, max_steps=1))
     found = json.loads((tmp_path / "result.json").read_text())["stand_ins"]

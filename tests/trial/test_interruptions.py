@@ -110,14 +110,15 @@ def asked(tmp_path_factory):
         yield of
 
 
+LANDING = pytest.mark.landing("interruptions of a few states")
 MANY = pytest.mark.nightly("many interruptions of many states")
 
 
 @pytest.mark.parametrize(
     ("framework", "processes", "examples"),
     [
-        ("pytorch", 1, 1),
-        pytest.param("pytorch", 2, 1, marks=pytest.mark.landing("interruptions of two processes")),
+        pytest.param("pytorch", 1, 2, marks=LANDING),
+        pytest.param("pytorch", 2, 1, marks=LANDING),
         pytest.param("jax", 1, 1, marks=MANY),
         pytest.param("pytorch", 1, 12, marks=MANY),
         pytest.param("pytorch", 2, 12, marks=MANY),

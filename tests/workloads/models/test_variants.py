@@ -11,7 +11,7 @@ from tests.support.small_models import NAMES, small_batch, small_model, small_te
 SAME_BUT_FOR_THE_START = ["criteo1tb_embed_init", "imagenet_resnet_large_bn_init"]
 AGREEING = [name for name in NAMES if name not in SAME_BUT_FOR_THE_START]
 # JAX compiles these longest.
-SLOW = ("fastmri", "imagenet_resnet", "librispeech_conformer")
+SLOW = ("fastmri", "imagenet_resnet", "librispeech_conformer", "librispeech_deepspeech")
 LANDING = pytest.mark.landing("models of both frameworks")
 BASES_AND_NIGHTLY = [
     pytest.param(*param.values, marks=[*param.marks, *([LANDING] * (param.values[0] in SLOW))])
