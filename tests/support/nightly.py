@@ -39,6 +39,7 @@ def pytorch_first(what: str) -> list[Any]:
 # Frameworks for tests of full-size models. JAX compiles them for long; that its small ones compute what PyTorch's do is
 # tested of every variant (workloads/models/test_variants.py).
 FULL_SIZE = pytorch_first("full-size models in JAX")
+LARGEST = [FULL_SIZE[0], pytest.param("pytorch", marks=pytest.mark.landing("the largest models in PyTorch"))]
 # And for what holds of a model: what the small ones in JAX compute is PyTorch's by day, too.
 TWINS = pytorch_first("properties of models in JAX")
 

@@ -22,6 +22,7 @@ TAB = "\ue004"
 OPEN = "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
 
 
+LANDING = pytest.mark.landing("how a page of ten submissions looks")
 NIGHTLY = pytest.mark.nightly("how pages of three and of thirty submissions look")
 
 
@@ -31,7 +32,10 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture(scope="module", params=[10, *(pytest.param(number, marks=NIGHTLY) for number in (3, 30))])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(10, marks=LANDING), *(pytest.param(number, marks=NIGHTLY) for number in (3, 30))],
+)
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("looks")
     names = synthetic_logs.FORTY_LETTERS

@@ -8,7 +8,7 @@ import pytest
 from algoperf.benchmark.registry import load_spec
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, nadamw_trajectory, relative_error
-from tests.support.nightly import FULL_SIZE
+from tests.support.nightly import LARGEST
 
 SPEC = load_spec("imagenet_resnet")
 NUMBERS = oracle.numbers("imagenet_resnet")
@@ -22,7 +22,7 @@ def batch():
     return batch
 
 
-@pytest.fixture(scope="module", params=FULL_SIZE)
+@pytest.fixture(scope="module", params=LARGEST)
 def run(request, batch):
     """The model with the oracle's weights: itself, its weights, and the first steps of its training."""
     model = MODELS[request.param](SPEC)

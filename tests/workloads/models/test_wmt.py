@@ -11,7 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec, variants
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, nadamw_trajectory, relative_error
-from tests.support.nightly import FULL_SIZE, TWINS, of_bases
+from tests.support.nightly import LARGEST, TWINS, of_bases
 from tests.support.small_models import small_batch, small_model, small_spec, small_tensors
 
 SPEC = load_spec("wmt")
@@ -33,7 +33,7 @@ def tensors():
     return oracle.canonical_weights(SPEC, MODELS["pytorch"](SPEC).shapes())
 
 
-@pytest.fixture(scope="module", params=FULL_SIZE)
+@pytest.fixture(scope="module", params=LARGEST)
 def run(request, batch, tensors):
     """The model and one pass of its training with the oracle's weights."""
     model = MODELS[request.param](SPEC)
