@@ -301,6 +301,7 @@ def test_an_edited_trial_is_run_again_from_any_folder_and_what_was_set_aside_is_
         assert "Nothing to be done" in found.stdout + found.stderr
 
 
+@pytest.mark.landing("workflows that are run whole")
 def test_a_label_that_is_pointed_elsewhere_is_what_lies_there(experiment, tmp_path):
     copied = tmp_path / "copied" / "fast"
     shutil.copytree(experiment / "fast", copied)

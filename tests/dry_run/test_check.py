@@ -131,6 +131,7 @@ def test_a_submission_that_cannot_be_loaded_is_refused_at_once(mine, data_dir):
         check(folder, data_dir, [])
 
 
+@pytest.mark.landing("dry runs in processes")
 def test_the_command_needs_two_options_shows_a_table_and_writes_nothing(tmp_path, data_dir):
     command = [sys.executable, "-m", "algoperf", "trial", "--dry-run", "--framework", "pytorch"]
     command += ["--submission", str(SUBMISSIONS / "baseline"), "--workload", "criteo1tb", "--workload", "ogbg"]

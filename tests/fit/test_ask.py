@@ -40,6 +40,7 @@ def test_what_cannot_be_asked_is_shown_as_it_was(monkeypatch):
     assert figures.peaks == {}
 
 
+@pytest.mark.landing("memory of every cell in PyTorch, by shapes")
 def test_the_command(algoperf):
     code, out, _ = algoperf("fit", "--accelerator", "a100", "--workload", "ogbg", "--framework", "pytorch", "--json")
     assert code == 0

@@ -63,7 +63,7 @@ def trajectory(framework, name, monkeypatch):
     return np.array(workload.metrics_logger.steps), workload.to_canonical(params, model_state)
 
 
-# The others differ from one of these in one equation, which is tested by itself.
+# What the others compute is by day compared with their equations (test_optimizers.py, test_shampoo.py).
 BY_DAY = ("muon", "nadamw", "sam")
 LANDING = pytest.mark.landing("trajectories of baselines")
 

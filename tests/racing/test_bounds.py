@@ -161,7 +161,7 @@ def assert_same(one: object, other: object) -> None:
 
 
 @hypothesis.given(experiments(), st.integers(0, 2**32), st.sampled_from(["any", "studies", "held-outs", "planned"]))
-@hypothesis.settings(max_examples=examples(by_day=100, by_night=500))
+@hypothesis.settings(max_examples=examples(by_day=60, by_night=500))
 def test_racing_changes_nothing_that_its_level_promises(experiment, seed, order):
     whole = outcome([within_budget(run).trial(is_raced=False) for run in experiment])
     for level in LEVELS[1:]:

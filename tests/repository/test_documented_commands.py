@@ -47,6 +47,7 @@ ELSEWHERE = {
 }
 PLANNED = ("make", "snakemake --profile slurm")
 
+# Take seconds each.
 LATER = ("algoperf doctor --config", "algoperf report", "algoperf trial", "snakemake")
 
 # What a reader puts in the place of a word.
@@ -124,8 +125,8 @@ def reader(tmp_path_factory, data_dir):
 
 
 def later(command):
-    """Compiling in JAX takes longer than all else, as do a plan of 6,560 jobs and collecting tests; other plans, and
-    steps in processes of their own, take seconds. All of it is met elsewhere."""
+    """Compiling in JAX takes longer than all else, as do a plan of 6,560 jobs and collecting tests. All of it, and what
+    takes seconds, is met elsewhere."""
     what, marks = "slow documented commands", []
     if "--framework jax" in command or "config/targets_full.yaml" in command or command.startswith("python -m pytest"):
         marks = [pytest.mark.nightly(what)]

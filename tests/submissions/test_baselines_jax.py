@@ -1,7 +1,7 @@
 """Every baseline on every mini workload, in JAX: by night.
 
-By day it is the one whose step is the least like the others', on the workload that JAX compiles fastest. That all have
-PyTorch's trajectory is in `tests/kit`, and `make score` trains every workload in JAX.
+Before a landing it is the one whose step is the least like the others', on the workload that JAX compiles fastest. That
+all have PyTorch's trajectory is in `tests/kit`, and `make score` trains every workload in JAX.
 """
 
 import itertools
@@ -11,7 +11,8 @@ import pytest
 from tests.support.baselines import BASELINES, WORKLOADS, short_trials, takes_two_steps
 
 NIGHTLY = pytest.mark.nightly("every baseline on every workload in JAX")
-BY_DAY = ("schedule_free_adamw", "criteo1tb")
+LANDING = pytest.mark.landing("a baseline in JAX")
+BEFORE_A_LANDING = ("schedule_free_adamw", "criteo1tb")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -22,7 +23,10 @@ def short():
 
 @pytest.mark.parametrize(
     ("name", "workload"),
-    [pytest.param(*pair, marks=[] if pair == BY_DAY else NIGHTLY) for pair in itertools.product(BASELINES, WORKLOADS)],
+    [
+        pytest.param(*pair, marks=LANDING if pair == BEFORE_A_LANDING else NIGHTLY)
+        for pair in itertools.product(BASELINES, WORKLOADS)
+    ],
 )
 @pytest.mark.usefixtures("compiled_fast")
 def test_a_baseline_trains(name, workload, tmp_path, data_dir):

@@ -173,6 +173,7 @@ def translate_without_caches(name, source, beam_size=4, alpha=0.6):
 
 
 @pytest.mark.parametrize("framework", TWINS)
+@pytest.mark.landing("translations of a whole model")
 @pytest.mark.parametrize("name", of_bases(["wmt", "wmt_post_ln"]))
 def test_translations_are_those_of_a_search_without_caches(name, framework):
     sources = sentences_and_reversed(6, seed=1_000)["inputs"]
