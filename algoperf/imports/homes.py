@@ -82,6 +82,15 @@ class Home:
             module = builtins.__import__(own, globals, locals, wanted or ("__name__",), 0)
             return module if wanted else self._head(name, module)
 
+    def _refuse_compiled(self, name: str) -> None:
+        """Raises ImportError where Python might run what was compiled of a module of its own that is not there."""
+        for root in self._roots:
+            if (file := root.joinpath(*name.split(".")).with_suffix(".pyc")).is_file():
+                raise ImportError(
+                    f"{file} is compiled code, which is no part of a submission's content: its source has to lie there",
+                    name=name,
+                )
+
     def _installed(self, name: str, globals_: Any, locals_: Any, wanted: tuple[str, ...]) -> Any:
         if (module := self._jax.module(name)) is not None:
             return module if wanted else self._jax.over(importlib.import_module("jax"), ())
@@ -127,6 +136,8 @@ class Home:
         key = (name, wanted)
         if key not in self._known:
             location = own_location(self.folder, self._roots, name.split("."), wanted)
+            if location is None:
+                self._refuse_compiled(name)
             self._known[key] = None if location is None else packages.module_name(location)
         return self._known[key]
 

@@ -10,7 +10,7 @@ from algoperf.backends import load_backend
 from algoperf.benchmark.facts import FRAMEWORKS, LossType, ParameterType, ShapeTuple, Sum, UsageError
 from algoperf.benchmark.reference_names import reference_shapes
 from tests import oracle
-from tests.support.nightly import FULL_SIZE, of_bases, pytorch_first
+from tests.support.nightly import FULL_SIZE, of_bases, pytorch_first, some_first
 from tests.support.small_models import NAMES, small_batch, small_spec, small_tensors
 
 OFFICIAL = {
@@ -178,11 +178,7 @@ ASKED = {
 }
 
 
-BY_DAY = ("criteo1tb", "imagenet_vit")
-LANDING = pytest.mark.landing("evaluations by both frameworks")
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in BY_DAY else LANDING) for name in ASKED])
+@pytest.mark.parametrize("name", some_first(ASKED, ("criteo1tb", "imagenet_vit"), "evaluations by both frameworks"))
 def test_the_frameworks_evaluate_a_batch_alike(name):
     spec, batch = small_spec(name), small_batch(name)
     batch.setdefault("weights", np.float32([1, 0, 1]))

@@ -16,6 +16,7 @@ from algoperf.submission.points import as_hyperparameters
 from tests.backends.test_distributed import Recorder
 from tests.conftest import REPOSITORY
 from tests.support.functional_models import with_floats
+from tests.support.nightly import some_first
 from tests.support.small_models import small_batch, small_spec, small_tensors
 from tests.trial.test_session import run, set_up, without_times
 
@@ -63,12 +64,8 @@ def trajectory(framework, name, monkeypatch):
     return np.array(workload.metrics_logger.steps), workload.to_canonical(params, model_state)
 
 
-# What the others compute is by day compared with their equations (test_optimizers.py, test_shampoo.py).
-BY_DAY = ("muon", "nadamw", "sam")
-LANDING = pytest.mark.landing("trajectories of baselines")
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in BY_DAY else LANDING) for name in NAMES])
+# What the others compute in PyTorch is by day compared with their equations (test_optimizers.py, test_shampoo.py).
+@pytest.mark.parametrize("name", some_first(NAMES, ("muon", "nadamw", "sam"), "trajectories of baselines"))
 @pytest.mark.usefixtures("compiled_fast")
 def test_the_frameworks_agree(name, monkeypatch):
     with jax.enable_x64(True):
@@ -87,7 +84,10 @@ def test_the_frameworks_agree(name, monkeypatch):
 # In JAX the state of every optimizer is a tree of arrays; that of schedule-free AdamW says where the parameters are.
 RESUMED = [
     ("schedule_free_adamw", "pytorch"),
-    *(pytest.param(name, "pytorch", marks=LANDING) for name in ("adafactor", "muon", "sam")),
+    *(
+        pytest.param(name, "pytorch", marks=pytest.mark.landing("resumed baselines"))
+        for name in ("adafactor", "muon", "sam")
+    ),
     pytest.param("schedule_free_adamw", "jax", marks=pytest.mark.nightly("a resumed baseline in JAX")),
 ]
 

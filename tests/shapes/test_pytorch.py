@@ -1,7 +1,4 @@
-"""What each cell in PyTorch takes of a V100 or an A100, by shapes: it fits, and no step waits.
-
-By day one cell is asked by the command (tests/fit/test_ask.py).
-"""
+"""What each cell in PyTorch takes of a V100 or an A100, by shapes: it fits, and no step waits."""
 
 import pytest
 

@@ -68,6 +68,20 @@ def test_compiled_code_beside_a_submission_is_not_what_runs(folder):
     assert len(list(folder.rglob("*.pyc"))) == 2
 
 
+@pytest.mark.parametrize("module", ["hidden", "inside.hidden"])
+def test_compiled_code_without_a_source_is_refused(folder, module):
+    """Which Python finds where the submission has put its folder on `sys.path`."""
+    source = folder.joinpath(*module.split(".")).with_suffix(".py")
+    source.parent.mkdir(exist_ok=True)
+    source.write_text("raise AssertionError('it runs')")
+    py_compile.compile(str(source), cfile=str(source.with_suffix(".pyc")))
+    source.unlink()
+    text = f"import os, sys\nsys.path.insert(0, os.path.dirname(__file__))\nimport {module}\n{FUNCTIONS}"
+    (folder / "submission.py").write_text(text)
+    with pytest.raises(UsageError, match=r"hidden\.pyc is compiled code, which is no part of a submission's content"):
+        loading.load(folder / "submission.py")
+
+
 def test_the_mini_scale_divides_the_batch_size(folder):
     loaded = loading.load(folder / "submission.py")
     mini = load_spec("criteo1tb", "mini")

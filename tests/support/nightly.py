@@ -30,6 +30,12 @@ def of_bases(names: Iterable[str]) -> list[Any]:
     return found
 
 
+def some_first(names: Iterable[str], by_day: Iterable[str], what: str) -> list[Any]:
+    """Names as parameters of which some are tested by day, and the others before a landing."""
+    landing = pytest.mark.landing(what)
+    return [pytest.param(name, marks=[] if name in by_day else landing) for name in names]
+
+
 def pytorch_first(what: str) -> list[Any]:
     """The frameworks as a parameter, where the code that is tested is the same for both: JAX, which compiles, by
     night."""
@@ -39,8 +45,9 @@ def pytorch_first(what: str) -> list[Any]:
 # Frameworks for tests of full-size models. JAX compiles them for long; that its small ones compute what PyTorch's do is
 # tested of every variant (workloads/models/test_variants.py).
 FULL_SIZE = pytorch_first("full-size models in JAX")
+# Those that take longest.
 LARGEST = [FULL_SIZE[0], pytest.param("pytorch", marks=pytest.mark.landing("the largest models in PyTorch"))]
-# And for what holds of a model: what the small ones in JAX compute is PyTorch's by day, too.
+# And for what holds of a model: that the small ones in JAX compute what PyTorch's do is tested before each landing.
 TWINS = pytorch_first("properties of models in JAX")
 
 _LEFT = pytest.StashKey[collections.Counter[str]]()

@@ -9,11 +9,10 @@ import torch
 from algoperf.backends.pytorch import PytorchBackend
 from algoperf.benchmark.facts import ForwardPassMode, replace
 from algoperf.benchmark.workload import make_workload
+from tests.support.nightly import some_first
 from tests.support.small_models import BASES, small_batch, small_spec
 from workloads.layers.pytorch import constant
 
-BY_DAY = ("criteo1tb", "imagenet_vit")  # which take the least
-LANDING = pytest.mark.landing("models that are one graph")
 # The steps in time of each recurrent layer are laid out one by one.
 FEWER_LAYERS = {"librispeech_deepspeech": {"recurrent_depth": 1}}
 
@@ -22,7 +21,7 @@ def another(value):
     return np.full(3, float(value))
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in BY_DAY else LANDING) for name in BASES])
+@pytest.mark.parametrize("name", some_first(BASES, ("criteo1tb", "imagenet_vit"), "models that are one graph"))
 def test_a_model_is_one_graph(name):
     workload = make_workload(replace(small_spec(name), {"model": FEWER_LAYERS.get(name, {})}), "pytorch")
     model, _ = workload.init_model_fn([1, 2])
