@@ -67,7 +67,11 @@ def test_the_full_benchmark_is_planned_without_running_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "names"), [("protocl=mini", "unknown key 'protocl'"), ("accelerator=[1]", "'accelerator'")]
+    ("key", "names"),
+    [
+        ("protocl=mini", "unknown key 'protocl'"),
+        pytest.param("accelerator=[1]", "'accelerator'", marks=pytest.mark.landing("configs that Snakemake reads")),
+    ],
 )
 def test_a_wrong_config_ends_with_one_sentence_and_exit_code_2(tmp_path, key, names):
     found = snakemake("-n", "--config", key, directory=tmp_path)
@@ -79,7 +83,9 @@ def test_a_wrong_config_ends_with_one_sentence_and_exit_code_2(tmp_path, key, na
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("protocol: v0.5\n", "'submissions'"),  # which mini.yaml has
+        pytest.param(  # mini.yaml has what is missed
+            "protocol: v0.5\n", "'submissions'", marks=pytest.mark.landing("configs that Snakemake reads")
+        ),
         (
             "protocol: mini\nsubmissions: [{name: nadamw, framework: jax}]\nprotocol: v0.5\n",
             "'protocol' is there twice",
@@ -237,6 +243,7 @@ def test_an_experiment_ends_in_scores_and_a_report(experiment):
     assert {json.loads(path.read_text())["status"] for path in results} == {"budget_exhausted"}
 
 
+@pytest.mark.landing("workflows that are run whole")
 def test_snakemakes_own_report_shows_the_scoring_with_captions(experiment):
     made = snakemake(
         "--configfile", experiment / "config.yaml", "--report", experiment / "report.zip", directory=experiment
@@ -317,6 +324,7 @@ def test_a_label_that_is_pointed_elsewhere_is_what_lies_there(experiment, tmp_pa
     assert "another content of the submission (" in other.stderr
 
 
+@pytest.mark.landing("workflows that are run whole")
 def test_a_leaderboard_of_fewer_submissions_is_another(experiment, tmp_path):
     content = yaml.safe_load((experiment / "config.yaml").read_text())
     content["submissions"] = content["submissions"][:1]

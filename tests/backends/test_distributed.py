@@ -96,6 +96,7 @@ def single(tmp_path_factory, data_dir):
     return functools.cache(lambda *of: run(train, [*of], 1, tmp_path_factory.mktemp("single"))[0])
 
 
+LANDING = pytest.mark.landing("training by several processes")
 NIGHTLY = pytest.mark.nightly("other numbers of processes and devices")
 
 
@@ -103,8 +104,8 @@ NIGHTLY = pytest.mark.nightly("other numbers of processes and devices")
     ("framework", "processes", "devices", "workload"),
     [
         pytest.param("jax", 1, 8, CRITEO, marks=NIGHTLY),
-        pytest.param("jax", 2, 2, CRITEO, marks=pytest.mark.landing("training in JAX by several processes")),
-        ("pytorch", 2, 1, RESNET),
+        pytest.param("jax", 2, 2, CRITEO, marks=LANDING),
+        pytest.param("pytorch", 2, 1, RESNET, marks=LANDING),
         pytest.param("pytorch", 2, 1, CRITEO, marks=NIGHTLY),
         pytest.param("pytorch", 4, 1, RESNET, marks=NIGHTLY),
     ],

@@ -26,6 +26,7 @@ from tests.support.slurm_cluster import wait_until
 pytestmark = pytest.mark.timeout(1_800)  # the first of them waits for all runs
 
 OTHERS = "other ends of jobs on the cluster, a node that swallows them, and trials without the workflow"
+LANDING = "trials of two ranks, a killed process and a driver in a job on the cluster"
 PARTITIONS = ("v100", "a100", "h200")
 TIMES = ("accumulated_eval_time", "accumulated_logging_time", "total_duration", "preemption_count")
 
@@ -218,52 +219,64 @@ def site(slurm_cluster, tmp_path_factory, data_dir):
 
 
 TWO, THREE = ["s0", "s1"], ["s0", "s2", "s3"]
-# Run -> its accelerator and its submissions, first those that nothing is done to. All at once would be too much memory.
-UNDISTURBED = {
-    "undisturbed": ("a100", TWO),
-    "two_ranks": ("two GPUs", ["s0"]),
-}
-DISTURBED = {"ended": ("a100", ["s1"]), "lost": ("whole node", TWO)}
 
 
 @pytest.fixture(scope="module")
-def runs(site):
-    """One run for each fault; the one whose jobs end after a minute, and whose Snakemake is killed, goes on all the
+def undisturbed(site):
+    """The trials to which nothing is done, with which all others are compared."""
+    run = Experiment(site, "undisturbed", "a100", TWO)
+    run.code = run.start().wait(1_000)
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(site, undisturbed):
+    """A run whose nodes are lost; another, whose jobs end after a minute and whose Snakemake is killed, goes on all the
     while."""
     limited = Experiment(site, "limited", "one minute", [str(Path("slow", "s0"))])
     process = limited.start()
-    # Its minutes are for training: the others, which keep the machine busy, wait for it.
+    # Its minutes are for training: the other, which keeps the machine busy, waits for it.
     wait_until(lambda: limited.is_training("s0"), 240, "training of the slow trial")
     process = kill_snakemake(limited, process, 1)
-    found = {name: Experiment(site, name, *of) for name, of in (UNDISTURBED | DISTURBED).items()}
-    started = {name: found[name].start() for name in UNDISTURBED}
-    for name in UNDISTURBED:
-        found[name].code = started[name].wait(1_000)
-    started = {name: found[name].start() for name in DISTURBED}
-    found["driven"] = Experiment(site, "driven", "a100", [str(Path("steady", "s0"))])
-    with ThreadPoolExecutor() as disturbers:
-        driven = disturbers.submit(requeue_driver, site, found["driven"])
-        ended = disturbers.submit(end_jobs, site, found["ended"])
-        lost = disturbers.submit(lose_nodes, site, found["lost"])
-    for disturber in (driven, ended, lost):
-        disturber.result()
+    lost = Experiment(site, "lost", "whole node", TWO)
+    started = lost.start()
+    lose_nodes(site, lost)
     # While the workflows go on, and no job is about to start: its srun would wait for minutes until it asks again. What
     # the controller did a moment ago it might not know any more, such as that it has queued a job again.
-    going_on = [found[name] for name in (*DISTURBED, "driven")]
-    wait_until(lambda: all(run.has_gone_on() for run in going_on), 240, "trials that train again")
+    wait_until(lost.has_gone_on, 240, "trials that train again")
     site.cluster.restart("slurmctld", "slurmctld", "-D", seconds=5)
-    for name in DISTURBED:
-        found[name].code = started[name].wait(1_000)
-    site.cluster.start_node(found["lost"].dead_node)
-    found["driven"].code = end_of_job(site, found["driven"].job)
+    lost.code = started.wait(1_000)
+    site.cluster.start_node(lost.dead_node)
     limited.code = process.wait(1_000)
-    return {**found, "limited": limited}
+    return {"undisturbed": undisturbed, "lost": lost, "limited": limited}
 
 
 @pytest.fixture(scope="module")
-def more_runs(site, runs):
-    """After those: other ways in which jobs end, their memory's among them, a node that swallows them, and one that is
-    not what it should be.
+def landing_runs(site):
+    """Two ranks, the killed process of a job, and a driver that is a job and is queued again."""
+    found = {
+        "two_ranks": Experiment(site, "two_ranks", "two GPUs", ["s0"]),
+        "killed": Experiment(site, "killed", "a100", ["s1"]),
+        "driven": Experiment(site, "driven", "a100", [str(Path("steady", "s0"))]),
+    }
+    found["two_ranks"].code = found["two_ranks"].start().wait(1_000)
+    started = found["killed"].start()
+    with ThreadPoolExecutor() as disturbers:
+        disturbed = [
+            disturbers.submit(requeue_driver, site, found["driven"]),
+            disturbers.submit(end_jobs, site, found["killed"]),
+        ]
+    for disturber in disturbed:
+        disturber.result()
+    found["killed"].code = started.wait(1_000)
+    found["driven"].code = end_of_job(site, found["driven"].job)
+    return found
+
+
+@pytest.fixture(scope="module")
+def more_runs(site):
+    """Other ways in which jobs end, their memory's among them, a node that swallows them, and one that is not what it
+    should be.
     """
     found = {
         "undisturbed": Experiment(site, "undisturbed_too", "a100", THREE),
@@ -399,8 +412,7 @@ def assert_equal_to(undisturbed, run):
         assert not list(folder.glob("checkpoints/*.npz"))
 
 
-def test_a_run_on_the_cluster_ends_in_a_score(runs):
-    undisturbed = runs["undisturbed"]
+def test_a_run_on_the_cluster_ends_in_a_score(undisturbed):
     assert undisturbed.code == 0, undisturbed.log
     assert {result["status"] for result in undisturbed.outcomes().values()} == {"reached"}
     assert len(undisturbed.trials()) == 2
@@ -415,9 +427,10 @@ def assert_ended_jobs_cost_nothing(run, undisturbed, is_another_job):
     assert [trial for trial, job in run.ended.items() if later[trial] != job] == is_another_job
 
 
-def test_the_end_of_a_job_costs_nothing_but_the_work_since_its_checkpoint(runs):
+@pytest.mark.landing(LANDING)
+def test_the_end_of_a_job_costs_nothing_but_the_work_since_its_checkpoint(landing_runs, undisturbed):
     """By the kill of its process; a time limit, before which Slurm sends USR2, is below."""
-    assert_ended_jobs_cost_nothing(runs["ended"], runs["undisturbed"], ["s1"])
+    assert_ended_jobs_cost_nothing(landing_runs["killed"], undisturbed, ["s1"])
 
 
 @pytest.mark.nightly(OTHERS)
@@ -449,43 +462,46 @@ def test_a_trial_crosses_a_time_limit_in_pieces(runs):
 
 
 @pytest.mark.nightly(OTHERS)
-def test_a_job_that_is_killed_for_its_memory_goes_on(site, runs, more_runs):
-    assert_equal_to(runs["undisturbed"], more_runs["hungry"])
+def test_a_job_that_is_killed_for_its_memory_goes_on(site, undisturbed, more_runs):
+    assert_equal_to(undisturbed, more_runs["hungry"])
     assert (site.folder / "eaten").exists()
     assert more_runs["hungry"].outcomes()["s0"]["preemptions"] == 1
 
 
 @pytest.mark.nightly(OTHERS)
-def test_a_node_that_swallows_jobs_is_left_out_by_the_later_ones(runs, more_runs):
+def test_a_node_that_swallows_jobs_is_left_out_by_the_later_ones(undisturbed, more_runs):
     run = more_runs["swallowed"]
-    assert_equal_to(runs["undisturbed"], run)
+    assert_equal_to(undisturbed, run)
     (session,) = run.results.rglob("meta_data_*.json")
     assert recorded(session, "node") == "v100-2"
     assert run.log.count("v100-1 is left out by the jobs that this run submits from now on: jobs ") == 1
     assert not list(run.results.rglob("left_out.json"))
 
 
-def test_a_driver_in_a_job_is_queued_again_and_goes_on(runs):
-    run = runs["driven"]
-    assert_equal_to(runs["undisturbed"], run)
+@pytest.mark.landing(LANDING)
+def test_a_driver_in_a_job_is_queued_again_and_goes_on(landing_runs, undisturbed):
+    run = landing_runs["driven"]
+    assert_equal_to(undisturbed, run)
     assert "1 jobs of an earlier run are still there" in run.log
     assert run.holder == run.job  # on another node nobody could tell otherwise that its holder is gone
     assert run.outcomes()["s0"]["preemptions"] == 1
 
 
 @pytest.mark.nightly(OTHERS)
-def test_an_element_of_a_job_array_is_queued_again_and_the_other_goes_on(site, runs, more_runs):
+@pytest.mark.usefixtures("more_runs")
+def test_an_element_of_a_job_array_is_queued_again_and_the_other_goes_on(site, undisturbed):
     for element, preemptions in (("0", 0), ("1", 1)):
         folder = site.folder / "array" / element
-        assert rows(folder / "eval_measurements.csv") == runs["undisturbed"].curves()["s0"]
+        assert rows(folder / "eval_measurements.csv") == undisturbed.curves()["s0"]
         assert json.loads((folder / "result.json").read_text())["preemptions"] == preemptions
         assert not (folder / "lock.json").exists()
 
 
-def test_two_ranks_of_one_job_are_one_trial(site, runs):
-    run = runs["two_ranks"]
+@pytest.mark.landing(LANDING)
+def test_two_ranks_of_one_job_are_one_trial(site, landing_runs, undisturbed):
+    run = landing_runs["two_ranks"]
     assert run.code == 0, run.log
-    found, expected = run.curves()["s0"], runs["undisturbed"].curves()["s0"]
+    found, expected = run.curves()["s0"], undisturbed.curves()["s0"]
     assert [row["global_step"] for row in found] == [row["global_step"] for row in expected]
     for name in ("validation/loss", "test/loss", "train/loss"):
         # Sums over the examples of a batch in another order, through 25 steps.
@@ -520,34 +536,41 @@ def test_killing_snakemake_loses_no_trial_and_runs_none_twice(runs):
 
 
 @pytest.mark.nightly("twenty jobs whose Snakemake is killed")
-def test_killing_the_snakemake_of_twenty(site, runs):
+def test_killing_the_snakemake_of_twenty(site, undisturbed):
     run = Experiment(site, "twenty", "v100", [f"s{number}" for number in range(20)])
     run.code = kill_snakemake(run, run.start(), 20).wait(1_000)
-    assert_nothing_was_lost_or_run_twice(run, runs["undisturbed"])
+    assert_nothing_was_lost_or_run_twice(run, undisturbed)
     assert len(run.outcomes()) == 20
     assert {recorded(path, "partition") for path in run.results.rglob("meta_data_*.json")} == {"v100"}
 
 
+def partitions(runs):
+    """Run -> the partitions that its sessions were on."""
+    return {
+        name: {recorded(path, "partition") for path in run.results.rglob("meta_data_*.json")}
+        for name, run in runs.items()
+    }
+
+
 def test_no_trial_ran_on_a_partition_that_its_config_did_not_name(runs):
-    """Those of all runs above, over three partitions."""
-    partitions = {"lost": "v100"} | dict.fromkeys(("undisturbed", "ended", "driven"), "a100")
-    trials = 0
-    for name, run in runs.items():
-        found = {recorded(path, "partition") for path in run.results.rglob("meta_data_*.json")}
-        assert found <= {partitions.get(name, "h200")}
-        trials += len(run.trials())
-    assert trials > 7
+    """Each run is on one of three."""
+    assert partitions(runs) == {"undisturbed": {"a100"}, "lost": {"v100"}, "limited": {"h200"}}
+
+
+@pytest.mark.landing(LANDING)
+def test_nor_did_one_whose_job_or_driver_was_disturbed(landing_runs):
+    assert partitions(landing_runs) == {"two_ranks": {"h200"}, "killed": {"a100"}, "driven": {"a100"}}
 
 
 @pytest.mark.nightly(OTHERS)
-def test_a_trial_is_run_by_hand_with_the_same_files(site, runs):
+def test_a_trial_is_run_by_hand_with_the_same_files(site, undisturbed):
     """By srun; by sbatch it is an element of the array above."""
     out = site.folder / "srun"
     command = ["srun", "--cpus-per-task=2", *by_hand(site, str(Path("quick", "s0")), out)]
     environment = {**site.environment, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, env=environment, cwd=site.folder, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert rows(out / "eval_measurements.csv") == runs["undisturbed"].curves()["s0"]
+    assert rows(out / "eval_measurements.csv") == undisturbed.curves()["s0"]
 
 
 @pytest.mark.nightly(OTHERS)
@@ -585,7 +608,7 @@ def test_a_rehearsal_in_the_jobs_that_the_trials_will_have(site, accelerator, de
 
 
 @pytest.mark.nightly("a cluster with accounting, which goes down and up")
-def test_a_run_on_a_cluster_with_accounting(slurm_cluster_with_accounting, tmp_path_factory, data_dir, runs):
+def test_a_run_on_a_cluster_with_accounting(slurm_cluster_with_accounting, tmp_path_factory, data_dir, undisturbed):
     site = Site(slurm_cluster_with_accounting, tmp_path_factory.mktemp("accounted"), data_dir)
     run = Experiment(site, "accounted", "a100", ["s0"])
     process = run.start()
@@ -595,7 +618,7 @@ def test_a_run_on_a_cluster_with_accounting(slurm_cluster_with_accounting, tmp_p
         run.code = process.wait(600)
     finally:
         site.end()
-    assert_equal_to(runs["undisturbed"], run)
+    assert_equal_to(undisturbed, run)
     assert run.outcomes()["s0"]["preemptions"] == 0
     wait_until(lambda: site.slurm("sacct", "-X", "-n", "-o", "State").split() == ["COMPLETED"], 30, "accounts")
 

@@ -76,6 +76,7 @@ def test_servers_are_asked_and_nothing_is_fetched(served, server, algoperf, tmp_
     assert not (tmp_path / "raw").exists()
 
 
+@pytest.mark.landing("raw files that are fetched twice")
 def test_links_of_ones_own_are_needed_where_nobody_has_them(served, server, algoperf, tmp_path, monkeypatch):
     monkeypatch.setattr(raw_files, "SLICES", 2)  # in less time
     contents = served("fastmri", 2, urls=False)

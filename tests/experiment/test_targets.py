@@ -466,6 +466,8 @@ def test_the_target_of_a_mini_workload_is_the_recorded_one(path):
 
 # The workflow
 
+LANDING = pytest.mark.landing("workflows that are run whole")
+
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory, data_dir):
@@ -490,6 +492,7 @@ def read_made(folder):
     return target_records.read_record(folder / "results" / "mini" / "targets" / "criteo1tb.json")
 
 
+@LANDING
 def test_both_phases_run_and_end_in_a_target_a_table_and_a_picture(experiment):
     folder, found = experiment
     made = read_made(folder)
@@ -507,6 +510,7 @@ def test_both_phases_run_and_end_in_a_target_a_table_and_a_picture(experiment):
     assert names == {"best_points", "criteo1tb.json", "targets.csv", "targets.svg", "targets.png"}
 
 
+@LANDING
 def test_finished_target_setting_has_nothing_to_do_and_a_lost_repeat_alone_is_run_again(experiment):
     folder, _ = experiment
     arguments = ("targets", "--configfile", folder / "config.yaml", "-n")
@@ -519,6 +523,7 @@ def test_finished_target_setting_has_nothing_to_do_and_a_lost_repeat_alone_is_ru
     assert planned == {"trial_criteo1tb": 1, "target": 1, "target_table": 1, "targets": 1, "total": 4}
 
 
+@LANDING
 def test_its_trials_are_known_to_status_and_rerun(experiment):
     folder, _ = experiment
     checked = config.load(folder / "config.yaml")
