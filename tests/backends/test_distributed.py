@@ -148,7 +148,7 @@ def talk(framework):
     }
 
 
-@pytest.mark.parametrize(("framework", "devices"), [("jax", 2), ("pytorch", 1)])
+@pytest.mark.parametrize(("framework", "devices"), [pytest.param("jax", 2, marks=LANDING), ("pytorch", 1)])
 def test_processes_hear_each_other_exactly(tmp_path, framework, devices):
     everywhere = run(talk, [framework], 3, tmp_path, devices)
     for rank, here in enumerate(everywhere):

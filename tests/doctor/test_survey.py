@@ -33,6 +33,7 @@ def test_a_sound_cluster_needs_no_mending(on_cluster):
     assert found["accounting"][0] == "note"
 
 
+@pytest.mark.landing("a cluster with accounting that answers")
 def test_accounting_that_answers_is_told(slurm_cluster_with_accounting, monkeypatch):
     for name, value in slurm_cluster_with_accounting.variables.items():
         monkeypatch.setenv(name, value)

@@ -165,6 +165,7 @@ def test_jax_parameters_of_another_type_are_refused(tried):
     assert "was float32 (64,) and is bfloat16 (64,)" in errors
 
 
+@pytest.mark.landing("what the referee sees in JAX")
 @pytest.mark.usefixtures("few_evaluated")
 def test_a_cached_property_of_the_workload_cannot_be_planted(tried):
     result, errors = tried("vars(workload)['evaluation_step'] = lambda *arguments: None", framework="jax")

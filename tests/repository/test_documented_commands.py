@@ -48,7 +48,7 @@ ELSEWHERE = {
 PLANNED = ("make", "snakemake --profile slurm")
 
 # Take seconds each.
-LATER = ("algoperf doctor --config", "algoperf report", "algoperf trial", "snakemake")
+LATER = ("algoperf doctor", "algoperf report", "algoperf score", "algoperf trial", "snakemake")
 
 # What a reader puts in the place of a word.
 OWN = {

@@ -46,7 +46,7 @@ class Ticks:
         return float(next(self._ticks))
 
 
-def set_up(framework, out, data_dir, workload="criteo1tb", submission="nadamw", max_steps=60):
+def set_up(framework, out, data_dir, workload="criteo1tb", submission="nadamw", max_steps=35):
     identity = make_trial("mini", "external", submission, framework, workload, 0, 1)
     return setup.set_up(identity, out, data_dir, max_steps)
 
@@ -239,15 +239,15 @@ def test_a_result_that_was_deleted_comes_back_without_training(tmp_path, data_di
 def test_a_full_disk_is_said_in_a_sentence_and_loses_nothing(tmp_path, data_dir):
     """The limit on the size of a file, as a disk that is full at the second checkpoint."""
     out = tmp_path / "trial_1"
-    whole = run(set_up("pytorch", tmp_path / "whole", data_dir, max_steps=10))
-    command = [*cli("pytorch", out, data_dir), "--max-steps", "10"]
+    whole = run(set_up("pytorch", tmp_path / "whole", data_dir, max_steps=4))
+    command = [*cli("pytorch", out, data_dir), "--max-steps", "4"]
     shell = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "bash"]
     failed = subprocess.run([*shell, *command], capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert failed.returncode == 1
     assert "File too large" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert not list(out.rglob("*.tmp"))
-    assert without_times(run(set_up("pytorch", out, data_dir, max_steps=10))) == without_times(whole)
+    assert without_times(run(set_up("pytorch", out, data_dir, max_steps=4))) == without_times(whole)
 
 
 @pytest.mark.usefixtures("few_evaluated")

@@ -220,6 +220,16 @@ def test_without_apt_the_way_out_is_named(tmp_path, monkeypatch):
     assert not (tmp_path / "raw").exists()
 
 
+@pytest.mark.landing("a Debian package that the machine's lists lack")
+def test_a_machine_whose_lists_of_packages_are_empty_fetches_its_own(tmp_path, monkeypatch):
+    (tmp_path / "lists" / "partial").mkdir(parents=True)
+    (tmp_path / "apt.conf").write_text(f'Dir::State::Lists "{tmp_path}/lists";\n')
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    trans_de_en.fetch(tmp_path / "raw", None)
+    assert list((tmp_path / "raw").iterdir())
+    assert list((tmp_path / "lists").iterdir()) == [tmp_path / "lists" / "partial"]  # those of the machine stay
+
+
 def test_without_an_index_the_way_out_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))

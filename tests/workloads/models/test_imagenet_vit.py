@@ -11,7 +11,7 @@ from algoperf.benchmark.facts import UsageError, replace
 from algoperf.benchmark.registry import load_spec
 from tests import oracle
 from tests.support.functional_models import EVAL, MODELS, TRAIN, disturbed, nadamw_trajectory, relative_error
-from tests.support.nightly import FULL_SIZE, TWINS, of_bases
+from tests.support.nightly import LARGEST, TWINS, of_bases
 from workloads.imagenet_vit.positions import sincos_2d
 
 SPEC = load_spec("imagenet_vit")
@@ -28,7 +28,7 @@ def batch():
     return batch
 
 
-@pytest.fixture(scope="module", params=FULL_SIZE)
+@pytest.fixture(scope="module", params=LARGEST)
 def run(request, batch):
     """The model with the oracle's weights: itself, its weights, and the first steps of its training."""
     model = MODELS[request.param](SPEC)

@@ -11,7 +11,7 @@ from algoperf.benchmark.reference_names import pieces, reference_shapes
 from algoperf.benchmark.registry import base_of, has_scale, load_spec
 from tests import oracle
 from tests.support.functional_models import MODELS
-from tests.support.nightly import FULL_SIZE, of_bases
+from tests.support.nightly import FULL_SIZE, of_bases, some_first
 from tests.support.small_models import small_spec
 
 # The table of the benchmark: parameters, parameter tensors (a table in one piece, an attention's q, k and v each in its
@@ -102,7 +102,7 @@ def full_model(name, framework):
     return MODELS[framework](load_spec(name))
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", some_first(MODELS, ["pytorch"], "initial values and weights of both frameworks"))
 @pytest.mark.parametrize("name", of_bases(TABLE))
 def test_counts_and_types(name, framework):
     model = full_model(name, framework)
@@ -170,7 +170,7 @@ def test_the_last_scale_of_each_block_starts_at_the_variants_value(name, value, 
         assert np.all(array == (value if scale.endswith(".bn3.weight") else 1.0)), scale
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", some_first(MODELS, ["pytorch"], "initial values and weights of both frameworks"))
 def test_the_table_of_embed_init_is_uniform_in_0_1(framework):
     spec = replace(small_spec("criteo1tb_embed_init"), {"model": {"vocab_size": 1_024}})
     table = MODELS[framework](spec).initial(seed=0)["embedding.weight"]

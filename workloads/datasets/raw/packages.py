@@ -11,7 +11,7 @@ from algoperf.benchmark.facts import UsageError
 
 
 def unpack_debian(package: str, version: str, sha256: str, into: Path, way_out: str) -> None:
-    """Unpacks a Debian package below `into`; works for any user, and where `apt-get update` never ran.
+    """Unpacks a Debian package below `into`; works for any user, and where `apt-get update` never ran or long ago.
 
     Raises UsageError, ending in `way_out`, where apt is missing, does not find the package, or gives another one.
     """
@@ -21,14 +21,18 @@ def unpack_debian(package: str, version: str, sha256: str, into: Path, way_out: 
             raise UsageError(f"{what} can not be fetched, for this machine has no {program}; {way_out}.")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        (scratch / "lists/partial").mkdir(parents=True)
         (scratch / "cache/archives/partial").mkdir(parents=True)
-        options = [f"Dir::State::Lists={scratch}/lists", f"Dir::Cache={scratch}/cache"]
-        options += ["Debug::NoLocking=1", "APT::Sandbox::User=root"]
-        apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
-        # An update fails where one of several sources does not answer; the download shows whether that matters.
-        subprocess.run([*apt, "update"], cwd=scratch, capture_output=True, check=False)
-        _run([*apt, "download", f"{package}={version}"], scratch, what, way_out)
+        apt = ["apt-get", "-qq", "-o", f"Dir::Cache={scratch}/cache", "-o", "Debug::NoLocking=1"]
+        apt += ["-o", "APT::Sandbox::User=root"]
+        download = ["download", f"{package}={version}"]
+        # To fetch and read the lists of packages takes longer than the package does.
+        by_lists_of_the_machine = subprocess.run([*apt, *download], cwd=scratch, capture_output=True, check=False)
+        if by_lists_of_the_machine.returncode:
+            (scratch / "lists/partial").mkdir(parents=True)
+            apt += ["-o", f"Dir::State::Lists={scratch}/lists"]
+            # An update fails where one of several sources does not answer; the download shows whether that matters.
+            subprocess.run([*apt, "update"], cwd=scratch, capture_output=True, check=False)
+            _run([*apt, *download], scratch, what, way_out)
         (archive,) = scratch.glob("*.deb")
         check_sha256(archive, sha256)
         _run(["dpkg-deb", "-x", str(archive), str(into.absolute())], scratch, what, way_out)
