@@ -40,6 +40,7 @@ PAIRS_PER_EVALUATION = 32  # one pair of so many is validation, and one is test
 SHORTEST = 3  # words
 
 _NOTE = re.compile(r"\{[^{}]*\}|\[[^][]*\]|\([^()]*\)|<[^<>]*>")
+_MARK = re.compile(r"[.!?]")
 _SPACE_BEFORE_MARK = re.compile(r"\s+(?=[.,:!?])")
 _UNFIT = re.compile(r"[/(){}<>\[\]|]")  # alternatives, and notes within notes
 
@@ -85,6 +86,8 @@ def sentences(dictionary: str) -> Iterator[tuple[str, str]]:
             continue
         german, english = entry.split(" :: ")
         for pair in zip(german.split("|"), english.split("|"), strict=True):
+            if not all(map(_MARK.search, pair)):  # most are words, and to clean them takes longer than to ask
+                continue
             de, en = (_without_notes(text.split(";")[0]) for text in pair)
             if _is_sentence(de) and _is_sentence(en):
                 yield de, en

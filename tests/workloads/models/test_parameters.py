@@ -14,6 +14,9 @@ from tests.support.functional_models import MODELS
 from tests.support.nightly import FULL_SIZE, of_bases, some_first
 from tests.support.small_models import small_spec
 
+LANDING = "initial values and weights of both frameworks"
+PYTORCH_FIRST = some_first(MODELS, ["pytorch"], LANDING)
+
 # The table of the benchmark: parameters, parameter tensors (a table in one piece, an attention's q, k and v each in its
 # own), and tensors of each type.
 _DLRM_TYPES = dict(EMBEDDING=1, WEIGHT=8, BIAS=8)
@@ -102,7 +105,7 @@ def full_model(name, framework):
     return MODELS[framework](load_spec(name))
 
 
-@pytest.mark.parametrize("framework", some_first(MODELS, ["pytorch"], "initial values and weights of both frameworks"))
+@pytest.mark.parametrize("framework", PYTORCH_FIRST)
 @pytest.mark.parametrize("name", of_bases(TABLE))
 def test_counts_and_types(name, framework):
     model = full_model(name, framework)
@@ -114,7 +117,7 @@ def test_counts_and_types(name, framework):
     assert list(shapes)[:num_tensors] == list(types)
 
 
-@pytest.mark.parametrize("framework", MODELS)
+@pytest.mark.parametrize("framework", PYTORCH_FIRST)
 @pytest.mark.parametrize("name", of_bases(oracle.TREES))
 def test_names_and_shapes_are_the_references(name, framework):
     shapes = reference_shapes(load_spec(name), full_model(name, framework).shapes())
@@ -158,7 +161,7 @@ def assert_same_distribution(name, array, mean, std, least, greatest):
         assert array.max() == pytest.approx(greatest, abs=tolerance), name
 
 
-@pytest.mark.landing("initial values and weights of both frameworks")
+@pytest.mark.landing(LANDING)
 @pytest.mark.parametrize("framework", MODELS)
 @pytest.mark.parametrize(("name", "value"), [("imagenet_resnet", 0.0), ("imagenet_resnet_large_bn_init", 8.0)])
 def test_the_last_scale_of_each_block_starts_at_the_variants_value(name, value, framework):
@@ -170,14 +173,14 @@ def test_the_last_scale_of_each_block_starts_at_the_variants_value(name, value, 
         assert np.all(array == (value if scale.endswith(".bn3.weight") else 1.0)), scale
 
 
-@pytest.mark.parametrize("framework", some_first(MODELS, ["pytorch"], "initial values and weights of both frameworks"))
+@pytest.mark.parametrize("framework", PYTORCH_FIRST)
 def test_the_table_of_embed_init_is_uniform_in_0_1(framework):
     spec = replace(small_spec("criteo1tb_embed_init"), {"model": {"vocab_size": 1_024}})
     table = MODELS[framework](spec).initial(seed=0)["embedding.weight"]
     assert_same_distribution("table", table, mean=0.5, std=12**-0.5, least=0.0, greatest=1.0)
 
 
-@pytest.mark.landing("initial values and weights of both frameworks")
+@pytest.mark.landing(LANDING)
 @pytest.mark.parametrize("name", of_bases(TABLE))
 def test_weights_travel_between_the_frameworks_unchanged(name):
     spec = small_spec(name)

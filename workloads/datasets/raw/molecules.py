@@ -55,10 +55,12 @@ class Graph(NamedTuple):
 
 
 def graph(molecule: Chem.Mol) -> Graph:
-    bonds = list(molecule.GetBonds())
+    # By their numbers: to go through `GetBonds()` takes more than twice as long.
+    bonds = [molecule.GetBondWithIdx(number) for number in range(molecule.GetNumBonds())]
+    atoms = [molecule.GetAtomWithIdx(number) for number in range(molecule.GetNumAtoms())]
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in bonds]
     return Graph(
-        _features(list(molecule.GetAtoms()), ATOM_FEATURES),
+        _features(atoms, ATOM_FEATURES),
         np.array(ends, np.int64).reshape(-1, 2),
         _features(bonds, BOND_FEATURES),
     )
