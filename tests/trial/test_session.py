@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -237,17 +238,21 @@ def test_a_result_that_was_deleted_comes_back_without_training(tmp_path, data_di
 
 
 def test_a_full_disk_is_said_in_a_sentence_and_loses_nothing(tmp_path, data_dir):
-    """The limit on the size of a file, as a disk that is full at the second checkpoint."""
+    """The limit on the size of a file, as a disk that is full when a trial goes on to its second checkpoint."""
     out = tmp_path / "trial_1"
-    whole = run(set_up("pytorch", tmp_path / "whole", data_dir, max_steps=4))
-    command = [*cli("pytorch", out, data_dir), "--max-steps", "4"]
-    shell = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "bash"]
+    whole = run(set_up("pytorch", tmp_path / "whole", data_dir, max_steps=5))
+    assert run(set_up("pytorch", out, data_dir, max_steps=5), killed_after=1) is None
+    (first,) = (out / "checkpoints").iterdir()
+    saved = first.read_bytes()
+    command = [*cli("pytorch", out, data_dir), "--max-steps", "5"]
+    shell = ["bash", "-c", 'ulimit -f 64; trap "" XFSZ; exec "$@"', "bash"]
     failed = subprocess.run([*shell, *command], capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert failed.returncode == 1
-    assert "File too large" in failed.stderr
+    assert re.search(r"error: .*checkpoint.*: File too large", failed.stderr), failed.stderr
     assert "Traceback" not in failed.stderr
     assert not list(out.rglob("*.tmp"))
-    assert without_times(run(set_up("pytorch", out, data_dir, max_steps=4))) == without_times(whole)
+    assert first.read_bytes() == saved
+    assert without_times(run(set_up("pytorch", out, data_dir, max_steps=5))) == without_times(whole)
 
 
 @pytest.mark.usefixtures("few_evaluated")
