@@ -8,8 +8,9 @@ Counted are
 - data that lie with it and that its code names in a string: `np.load(here / "table.npz")`, or by their ending:
   `glob("*.npz")`.
 
-Not counted are comments, docstrings and blank lines of Python code; bytecode, hidden files, editors' copies; folders of
-results, of prepared data and of environments; and what a trial's point is drawn from, as the point itself is compared.
+Not counted are comments, docstrings and blank lines of Python code; bytecode, hidden files, editors' copies, unless the
+code reads one by its whole name; folders of results, of prepared data and of environments; and what a trial's point is
+drawn from, as the point itself is compared.
 Symbolic links are followed: what they lead to counts, under their own name.
 """
 
@@ -70,7 +71,7 @@ class _Search:
             return
         beside = dict(_below(self._folder))
         for name, file in beside.items():
-            if file.suffix in _CODE and name not in _OF_A_FOLDER:
+            if file.suffix in _CODE and name not in _OF_A_FOLDER and not _is_passed_over(file.name):
                 self._add(name, file)
         self._add_named(beside)
 
@@ -117,17 +118,19 @@ class _Search:
         """Those that a string of the code leads to from the submission's folder."""
         names = (string.strip("/") for string in self._strings)
         found = {name: self._folder / name for name in names if 0 < len(name) < 256 and "\0" not in name}
-        return {name: file for name, file in found.items() if file.is_file() and not _is_passed_over(file.name)}
+        return {name: file for name, file in found.items() if file.is_file()}
 
     def _add_named(self, candidates: Mapping[str, Path]) -> None:
+        whole = {string.rpartition("/")[2] for string in self._strings}
         for name, file in candidates.items():
             endings = {file.name} if file.name in _NOT_READ else {file.name, file.suffix or file.name}
-            if any(ending in string for ending in endings for string in self._strings):
+            inside = any(ending in string for ending in endings for string in self._strings)
+            if file.name in whole or (inside and not _is_passed_over(file.name)):
                 self.files.setdefault(name, file)
 
 
 def _below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every file in a folder and below it that is not passed over, by its path from there."""
+    """Every file in a folder and below it, by its path from there."""
     pending, seen = [(folder, "")], set()
     while pending:
         inside, shown = pending.pop()
@@ -139,11 +142,9 @@ def _below(folder: Path) -> Iterator[tuple[str, Path]]:
         except OSError as error:
             raise UsageError(f"the submission's folder {inside} cannot be listed: {error.strerror}.") from None
         for entry in entries:
-            if _is_passed_over(entry.name):
-                continue
             if entry.is_file():
                 yield shown + entry.name, Path(entry.path)
-            elif entry.is_dir() and _holds_a_submissions_files(entry):
+            elif entry.is_dir() and not _is_passed_over(entry.name) and _holds_a_submissions_files(entry):
                 pending.append((Path(entry.path), f"{shown}{entry.name}/"))
 
 

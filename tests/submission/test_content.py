@@ -137,6 +137,20 @@ def test_what_lies_beside_it_is_not(folder: Path, edit: Callable[[Path], None]):
     assert content(folder / "pytorch.py") == before
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["in its own folder", "a single file"])
+@pytest.mark.parametrize("name", ["table.tmp", ".table", "weights.bak", "tables/first.orig"])
+def test_what_looks_like_an_editors_copy_counts_where_the_code_reads_it(folder: Path, name: str, own: bool):
+    file = folder / ("pytorch.py" if own else "single.py")
+    file.write_text(f"from pathlib import Path\n\ntable = (Path(__file__).parent / '{name}').read_text()\n")
+    append(name)(folder)
+    before = content(file)
+    append(name, "another\n")(folder)
+    after = content(file)
+    assert after.sha256 != before.sha256
+    append(f"{name}.tmp")(folder)  # one that is written beside it, and not read
+    assert content(file) == after
+
+
 def test_a_folder_of_results_or_an_environment_is_not_looked_into(folder: Path):
     before = content(folder / "pytorch.py")
     for name in ("venv/pyvenv.cfg", "venv/lib.py", "out/v0.6/external/x.py", "store/heads/manifest.json", "store/x.py"):
