@@ -37,11 +37,12 @@ sys.dont_write_bytecode = False
 # Read where JAX and PyTorch are imported, by the tests and by the processes that they start. Where several processes
 # test at once, theirs is what the first one sets.
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    _COMPILED = tempfile.TemporaryDirectory(prefix="algoperf_compiled_")
+    _TEMPORARY = tempfile.TemporaryDirectory(prefix="algoperf_tests_")
     os.environ |= {
         # The same small models are trained again and again; each is compiled once.
-        "JAX_COMPILATION_CACHE_DIR": f"{_COMPILED.name}/jax",
-        compiled.SHARED: _COMPILED.name,
+        "JAX_COMPILATION_CACHE_DIR": f"{_TEMPORARY.name}/jax",
+        compiled.SHARED: _TEMPORARY.name,
+        "TMPDIR": _TEMPORARY.name,  # what browsers and killed processes leave behind goes with it
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
         # Several processes share the cores: PyTorch's threads would burn them while they wait.
         "OMP_WAIT_POLICY": "PASSIVE",

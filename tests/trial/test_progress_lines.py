@@ -26,6 +26,13 @@ def test_a_result_is_one_line_and_names_are_never_markup():
     assert printed(RESULT) == "reached in 12.0 s · criteo1tb · [red]mine[/red]_jax · study 0 · trial 1 · 1,234 steps\n"
 
 
+def test_who_was_beside_it_is_one_line_of_names_as_they_are():
+    _, beside = printed(
+        {**RESULT, "timed_beside": ["[red]another[/red] trial", "python3 train.py (pid 4711)"]}
+    ).splitlines()
+    assert beside.endswith("may be theirs: [red]another[/red] trial, python3 train.py (pid 4711)")
+
+
 @pytest.mark.parametrize("status", ["submission_error", "out_of_memory"])
 def test_a_submission_that_failed_is_told_where_the_reason_stands(status):
     failed = printed({**RESULT, "status": status, "time_to_target": None})

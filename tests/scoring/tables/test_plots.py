@@ -56,6 +56,21 @@ def test_names_never_overlap_and_stay_inside(count: int):
         assert figure.bbox.contains(box.x1, box.y1)
 
 
+def test_a_line_leads_from_the_end_of_each_curve_to_its_name():
+    scores = scores_of([f"submission_{place}" for place in range(11)])
+    axes = profile_figure(scores, "many").axes[0]
+    curves, leaders = axes.lines[:11][::-1], axes.lines[11:]  # the first one's curve is drawn last
+    names = [text for text in axes.texts if text.get_text().startswith("submission")]
+    for curve, leader, name in zip(curves, leaders, names, strict=True):
+        x, y = leader.get_data()
+        end = axes.transAxes.inverted().transform(axes.transData.transform((4, curve.get_ydata()[-1])))
+        assert (x[0], y[0]) == pytest.approx(end)
+        assert list(x) == sorted(x)
+        assert x[-1] < name.get_position()[0]
+        assert y[-1] == name.get_position()[1]
+        assert leader.get_color() == curve.get_color()
+
+
 @pytest.mark.parametrize(("count", "width"), [(14, 1.7), (15, 1.1)])
 def test_more_than_fourteen_lines_are_thinner(count: int, width: float):
     figure = profile_figure(scores_of([f"submission_{place}" for place in range(count)]), "many")
