@@ -64,3 +64,15 @@ def test_too_many_ties_for_all_combinations_are_taken_one_at_a_time_and_at_their
     assert found["a"][-1] == pytest.approx(1)  # 100 s everywhere
     assert found["b"][-1] == pytest.approx(1)  # where a takes 150 s
     assert found["a"][0] == pytest.approx(2.75 / 3, abs=0.01)  # 150 s of 120 s: a ratio of 1.25
+
+
+def test_256_combinations_are_all_tried():
+    assert len(V05.workloads) == 8
+    trials = []
+    for name in V05.workloads:
+        trials += [trial("a", 0, name, number, time, row=4) for number, time in ((1, 100), (2, 150))]
+        trials += [trial("a", study, name, 1, time, row=4) for study, time in ((1, 100), (2, 150))]
+        trials += [trial("b", study, name, 1, 120, row=4) for study in range(3)]
+    ties = find_ties(trials, V06)
+    assert 2 ** len(ties) == 256
+    assert len(possible_scores(trials, V06, ties)["a"]) == 9  # slow on none of the workloads, on one, ... on all
