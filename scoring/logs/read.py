@@ -27,6 +27,7 @@ _EVALUATIONS = "eval_measurements.csv"
 _NOT_PLANNED = "no part of this experiment"
 _NOT_RANKED = "not ranked"
 _NO_TRIAL = "no trial in any study"
+_UNLISTED = "cannot be listed"
 _TRIAL = re.compile("trial_[0-9]+")
 
 
@@ -60,7 +61,7 @@ def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset, planned: Planne
             reader.read_info(path, submission, reader.trials[before:], ruleset)
         if len(reader.trials) == before:
             reader.report(submission, _NO_TRIAL, _NOT_RANKED)
-    left_out = [finding for finding in reader.findings if finding.done == _NOT_RANKED]
+    left_out = [found for found in reader.findings if found.done == _NOT_RANKED or found.what.startswith(_UNLISTED)]
     if not reader.trials and left_out and left_out[0].what != _NO_TRIAL:
         raise UsageError(f"no trial under {str(root)!r} can be ranked: {left_out[0].path}: {left_out[0].what}.")
     if not reader.trials:
@@ -97,7 +98,7 @@ class _TreeReader:
             with os.scandir(path) as entries:
                 found = sorted(entries, key=lambda entry: natural(entry.name))
         except OSError as error:
-            self.report(shown or ".", f"cannot be listed: {error.strerror}", _IGNORED)
+            self.report(shown or ".", f"{_UNLISTED}: {error.strerror}", _IGNORED)
             return []
         folders = []
         for entry in found:

@@ -1,5 +1,6 @@
 """Every kind of damage that a tree of logs can have: survived, reported, and without effect on anything else."""
 
+import errno
 import json
 import math
 import os
@@ -417,6 +418,40 @@ def test_logs_that_are_missing_or_empty_are_a_usage_error(tmp_path: Path):
         read_logs("published:v0.6-external", load_protocol("v0.6"), "external")
     with pytest.raises(UsageError, match=r"cannot be ranked under protocol v0\.6"):
         read_logs("published:v0.5-external", load_protocol("v0.6"), "external")
+
+
+@pytest.fixture
+def unlisted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Takes from this process, which may be root's, the right to list a folder."""
+
+    def forbid(folder: Path) -> None:
+        scandir = os.scandir
+
+        def refused(path):
+            if Path(path) == folder:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refused)
+
+    return forbid
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_costs_no_other(tree: Path, unlisted: Callable[[Path], None]):
+    shutil.copytree(tree / "someone", tree / "another")
+    unlisted(tree / "another" / "study_0")
+    logs = read(tree)
+    assert {trial.submission for trial in logs.trials} == {"someone"}
+    assert findings_at(logs, "another/study_0") == ["cannot be listed: Permission denied"]
+
+
+@pytest.mark.parametrize(("folder", "shown"), [(".", "."), ("someone", "someone")])
+def test_where_nothing_can_be_listed_the_reason_is_said(
+    tree: Path, unlisted: Callable[[Path], None], folder: str, shown: str
+):
+    unlisted(tree / folder)
+    with pytest.raises(UsageError, match=rf"can be ranked: {re.escape(shown)}: cannot be listed: Permission denied\.$"):
+        read(tree)
 
 
 def test_trial_10_comes_after_trial_9():
