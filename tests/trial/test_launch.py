@@ -106,5 +106,6 @@ def test_a_result_is_a_success_whichever_process_failed_after_it(tmp_path, code)
     assert launch.run(starter, [], (tmp_path / "result.json").exists) == 0
 
 
-def test_a_started_process_that_leaves_no_result_gives_its_exit_code():
-    assert launch.run(["sh", "-c", "exit 2"], [], lambda: False) == 2
+@pytest.mark.parametrize(("code", "given"), [(2, 2), (0, 1)])  # 2 would say that a person gave it something wrong
+def test_a_started_process_that_leaves_no_result_gives_its_exit_code_and_never_success(code, given):
+    assert launch.run(["sh", "-c", f"exit {code}"], [], lambda: False) == given
