@@ -11,7 +11,6 @@ too: who has heard only these recordings can know how they sound, and no others.
 
 import collections
 import gzip
-import hashlib
 import re
 import tempfile
 import zlib
@@ -23,23 +22,33 @@ import soundfile
 from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets.librispeech import Corpus, made_up_utterances, open_split, prepare_corpus
 from workloads.datasets.raw.librispeech import FOLDER, SAMPLE_RATE
-from workloads.datasets.raw.packages import check_sha256, unpack_debian
+from workloads.datasets.raw.packages import DebianPackage, check_sha256, content_sha256, unpack_debian
 from workloads.datasets.source import Source
 from workloads.datasets.store import Progress
 
 __all__ = ["fetch", "made_up", "open_split", "prepare"]
 
-VERSION = "1.6.1-1"
-PACKAGES = {
-    "asterisk-core-sounds-en": "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
-    "asterisk-core-sounds-en-wav": "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d",
-}
 WAY_OUT = "unpack both packages elsewhere, into one folder, and give it as --source DIR"
+VERSION = "1.6.1-1"
 TEXTS = "usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz"
-TEXTS_SHA256 = "436538195b7c7361bd227036686f1a4039f694648c76573bdaca956655d34450"
+TEXTS_SHA256 = "4a5c1fea255e06020acd67efe37d162d0f0458f685efe578d224449f8e7f0bb4"  # of what it holds
 RECORDINGS = "usr/share/asterisk/sounds/en_US_f_Allison"
 # Of all .wav files, one after another in the order of their paths.
 RECORDINGS_SHA256 = "dca3dba15cf9bd8f236f76d3425ddede456b98668baec7475d3f926941c1fee4"
+PACKAGES = (
+    DebianPackage(
+        name="asterisk-core-sounds-en",
+        version=VERSION,
+        sha256="973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
+        files={TEXTS: TEXTS_SHA256},
+    ),
+    DebianPackage(
+        name="asterisk-core-sounds-en-wav",
+        version=VERSION,
+        sha256="2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d",
+        files={f"{RECORDINGS}/**/*.wav": RECORDINGS_SHA256},
+    ),
+)
 
 PROMPTS = Corpus(
     name="asterisk_prompts",
@@ -65,8 +74,8 @@ def fetch(raw: Path, source: Path | None) -> Path:
     with tempfile.TemporaryDirectory(dir=raw.parent) as scratch:
         if source is None:
             source = Path(scratch) / "packages"
-            for package, sha256 in PACKAGES.items():
-                unpack_debian(package, VERSION, sha256, source, WAY_OUT)
+            for package in PACKAGES:
+                unpack_debian(package, source, WAY_OUT)
         prompts = Path(scratch) / "prompts"
         write_prompts(source, prompts)
         prompts.rename(raw)
@@ -90,10 +99,7 @@ def write_prompts(source: Path, raw: Path) -> None:
 
 
 def _check_recordings(folder: Path) -> None:
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.wav")):
-        digest.update(file.read_bytes())
-    if digest.hexdigest() != RECORDINGS_SHA256:
+    if content_sha256(sorted(folder.rglob("*.wav"))) != RECORDINGS_SHA256:
         raise UsageError(f"{folder} has not the recordings of asterisk-core-sounds-en-wav {VERSION}; {WAY_OUT}.")
 
 
@@ -151,5 +157,5 @@ def _write_chapter(folder: Path, recordings: Mapping[str, Path]) -> None:
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
     """Raw recordings -> store."""
-    packages = ", ".join(f"Debian {package} {VERSION}" for package in PACKAGES)
+    packages = ", ".join(map(str, PACKAGES))
     prepare_corpus(raw, store, progress, PROMPTS, packages)

