@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -102,20 +103,44 @@ def _download(apt: list[str], package: str, folder: Path) -> Path | str:
     return _reason(done) if done.returncode else next(folder.glob("*.deb"))
 
 
-def unpack_sdist(package: str, version: str, sha256: str, into: Path, way_out: str) -> None:
-    """Unpacks the source distribution of a PyPI package below `into`.
+# Build tools as far as pip asks them for a package's metadata, of which it needs the name and the version.
+_BACKENDS = ("setuptools/build_meta.py", "flit_core/buildapi.py")
+_BACKEND = """
+import os, pathlib, sys
 
-    pip knows no download without asking the package for its metadata; it does so after the check of the hash. It is
-    asked with the build tools of this environment first: some packages want a minute of others installed otherwise.
+def get_requires_for_build_wheel(config_settings=None):
+    return []
+
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    name, version = os.environ["ALGOPERF_PINNED"].split()
+    found = pathlib.Path(folder, f"{name.replace('-', '_')}-{version}.dist-info")
+    found.mkdir()
+    (found / "METADATA").write_text(f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+    return found.name
+
+__legacy__ = sys.modules[__name__]
+"""
+
+
+def unpack_sdist(package: str, version: str, sha256: str, into: Path, way_out: str) -> None:
+    """Unpacks the source distribution of a PyPI package below `into`. Nothing of it is run.
+
+    pip knows no download without the package's metadata, and would have its build tools make them: which takes up to a
+    minute, and fails where they are older than this Python. So it finds in their place what says name and version.
     Raises UsageError, ending in `way_out`, where pip does not find the package, or finds another one.
     """
     what = f"the source of the PyPI package {package} {version}"
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
+        for backend in _BACKENDS:
+            file = scratch / "tools" / backend
+            file.parent.mkdir(parents=True)
+            file.with_name("__init__.py").touch()  # without it the environment's own would come first
+            file.write_text(_BACKEND, "utf-8")
         pip = [*_pip_download(package, version, sha256, scratch), "--no-binary", package]
-        at_once = subprocess.run([*pip, "--no-build-isolation"], cwd=scratch, capture_output=True, check=False)
-        if at_once.returncode:
-            _run(pip, scratch, what, way_out)
+        pip += ["--no-build-isolation", "--use-pep517"]
+        tools = {"PYTHONPATH": str(scratch / "tools"), "ALGOPERF_PINNED": f"{package} {version}"}
+        _run(pip, scratch, what, way_out, os.environ | tools)
         (archive,) = scratch.glob("*.tar.gz")
         shutil.unpack_archive(archive, into)
 
@@ -164,17 +189,18 @@ def _content(file: Path) -> bytes:
         return content
 
 
-def _ask(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
-    )
+def _ask(
+    command: list[str], cwd: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    how = dict(capture_output=True, text=True, encoding="utf-8", errors="replace")
+    return subprocess.run(command, cwd=cwd, env=environment, check=False, **how)
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
     return (done.stderr.strip() or "no reason given").splitlines()[-1].rstrip(".")
 
 
-def _run(command: list[str], cwd: Path, what: str, way_out: str) -> None:
-    done = _ask(command, cwd)
+def _run(command: list[str], cwd: Path, what: str, way_out: str, environment: Mapping[str, str] | None = None) -> None:
+    done = _ask(command, cwd, environment)
     if done.returncode:
         raise UsageError(f"{what} can not be fetched ({_reason(done)}); {way_out}.")
