@@ -1,8 +1,6 @@
 """The mini data as they really are, fetched and prepared; and what a person reads where they can not be had."""
 
-import dataclasses
 import gzip
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +15,6 @@ from algoperf.benchmark.registry import base_workloads, has_scale, load_spec
 from workloads.datasets import asterisk_prompts, fashion_mnist, heads, moleculeace, nyc_flights, sotu, trans_de_en
 from workloads.datasets.fastmri import TRAIN_FOLDER, VAL_FOLDER
 from workloads.datasets.prepare import load_dataset, open_source, prepare_dataset, store_path
-from workloads.datasets.raw.packages import check_sha256, unpack_debian
 from workloads.datasets.store import read_manifest, verify
 
 SPLITS = ("train", "eval_train", "validation", "test")
@@ -221,55 +218,6 @@ def test_without_apt_the_way_out_is_named(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"no apt-get.* --source DIR"):
         fashion_mnist.fetch(tmp_path / "raw", None)
     assert not (tmp_path / "raw").exists()
-
-
-@pytest.mark.landing("a Debian package that the machine's lists lack")
-def test_a_machine_whose_lists_of_packages_are_empty_fetches_its_own(tmp_path, monkeypatch):
-    (tmp_path / "lists" / "partial").mkdir(parents=True)
-    (tmp_path / "apt.conf").write_text(f'Dir::State::Lists "{tmp_path}/lists";\n')
-    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
-    trans_de_en.fetch(tmp_path / "raw", None)
-    assert list((tmp_path / "raw").iterdir())
-    assert list((tmp_path / "lists").iterdir()) == [tmp_path / "lists" / "partial"]  # those of the machine stay
-
-
-def of_another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str) -> None:
-    """apt as it is on a machine of another release, whose mirror is this machine's."""
-    found = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Label: Debian", "Identifier: Packages"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    (mirror,) = set(found.stdout.split())
-    (tmp_path / "sources.list").write_text(f"deb [trusted=yes] {mirror} {release} main\n")
-    (tmp_path / "lists" / "partial").mkdir(parents=True)
-    options = {"Dir::State::Lists": tmp_path / "lists", "Dir::Etc::SourceList": tmp_path / "sources.list"}
-    options |= {"Dir::Etc::SourceParts": "-"}
-    (tmp_path / "apt.conf").write_text("".join(f'{name} "{value}";\n' for name, value in options.items()))
-    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
-
-
-@pytest.mark.landing("mini data on another release of Debian")
-def test_another_release_gives_the_same_data(tmp_path, monkeypatch):
-    """Debian 13 has a later edition of the dictionary, and the same head, packed on another day."""
-    of_another_release(tmp_path, monkeypatch, "trixie")
-    unpack_debian(trans_de_en.PACKAGE, tmp_path / "unpacked", trans_de_en.WAY_OUT)
-    check_sha256(tmp_path / "unpacked" / trans_de_en.FOLDER / trans_de_en.FILE, trans_de_en.FILE_SHA256)
-    nowhere = dataclasses.replace(heads.DEBIAN, version="0")  # so that no other than the machine's will do
-    unpack_debian(nowhere, tmp_path / "unpacked", heads.WAY_OUT)
-    for file, sha256 in heads.DEBIAN.files.items():
-        check_sha256(tmp_path / "unpacked" / file, sha256)
-
-
-@pytest.mark.landing("mini data on another release of Debian")
-def test_a_package_whose_files_are_others_is_said_with_both_reasons(tmp_path, monkeypatch):
-    other = dataclasses.replace(trans_de_en.PACKAGE, version="0", files={"usr/share/trans/de-en": "0" * 64})
-    with pytest.raises(
-        UsageError, match=r"trans-de-en 0 can not be fetched \(this machine's, trans-de-en_.* has other "
-    ):
-        unpack_debian(other, tmp_path / "unpacked", trans_de_en.WAY_OUT)
-    assert not (tmp_path / "unpacked").exists()
 
 
 def test_without_an_index_the_way_out_is_named(tmp_path, monkeypatch):
