@@ -144,10 +144,11 @@ class Experiment:
         folder = self.trials().get(trial)
         return folder is not None and (folder / "lock.json").exists() and bool(list(folder.glob("checkpoints/*.npz")))
 
-    def has_gone_on(self):
-        """Whether each of its trials has a second session, and trains in it, or is done."""
+    def all_train(self, session=0):
+        """Whether each of its trials trains, in this session or a later one, or is done."""
         return all(
-            (folder / "result.json").exists() or ((folder / "meta_data_1.json").exists() and self.is_training(name))
+            (folder / "result.json").exists()
+            or ((folder / f"meta_data_{session}.json").exists() and self.is_training(name))
             for name, folder in self.trials().items()
         )
 
@@ -242,8 +243,9 @@ def runs(site, undisturbed):
     started = lost.start()
     lose_nodes(site, lost)
     # While the workflows go on, and no job is about to start: its srun would wait for minutes until it asks again. What
-    # the controller did a moment ago it might not know any more, such as that it has queued a job again.
-    wait_until(lost.has_gone_on, 240, "trials that train again")
+    # the controller did a moment ago it might not know any more, such as that it has queued a job again, or has started
+    # one: what it would start a second time is refused, and the node drained.
+    wait_until(lambda: lost.all_train(session=1) and limited.all_train(), 240, "trials that train again")
     site.cluster.restart("slurmctld", "slurmctld", "-D", seconds=5)
     lost.code = started.wait(1_000)
     site.cluster.start_node(lost.dead_node)
