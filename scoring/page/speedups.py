@@ -27,8 +27,8 @@ def section(context: Context) -> str:
     pairs = {(pair.submission, pair.to): pair for pair in context.result.pairs}
     duels = context.result.uncertainties[0].duels
     told = [
-        [_told(pairs.get((name, to)), duels, row, column) for row, name in enumerate(names)]
-        for column, to in enumerate(names)
+        [_told(pairs.get((name, to)), duels, place, against) for place, name in enumerate(names)]
+        for against, to in enumerate(names)
     ]
     reference = default_reference(names)
     rows = [
