@@ -37,7 +37,7 @@ sys.dont_write_bytecode = False
 # Read where JAX and PyTorch are imported, by the tests and by the processes that they start. Where several processes
 # test at once, theirs is what the first one sets.
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    _TEMPORARY = tempfile.TemporaryDirectory(prefix="algoperf_tests_")
+    _TEMPORARY = tempfile.TemporaryDirectory(prefix="algoperf_tests_", ignore_cleanup_errors=True)
     os.environ |= {
         # The same small models are trained again and again; each is compiled once.
         "JAX_COMPILATION_CACHE_DIR": f"{_TEMPORARY.name}/jax",

@@ -61,9 +61,13 @@ def _read_tree(root: Path, protocol: Protocol, ruleset: Ruleset, planned: Planne
             reader.read_info(path, submission, reader.trials[before:], ruleset)
         if len(reader.trials) == before:
             reader.report(submission, _NO_TRIAL, _NOT_RANKED)
-    left_out = [found for found in reader.findings if found.done == _NOT_RANKED or found.what.startswith(_UNLISTED)]
-    if not reader.trials and left_out and left_out[0].what != _NO_TRIAL:
-        raise UsageError(f"no trial under {str(root)!r} can be ranked: {left_out[0].path}: {left_out[0].what}.")
+    reasons = [
+        found
+        for found in reader.findings
+        if found.what.startswith(_UNLISTED) or (found.done == _NOT_RANKED and found.what != _NO_TRIAL)
+    ]
+    if not reader.trials and reasons:
+        raise UsageError(f"no trial under {str(root)!r} can be ranked: {reasons[0].path}: {reasons[0].what}.")
     if not reader.trials:
         raise UsageError(
             f"there is no trial of any {protocol.scale} workload under {str(root)!r}: the layout is "

@@ -4,9 +4,8 @@ import ast
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.support.own_code import FOLDERS, found_in
 
-_FOLDERS = ("algoperf", "workloads", "scoring", "submissions")
 _OTHERS = ("gzip", "os", "tarfile")  # whose `open` is of bytes
 _IN_TEXT = {"read_text": 0, "write_text": 1}  # which of their arguments the encoding is
 
@@ -36,14 +35,9 @@ def _leaves_it(call: ast.Call) -> bool:
     return isinstance(mode, ast.Constant) and isinstance(mode.value, str) and "b" not in mode.value
 
 
-@pytest.mark.parametrize("folder", _FOLDERS)
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_no_text_is_in_the_locales_encoding(folder):
-    found = {
-        str(path.relative_to(REPOSITORY)): lines
-        for path in (REPOSITORY / folder).rglob("*.py")
-        if (lines := without_encoding(ast.parse(path.read_text("utf-8"))))
-    }
-    assert found == {}
+    assert found_in(folder, without_encoding) == {}
 
 
 @pytest.mark.parametrize(

