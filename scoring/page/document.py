@@ -1,6 +1,7 @@
 """A page as one file that needs nothing but itself: its sections, its style, its script, and what draws its pictures.
 
-The pictures are drawn by BokehJS, whose core the Python package ships; of the package nothing but that file is read.
+The pictures are drawn by BokehJS, whose files lie in bokehjs/, as Bokeh's Python package ships them: that package and
+what it needs are a fifth of an install's time, and nothing else of them would be used.
 """
 
 import base64
@@ -9,13 +10,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from importlib.resources import files
-from importlib.util import find_spec
-from pathlib import Path
 
 from scoring.page.markup import attribute, text
 from scoring.tables.plots import LINE_STYLES, PALETTE
 
-_BOKEH = ("bokeh.min.js", "bokeh-api.min.js")  # its core, and the functions that put a figure together
+_BOKEHJS = ("bokehjs/bokeh.min.js", "bokehjs/bokeh-api.min.js")  # its core, and what puts a figure together
 _OWN = ("report.js", "plots.js", "curves.js")
 
 
@@ -57,9 +56,7 @@ def document(title: str, head: str, sections: Iterable[Section], foot: str = "",
 
 def _script(draws: bool) -> str:
     """What the page runs. draws: whether it has pictures."""
-    # The package is not imported: that takes longer than all of the page.
-    folder = Path(find_spec("bokeh").origin).parent / "server" / "static" / "js"
-    library = [(folder / name).read_text("utf-8") for name in _BOKEH] if draws else []
+    library = map(_asset, _BOKEHJS) if draws else ()
     styles = f"const COLORS = {len(PALETTE)}, DASHES = {len(LINE_STYLES)};"
     own = "\n".join((styles, *map(_asset, _OWN)))
     # In a script element nothing may look like its end or like a comment; in JavaScript's strings both are the same.

@@ -17,8 +17,8 @@ OURS = ("algoperf", "scoring", "submissions", "tests", "workloads")
 # Modules whose package is called otherwise.
 PACKAGES = {"PIL": "pillow", "absl": "absl-py", "pynvml": "nvidia-ml-py", "yaml": "pyyaml", "sklearn": "scikit-learn"}
 PACKAGES |= {"mlflow": "mlflow-skinny", "jaxlib": "jax"}
-# Called as a program, found by that one, used by submissions that others have published, and read for a file of it.
-NEVER_IMPORTED = {"snakemake", "snakemake-executor-plugin-slurm", "absl-py", "chex", "bokeh"}
+# Called as a program, found by that one, and used by submissions that others have published.
+NEVER_IMPORTED = {"snakemake", "snakemake-executor-plugin-slurm", "absl-py", "chex"}
 FRAMEWORKS = ("jax", "pytorch")
 # What only those need who make the shipped files again, or whose trials have several processes.
 BY_FILE = {"algoperf/progress/costs/__main__.py": {"pandas"}, "algoperf/machine/ranks.py": {"submitit"}}
