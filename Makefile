@@ -44,7 +44,7 @@ docs: $(INSTALLED)  ## build the site of docs/ in build/docs, without a warning
 	sphinx-build -W --keep-going -q -b html docs build/docs
 	@echo "documentation: build/docs/index.html"
 
-bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimizers, data, scoring of LOGS
+bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimizers, data, scoring of LOGS, its page
 	snakemake --profile profiles/local data
 	python benchmarks/startup.py
 	python benchmarks/planning.py
@@ -54,6 +54,7 @@ bench: $(INSTALLED)  ## measure: start-up, overhead of the loop, models, optimiz
 	python -m benchmarks.input_pipelines
 	python -m benchmarks.preparation
 	python benchmarks/score_logs.py $(LOGS)
+	python -m benchmarks.page
 	python benchmarks/coverage.py --leaderboards 60
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/models.py
 	OMP_WAIT_POLICY=PASSIVE python benchmarks/optimizers.py

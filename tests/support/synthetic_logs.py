@@ -6,7 +6,7 @@ from array import array
 
 import numpy as np
 
-from algoperf.benchmark.protocol import Protocol
+from algoperf.benchmark.protocol import Protocol, load_protocol
 from algoperf.benchmark.registry import load_spec
 from scoring.logs.curves import Curve
 from scoring.logs.info import Info
@@ -84,3 +84,8 @@ def result(protocol: Protocol, submissions: int, studies: int, numbers: int, row
     made = tuple(trials(protocol, submissions, studies, numbers, rows, names))
     infos = {trial.submission: Info(authors="A. Author, B. Author", affiliations="A University") for trial in made}
     return Result("logs", "external", Logs(made, (), infos), score_trials(made, protocol, "as-documented"))
+
+
+def large_result() -> Result:
+    """Of 4,050 trials: as large as a competition may become."""
+    return result(load_protocol("v0.6-a100"), submissions=30, studies=3, numbers=5, rows=1_000)

@@ -8,9 +8,9 @@ import pytest
 from scoring.page.markup import style_of
 from scoring.report import write
 from scoring.tables.plots import LINE_STYLES, PALETTE
-from tests.scoring.page.test_page import LINES, figure
 from tests.support import chromium, synthetic_logs
 from tests.support.chromium import Browser
+from tests.support.figures import LINES, figure
 from tests.support.scoring_logs import V05
 
 

@@ -12,9 +12,9 @@ import pytest
 from scoring.page.markup import significant
 from scoring.report import write
 from scoring.tables.plots import PALETTE
-from tests.scoring.page.test_page import figure
 from tests.support import chromium, synthetic_logs
 from tests.support.chromium import Browser
+from tests.support.figures import figure
 from tests.support.scoring_logs import V05
 
 A4_ACROSS = 1047  # pixels of its longer side, without the margins

@@ -1,10 +1,8 @@
 """The report in a real Chromium: what it shows, how it answers, on a phone, in print, and without its script."""
 
 import io
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -14,12 +12,7 @@ from scoring.report import write
 from tests.scoring.test_report import HOSTILE, SAMPLE, hostile
 from tests.support import chromium
 from tests.support.chromium import Browser
-
-# Of the figure that is drawn into an element: its one Bokeh document has one root.
-FIGURE = """
-const figureOf = (id) =>
-  Object.values(Bokeh.index).find((view) => document.getElementById(id).contains(view.el))?.model;
-"""
+from tests.support.figures import LINES, figure, set_control, until
 
 
 @pytest.fixture(scope="module")
@@ -51,43 +44,10 @@ def text(browser: Browser, selector: str) -> str:
     return browser.run("return document.querySelector(arguments[0]).textContent", selector)
 
 
-def until(read: Callable[[], Any], seconds: float = 10) -> Any:
-    """What `read` gives once it gives something: pictures are drawn when they come into sight."""
-    end = time.monotonic() + seconds
-    while not (found := read()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return found
-
-
-def figure(browser: Browser, name: str, script: str) -> Any:
-    """What `script` says of the figure in the element `name`, in which it is `figure`."""
-    browser.run("document.getElementById(arguments[0]).scrollIntoView({block: 'center'})", name)
-    drawn = f"{FIGURE} return Boolean(figureOf(arguments[0]))"
-    assert until(lambda: browser.run(drawn, name)), name
-    return browser.run(f"{FIGURE} const figure = figureOf(arguments[0]); {script}", name)
-
-
 ALPHAS = (
     """return figure.renderers.filter((one) => one.glyph.type === "Line").map((one) => one.glyph.line_alpha.value)"""
 )
-LINES = """return figure.renderers.filter((one) => one.glyph.type === "Line").length"""
 Y_LABEL = """return figure.left[0].axis_label"""
-
-
-def set_control(browser: Browser, selector: str, value: str | None = None) -> None:
-    """Chooses an option by its text, or presses what is no list."""
-    browser.run(
-        """
-        const control = document.querySelector(arguments[0]);
-        if (arguments[1] === null) control.click();
-        else {
-          control.value = [...control.options].find((option) => option.text === arguments[1]).value;
-          control.dispatchEvent(new Event("change"));
-        }
-        """,
-        selector,
-        value,
-    )
 
 
 def test_it_opens_without_a_complaint_and_fetches_nothing(browser: Browser, page: Path):
