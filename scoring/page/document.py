@@ -1,7 +1,7 @@
 """A page as one file that needs nothing but itself: its sections, its style, its script, and what draws its pictures.
 
 The pictures are drawn by BokehJS, whose files lie in bokehjs/, as Bokeh's Python package ships them: that package and
-what it needs are a fifth of an install's time, and nothing else of them would be used.
+what only it needs are a sixth of an install, and nothing else of them would be used.
 """
 
 import base64

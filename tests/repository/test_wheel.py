@@ -55,6 +55,12 @@ def test_every_file_of_the_packages_and_of_the_workflow_is_in_it(wheel):
     assert {name for name in found - expected if not name.endswith(".py")} == set()  # no results, no data, no caches
 
 
+def test_every_license_is_in_it(wheel):
+    licenses = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["license-files"]
+    found = {name.partition(".dist-info/licenses/")[2] for name in names_of(wheel)} - {""}
+    assert found == {*licenses}
+
+
 def test_the_image_has_what_it_is_built_from():
     text = (REPOSITORY / "profiles" / "slurm" / "apptainer.def").read_text()
     copied = set(re.findall(r"^    (\S+) /opt/algoperf/$", text, re.MULTILINE))
@@ -132,7 +138,7 @@ def test_to_score_alone_little_is_installed(wheel, tmp_path):
     install(commands, wheel)
     score = [commands / "algoperf", "score", "published:v0.5-external", "--out", "scores"]
     subprocess.run(score, cwd=tmp_path, check=True)
-    assert size(tmp_path / "environment") - empty < 250e6
+    assert size(tmp_path / "environment") - empty < 220e6
 
 
 @pytest.mark.nightly("the wheel, installed")
