@@ -99,6 +99,7 @@ def main() -> None:
         run_here(asked.part, asked.tiny)
         return
     begin, is_good = time.monotonic(), True
+    asked.out.mkdir(parents=True, exist_ok=True)
     with (asked.out / "gpu_check.txt").open("w", buffering=1) as report:
         for stage in asked.stage or STAGES:
             left = IN_ALL - (time.monotonic() - begin)
