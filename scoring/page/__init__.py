@@ -23,6 +23,15 @@ from scoring.page.markup import Context, text
 from scoring.result import Result
 from scoring.tables.tables import CsvTable
 
+# What of the summary stands at the top -> its name where it is one.
+_TILES = {
+    "submissions": "submission",
+    "workloads": "workload",
+    "held-out workloads": "held-out workload",
+    "studies": "study",
+    "trials with evaluations": "trial with evaluations",
+    "evaluations": "evaluation",
+}
 _READINGS = {
     "as-documented": "a study counts by its earliest hit, and the profile is integrated exactly",
     "as-published": "a study counts by the trial whose hit has the lowest row number, and the profile is integrated "
@@ -56,10 +65,9 @@ def page(result: Result, tables: Mapping[str, CsvTable], picture: bytes, folder:
 def _head(context: Context) -> str:
     result, reading = context.result, context.result.scores.reading
     counts = dict(context.tables["summary"].rows)
-    shown = ("submissions", "workloads", "held-out workloads", "studies", "trials with evaluations", "evaluations")
     tiles = "".join(
-        f"<div><b>{counts[what]:,}</b> <span>{text(what if counts[what] != 1 else what.removesuffix('s'))}</span></div>"
-        for what in shown
+        f"<div><b>{counts[what]:,}</b> <span>{text(one if counts[what] == 1 else what)}</span></div>"
+        for what, one in _TILES.items()
         if counts[what]
     )
     caveats = "".join(f'<p class="caveat">{text(caveat)}</p>' for caveat in result.caveats)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from algoperf.benchmark.protocol import load_protocol
+from scoring.report import write
+from tests.support import synthetic_logs
 from tests.support.page_tables import Tables, by_cell, close, embedded, numbers, table, who
 
 
@@ -26,6 +29,12 @@ def test_the_tiles_count_what_the_summary_counts(a100: Path, a100_page: Tables):
     shown = {what: words[words.index(what) - 1].replace(",", "") for what in found if what in words}
     assert set(shown) == {"submissions", "workloads", "studies", "trials with evaluations", "evaluations"}
     assert shown == {what: found[what] for what in shown}
+
+
+def test_what_is_one_is_called_so(tmp_path: Path):
+    write(synthetic_logs.result(load_protocol("mini"), submissions=1, studies=1, numbers=1, rows=12), tmp_path)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert re.findall("<b>1</b> <span>(.*?)</span>", page) == ["submission", "study"]
 
 
 @pytest.mark.parametrize(("place", "by", "suffix"), [(0, "posterior", ""), (1, "studies", "_with_studies")])
