@@ -22,7 +22,8 @@ class OwnCode:
     """Inside of a `with`: how long this thread runs code of the submission.
 
     charge: told the seconds, TRIFLE aside, as soon as they are over. seconds: so far, of which `charged` were told.
-    names: of the functions that were called by what is not the submission's.
+    names: of the functions that were called by what is not the submission's. is_unseen: whether something ran that this
+    does not know of, since the submission had put another profiling function in this one's place, or none.
     """
 
     def __init__(self, owner: Owner, charge: Callable[[float], None], now: Callable[[], float] = time.perf_counter):
@@ -30,6 +31,7 @@ class OwnCode:
         self.names: list[str] = []
         self._owner, self._charge, self._now = owner, charge, now
         self.charged = 0.0
+        self.is_unseen = False
         self._outermost: FrameType | None = None
         self._since = 0.0
 
@@ -39,7 +41,10 @@ class OwnCode:
         return self
 
     def __exit__(self, *error: object) -> None:
-        sys.setprofile(self._before)
+        # A frame without its end: this one was put back, but not before that frame had returned.
+        self.is_unseen = sys.getprofile() != self._profile or self._outermost is not None
+        # What cProfile sets until Python 3.11 cannot be set from here: such a profile is over with the first stop.
+        sys.setprofile(self._before if callable(self._before) else None)
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "call":

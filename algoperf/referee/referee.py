@@ -113,9 +113,17 @@ class Referee:
 
     @contextlib.contextmanager
     def while_stopped(self, charge: Callable[[float], None]) -> Iterator[None]:
-        """The clock stands: what of the submission's code runs nevertheless, devices included, is told to `charge`."""
+        """The clock stands: what of the submission's code runs nevertheless, devices included, is told to `charge`.
+
+        Raises RuleError where that cannot be known.
+        """
         with OwnCode(self._owner, charge) as self._own_code:
             yield
+        if self._own_code.is_unseen:
+            raise RuleError(
+                "the submission called sys.setprofile, or began a profile, in code that runs while the clock stands (a "
+                "state_dict for example): how long that code ran cannot be told."
+            )
         if self._own_code.charged:
             begin = time.monotonic()
             self._backend.wait()

@@ -1,6 +1,8 @@
 """Code of a submission that nobody has called is noticed and timed, by whatever name it runs."""
 
+import cProfile
 import importlib.util
+import sys
 
 import pytest
 
@@ -8,7 +10,7 @@ from algoperf.referee.own_code import TRIFLE, OwnCode
 from algoperf.submission.whose import Owner
 
 SUBMISSION = """
-import functools
+import cProfile, functools, sys
 SPENT = []
 
 def spend():
@@ -26,6 +28,32 @@ class Lazy:
     def state_dict(self): return spend() or {}
 
 def quick(): pass
+
+def switches_off():
+    sys.setprofile(None)
+    spend()
+
+def watches_itself():
+    sys.setprofile(lambda frame, event, argument: None)
+    spend()
+
+def puts_back():
+    watching = sys.getprofile()
+    sys.setprofile(None)
+    spend()
+    sys.setprofile(watching)
+
+def takes(kept=[]):
+    kept.append(sys.getprofile())
+    sys.setprofile(None)
+    spend()
+    return kept
+
+def profiles():
+    profile = cProfile.Profile()
+    profile.enable()
+    spend()
+    profile.disable()
 """
 
 
@@ -99,3 +127,52 @@ def test_code_of_libraries_tests_and_the_benchmark_is_nobodys(submission, world)
         Owner("nowhere")
         importlib.util.find_spec("json")
     assert own.names == []
+
+
+SINCE_MONITORING = sys.version_info >= (3, 12)  # from then on a profiler takes no place from a profiling function
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "switches_off",
+        "watches_itself",
+        pytest.param("profiles", marks=pytest.mark.skipif(SINCE_MONITORING, reason="it is seen with its profile")),
+    ],
+)
+def test_what_stops_being_seen_is_noticed(name, submission, world):
+    owner, module = submission
+    with OwnCode(owner, lambda seconds: None, world) as own:
+        module.quick()
+        getattr(module, name)()
+    assert own.is_unseen
+    assert sys.getprofile() is None
+
+
+def test_what_is_seen_again_is_charged_if_it_has_an_end(submission, world):
+    owner, module = submission
+    with OwnCode(owner, lambda seconds: None, world) as own:
+        module.puts_back()
+    assert (own.seconds, own.is_unseen) == (5.0, False)
+    with OwnCode(owner, lambda seconds: None, world) as own:
+        sys.setprofile(module.takes().pop())
+    assert own.is_unseen
+
+
+def test_a_profile_that_was_on_before_is_put_back_if_it_can_be(submission, world):
+    owner, _ = submission
+
+    def before(frame, event, argument):
+        pass
+
+    sys.setprofile(before)
+    try:
+        with OwnCode(owner, lambda seconds: None, world) as own:
+            pass
+        assert sys.getprofile() is before
+    finally:
+        sys.setprofile(None)
+    with cProfile.Profile(), OwnCode(owner, lambda seconds: None, world) as own:
+        pass
+    assert not own.is_unseen
+    assert sys.getprofile() is None

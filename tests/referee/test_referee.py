@@ -131,6 +131,19 @@ REFUSED = {
         """,
         "manifest.json: the data, raw or prepared, validation and test among them, are the benchmark's",
     ),
+    "unseen": (
+        """
+        import sys
+        class Optimizer:
+            def state_dict(self):
+                sys.setprofile(None)
+                return {}
+            def load_state_dict(self, state):
+                pass
+        optimizer_state["mine"] = Optimizer()
+        """,
+        "the submission called sys.setprofile, or began a profile, in code that runs while the clock stands",
+    ),
 }
 
 
