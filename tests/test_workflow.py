@@ -21,7 +21,7 @@ from algoperf.records import official_files
 from algoperf.records.atomic import write_json
 from tests.conftest import REPOSITORY
 from tests.support import own_submissions
-from tests.support.slurm_cluster import wait_until
+from tests.support.patience import wait_until
 
 BIN = Path(sys.executable).parent
 
@@ -354,7 +354,7 @@ def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock_in_the_way(expe
     shutil.rmtree(victim)
     arguments = ("score", "--configfile", experiment / "config.yaml")
     first = start(*arguments, directory=experiment)
-    wait_until((experiment / "results" / lock.LOCK).exists, 60, "lock of the run")
+    wait_until((experiment / "results" / lock.LOCK).exists, "lock of the run")
     os.killpg(first.pid, signal.SIGSTOP)
     second = snakemake(*arguments, directory=experiment)
     os.killpg(first.pid, signal.SIGKILL)

@@ -18,6 +18,7 @@ from algoperf.submission.points import as_hyperparameters
 from algoperf.trial.evaluate import Evaluator
 from algoperf.trial.input_queue import InputQueue
 from tests.conftest import REPOSITORY
+from tests.support.patience import PATIENCE
 from tests.support.several_processes import run, start, stop
 from workloads.datasets.prepare import open_source
 
@@ -214,7 +215,7 @@ def test_a_lost_process_is_a_failure_of_the_infrastructure(tmp_path, framework):
     started = start(lose_a_peer, [framework], 2, 1, tmp_path)
     try:
         for rank, code in ((1, 9), (0, 0)):
-            started[rank].join(60)
+            started[rank].join(PATIENCE)
             assert started[rank].exitcode == code, (tmp_path / f"log_{rank}").read_text()
     finally:
         stop(started)

@@ -14,7 +14,7 @@ import yaml
 from tests.cluster.test_workflow import Experiment, Site
 from tests.conftest import REPOSITORY
 from tests.support.own_submissions import write_points
-from tests.support.slurm_cluster import wait_until
+from tests.support.patience import wait_until
 
 pytestmark = [pytest.mark.timeout(1_800), pytest.mark.nightly("36 trials that race, and go on without")]
 
@@ -111,15 +111,15 @@ def disturb(site, run):
                 end(name)
         return len(ended) == 4
 
-    wait_until(end_those_that_train, 400, "training of four trials")
+    wait_until(end_those_that_train, "training of four trials")
 
 
 def kill_snakemake_midway(run, process):
     """Kills Snakemake once racing has ended a trial; returns the one that goes on."""
     wait_until(
         lambda: any(result["status"] == "pruned" for result in run.outcomes().values()),
-        600,
         "a trial that racing ended",
+        seconds=1_200,  # all that one waits for of a run
     )
     process.kill()
     process.wait()

@@ -20,8 +20,8 @@ import yaml
 from tests.conftest import REPOSITORY
 from tests.support.documents import DOCS, blocks
 from tests.support.own_submissions import PYTORCH, write, write_points
+from tests.support.patience import wait_until
 from tests.support.several_processes import QUICK_COMPILATION
-from tests.support.slurm_cluster import wait_until
 
 pytestmark = pytest.mark.timeout(1_800)  # the first of them waits for all runs
 
@@ -237,7 +237,7 @@ def runs(site, undisturbed):
     limited = Experiment(site, "limited", "one minute", [str(Path("slow", "s0"))])
     process = limited.start()
     # Its minutes are for training: the other, which keeps the machine busy, waits for it.
-    wait_until(lambda: limited.is_training("s0"), 240, "training of the slow trial")
+    wait_until(lambda: limited.is_training("s0"), "training of the slow trial")
     process = kill_snakemake(limited, process, 1)
     lost = Experiment(site, "lost", "whole node", TWO)
     started = lost.start()
@@ -245,7 +245,7 @@ def runs(site, undisturbed):
     # While the workflows go on, and no job is about to start: its srun would wait for minutes until it asks again. What
     # the controller did a moment ago it might not know any more, such as that it has queued a job again, or has started
     # one: what it would start a second time is refused, and the node drained.
-    wait_until(lambda: lost.all_train(session=1) and limited.all_train(), 240, "trials that train again")
+    wait_until(lambda: lost.all_train(session=1) and limited.all_train(), "trials that train again")
     site.cluster.restart("slurmctld", "slurmctld", "-D", seconds=5)
     lost.code = started.wait(1_000)
     site.cluster.start_node(lost.dead_node)
@@ -293,21 +293,21 @@ def more_runs(site):
     end_jobs(site, found["ended"])
     for name, run in found.items():
         run.code = started[name].wait(1_000)
-    wait_until((site.folder / "array" / "1" / "result.json").exists, 240, "result of the array's last element")
+    wait_until((site.folder / "array" / "1" / "result.json").exists, "result of the array's last element")
     return found
 
 
 def requeue_driver(site, run):
     """Snakemake as a job, which is told that its time is nearly over while its trial trains."""
     run.job = run.submit()
-    wait_until(lambda: run.is_training("s0"), 240, "training of the trial whose driver is a job")
+    wait_until(lambda: run.is_training("s0"), "training of the trial whose driver is a job")
     run.holder = json.loads((run.results / "lock.json").read_text())["job"]
     site.slurm("scancel", "--signal=USR2", "--batch", run.job)
 
 
 def end_of_job(site, job):
     """Its exit code, when it has ended."""
-    wait_until(lambda: site.job(job)["JobState"] in ("COMPLETED", "FAILED"), 300, f"end of job {job}")
+    wait_until(lambda: site.job(job)["JobState"] in ("COMPLETED", "FAILED"), f"end of job {job}")
     assert site.job(job)["Restarts"] == "1"
     return int(site.job(job)["ExitCode"].partition(":")[0])
 
@@ -330,7 +330,7 @@ def requeue_element(site):
         *("--parsable", "--array=0-1", "--partition=h200", "--cpus-per-task=2"),
         *("--output=array.%a.log", "--open-mode=append", f"--wrap={script}"),
     )
-    wait_until(lambda: list((out / "1").glob("checkpoints/*.npz")), 240, "training of an element of an array")
+    wait_until(lambda: list((out / "1").glob("checkpoints/*.npz")), "training of an element of an array")
     site.slurm("scancel", "--signal=USR2", f"{job}_1")
 
 
@@ -357,18 +357,18 @@ def end_jobs(site, run):
                 end(trial)
         return len(run.ended) == len(run.labels)
 
-    wait_until(end_those_that_train, 240, "training of all trials")
+    wait_until(end_those_that_train, "training of all trials")
     if "s3" not in run.ended:
         return
     held = ("squeue", "--noheader", f"--jobs={run.ended['s3']}", "--format=%T")
-    wait_until(lambda: site.slurm(*held).split() == ["PENDING"], 60, "held job")
+    wait_until(lambda: site.slurm(*held).split() == ["PENDING"], "held job")
     site.slurm("scontrol", "release", run.ended["s3"])
 
 
 def lose_nodes(site, run):
     """One of the run's two nodes is wanted by another partition, the other one dies."""
     trials = ["s0", "s1"]
-    wait_until(lambda: all(run.is_training(trial) for trial in trials), 240, "training of both trials")
+    wait_until(lambda: all(run.is_training(trial) for trial in trials), "training of both trials")
     preempted, run.dead_node = (recorded(run.trials()[trial] / "meta_data_0.json", "node") for trial in trials)
     run.jobs = [run.job_of(trial) for trial in trials]
     site.slurm(
@@ -387,11 +387,11 @@ def kill_snakemake(run, process, jobs):
 
     Returns the process that goes on.
     """
-    wait_until(lambda: sum((folder / "lock.json").exists() for folder in run.trials().values()) == jobs, 240, "jobs")
+    wait_until(lambda: sum((folder / "lock.json").exists() for folder in run.trials().values()) == jobs, "jobs")
     process.kill()
     process.wait()
     again = run.start()
-    wait_until(lambda: f"{jobs} jobs of an earlier run" in run.log, 120, "leftovers")
+    wait_until(lambda: f"{jobs} jobs of an earlier run" in run.log, "leftovers")
     run.code_of_second = run.start().wait(120)
     run.told_second = f"is being written by process {again.pid}"
     return again
@@ -586,7 +586,7 @@ def test_a_jax_trial_has_one_process_for_all_gpus_of_its_node(site):
     environment = {**site.environment, "PATH": path, "XLA_FLAGS": QUICK_COMPILATION}
     command = ["sbatch", "--partition=h200", "--gres=gpu:h200:8", "--cpus-per-task=2", f"--output={out}.log"]
     subprocess.run([*command, f"--wrap={script}"], env=environment, cwd=site.folder, check=True, capture_output=True)
-    wait_until((out / "result.json").exists, 120, "result")
+    wait_until((out / "result.json").exists, "result")
     assert json.loads((out / "result.json").read_text())["hardware"]["count"] == 1  # the CPU, as JAX counts devices
     assert recorded(out / "meta_data_0.json", "partition") == "h200"
 
@@ -615,14 +615,14 @@ def test_a_run_on_a_cluster_with_accounting(slurm_cluster_with_accounting, tmp_p
     run = Experiment(site, "accounted", "a100", ["s0"])
     process = run.start()
     try:
-        wait_until(lambda: run.is_training("s0"), 240, "training")
+        wait_until(lambda: run.is_training("s0"), "training")
         site.cluster.restart("slurmdbd", "slurmdbd", "-D", seconds=10)
         run.code = process.wait(600)
     finally:
         site.end()
     assert_equal_to(undisturbed, run)
     assert run.outcomes()["s0"]["preemptions"] == 0
-    wait_until(lambda: site.slurm("sacct", "-X", "-n", "-o", "State").split() == ["COMPLETED"], 30, "accounts")
+    wait_until(lambda: site.slurm("sacct", "-X", "-n", "-o", "State").split() == ["COMPLETED"], "accounts")
 
 
 def test_the_command_of_the_readme_finds_the_profile():

@@ -17,6 +17,7 @@ from algoperf.records import official_files
 from tests.conftest import REPOSITORY
 from tests.progress.test_status_view import begun, done, failed, trials_of
 from tests.support import chromium
+from tests.support.patience import PATIENCE, wait_until
 
 
 class Tables(HTMLParser):
@@ -95,17 +96,14 @@ def test_the_command_keeps_it_true_until_all_is_done(tmp_path, algoperf):
         text=True,
     )
     page = tmp_path / "a" / "b.html"
-    deadline = time.monotonic() + 60
-    while not page.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(page.exists, "page")
     assert "0 of 27 done, 27 waiting" in page.read_text()
     for trial in trials_of(labels=("nadamw_jax",))[:1]:
         done(tmp_path / "results", trial)
-    while "1 of 27 done" not in page.read_text() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: "1 of 27 done" in page.read_text(), "trial that is done in the page")
     assert "1 of 27 done, 26 waiting" in page.read_text()
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
     code, output, _ = algoperf("status", tmp_path / "results", "--html", page)
     assert (code, output) == (0, f"page: {page}\n")
     code, _, error = algoperf("status", tmp_path / "results", "--html", page, "--json")
@@ -134,13 +132,8 @@ def test_a_browser_reads_it_again_by_itself_and_has_nothing_to_complain_of(tmp_p
     browser.command("Emulation.setEmulatedMedia", media="")
     done(tmp_path, trials[0])
     status_page.write(reader, "mini", path, live=False)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if browser.run("return document.querySelector('h1')?.textContent") == "1 of 3 done, 2 waiting":
-            break
-        time.sleep(0.3)
-    else:
-        pytest.fail("the page was not read again")
+    heading = "return document.querySelector('h1')?.textContent"
+    wait_until(lambda: browser.run(heading) == "1 of 3 done, 2 waiting", "page that is read again")
     assert browser.inaccessible() == []
     browser.run("document.querySelector('header button').click()")  # a person stops that, also after a reload by hand
     browser.open(path)

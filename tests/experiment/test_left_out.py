@@ -14,7 +14,7 @@ from algoperf.experiment.left_out import NodesLeftOut, suspects
 from algoperf.machine import slurm
 from algoperf.machine.cluster import Accelerator
 from tests.conftest import REPOSITORY
-from tests.support.slurm_cluster import wait_until
+from tests.support.patience import wait_until
 
 RUN = "algoperf_1"
 
@@ -59,7 +59,7 @@ def failing(on_cluster, tmp_path):
 
 
 def ended(*ids):
-    wait_until(lambda: not any(map(slurm.is_active, ids)), 30, "end of the jobs")
+    wait_until(lambda: not any(map(slurm.is_active, ids)), "end of the jobs")
 
 
 def test_a_node_that_swallows_jobs_is_left_out_named_and_forgotten(failing, tmp_path, algoperf):

@@ -14,7 +14,7 @@ from algoperf.experiment import config, leftovers, plan
 from algoperf.machine import slurm
 from algoperf.records import official_files
 from tests.conftest import REPOSITORY
-from tests.support.slurm_cluster import wait_until
+from tests.support.patience import wait_until
 
 COMMENT = "rule_trial_criteo1tb_wildcards_results_external_s0_pytorch_0_pytorch_1"
 
@@ -40,7 +40,7 @@ class Jobs:
         """One that runs, listens, and saves."""
         (self.folder / f"{name}.py").write_text(SAVE_AND_END.replace("NAME", repr(str(self.folder / name))))
         job = self.submit(f"srun {sys.executable} {self.folder / name}.py", **identity)
-        wait_until((self.folder / name).exists, 20, "running job")
+        wait_until((self.folder / name).exists, "running job")
         return job
 
 
@@ -74,7 +74,7 @@ def test_jobs_of_the_experiment_end_saved_and_all_others_go_on(jobs, tmp_path):
 
 def test_a_job_that_does_not_listen_is_cancelled_when_patience_is_over(jobs, tmp_path):
     deaf = jobs.submit("touch deaf; sleep 1000")  # it has no step that could hear
-    wait_until((tmp_path / "deaf").exists, 20, "running job")
+    wait_until((tmp_path / "deaf").exists, "running job")
     said = []
     leftovers.end({COMMENT}, tmp_path, said.append, patience=0.5)
     assert not slurm.is_active(deaf)

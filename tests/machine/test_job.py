@@ -12,7 +12,7 @@ from algoperf.benchmark.facts import InfrastructureError
 from algoperf.machine import job, slurm
 from algoperf.machine.interruption import NOTICE_SHARE, InterruptionError
 from tests.conftest import REPOSITORY
-from tests.support.slurm_cluster import wait_until
+from tests.support.patience import wait_until
 
 # What a trial does that is told to stop: it goes on later, and Slurm ends it. Whatever returns leaves `returned`.
 GO_ON_LATER = f"""
@@ -102,17 +102,17 @@ def test_a_trial_stops_by_itself_before_its_job_ends(monkeypatch):
 
 def test_a_running_job_is_queued_again_under_its_number_and_its_process_waits_for_the_end(submitted, tmp_path):
     job_id = submitted(GO_ON_LATER, "now")
-    wait_until((tmp_path / "told").exists, 20, "interruption")
-    wait_until(lambda: state(job_id) == "PENDING", 20, "job that waits again")
+    wait_until((tmp_path / "told").exists, "interruption")
+    wait_until(lambda: state(job_id) == "PENDING", "job that waits again")
     assert not (tmp_path / "returned").exists()
 
 
 def test_a_job_that_somebody_has_cancelled_is_not_queued_again(submitted, tmp_path):
     job_id = submitted(GO_ON_LATER)
-    wait_until((tmp_path / "listens").exists, 20, "listening job")
+    wait_until((tmp_path / "listens").exists, "listening job")
     slurm.cancel([job_id])
-    wait_until((tmp_path / "told").exists, 10, "interruption")
-    wait_until(lambda: not slurm.is_active(job_id), 20, "end of the job")
+    wait_until((tmp_path / "told").exists, "interruption")
+    wait_until(lambda: not slurm.is_active(job_id), "end of the job")
     assert not (tmp_path / "returned").exists()
 
 
@@ -182,7 +182,7 @@ def test_a_shell_that_outlived_its_job_is_in_none(on_cluster, tmp_path, submitte
 def test_a_shell_beside_a_running_job_may_start_a_step_in_it_but_trains_for_itself(on_cluster, submitted):
     """That of salloc, or one by ssh: it does not end with the job, which must not speak for it."""
     running = submitted("import time; time.sleep(100)")
-    wait_until(lambda: state(running) == "RUNNING", 20, "running job")
+    wait_until(lambda: state(running) == "RUNNING", "running job")
     assert confirmed("starts", leftover(running)).stdout == "True None True True True\n"
     assert "but this process is not in that job: " in confirmed("trains", leftover(running)).stdout
 

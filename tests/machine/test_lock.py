@@ -19,6 +19,7 @@ from algoperf.benchmark.facts import InfrastructureError
 from algoperf.machine import job, lock, slurm
 from algoperf.machine.lock import LOCK, FolderLock
 from tests.support.odd_machines import failing, mounted, unshared
+from tests.support.patience import PATIENCE
 
 HOLD = """
 import sys, time
@@ -248,7 +249,7 @@ def test_who_waits_has_the_lock_when_it_is_free(tmp_path):
         waiting.start()
         with FolderLock(tmp_path, waits=True) as held:
             held.verify()
-            assert other.wait(10) != 0
+            assert other.wait(PATIENCE) != 0
 
 
 def test_whoever_was_succeeded_writes_no_more_and_takes_nothing_away(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from algoperf.machine import neighbours
 from algoperf.machine.neighbours import Announced
 from tests.conftest import REPOSITORY
-from tests.support.slurm_cluster import wait_until
+from tests.support.patience import wait_until
 
 OTHER = """
 import sys
@@ -89,7 +89,7 @@ def test_processes_that_a_trial_has_started_are_its_own(tmp_path):
     mine = Announced(tmp_path / "mine")
     before = neighbours._taken_by(mine.processes())
     child = subprocess.Popen(command)
-    wait_until(lambda: neighbours._taken_by(mine.processes()) - before > 0.2, 60, "work of the child")
+    wait_until(lambda: neighbours._taken_by(mine.processes()) - before > 0.2, "work of the child")
     child.kill()
     child.wait()
     assert neighbours._taken_by(mine.processes()) - before > 0.2

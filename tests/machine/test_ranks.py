@@ -10,6 +10,7 @@ import pytest
 from algoperf.benchmark.facts import UsageError
 from algoperf.machine import ranks
 from algoperf.machine.ranks import Ranks
+from tests.support.patience import PATIENCE
 
 TORCHRUN = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "MASTER_ADDR": "node-1", "MASTER_PORT": "29500"}
 
@@ -141,7 +142,7 @@ def test_a_process_that_fails_alone_ends_at_once(error, code, said):
     """The others wait for it: it must not wait for them."""
     program = [sys.executable, "-c", WAITS.format(error=error)]
     several = {**os.environ, **TORCHRUN}
-    done = subprocess.run(program, env=several, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(program, env=several, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == code
     assert said in done.stderr
     assert not Path(done.stdout.strip()).exists()

@@ -11,7 +11,7 @@ import pytest
 from algoperf.benchmark.facts import InfrastructureError
 from algoperf.machine import answers, slurm
 from tests.conftest import REPOSITORY
-from tests.support.slurm_cluster import wait_until
+from tests.support.patience import wait_until
 
 
 def submit(cluster, tmp_path, command, *options) -> str:
@@ -27,19 +27,19 @@ def test_my_jobs_are_those_that_have_not_ended(on_cluster, tmp_path):
     ended = submit(on_cluster, tmp_path, "true")
     comment = "rule_a|b c\n17\tRUNNING\n"
     waiting = submit(on_cluster, tmp_path, "true", "--hold", "--job-name=algoperf_1", f"--comment={comment}")
-    wait_until(lambda: not slurm.is_active(ended), 10, "end of the job")
+    wait_until(lambda: not slurm.is_active(ended), "end of the job")
     jobs = {job.id: job for job in slurm.my_jobs()}
     assert ended not in jobs
     described = (waiting, "PENDING", "algoperf_1", comment, str(tmp_path), waiting, None, None, "")
     assert dataclasses.astuple(jobs[waiting]) == described
     slurm.cancel([ended, waiting])
-    wait_until(lambda: not slurm.is_active(waiting), 10, "end of the job")
+    wait_until(lambda: not slurm.is_active(waiting), "end of the job")
 
 
 def test_a_job_is_active_until_it_has_ended_and_again_when_it_is_requeued(on_cluster, tmp_path):
     """Its program wants two seconds to end, so that it is seen ending; Slurm then waits some ten more."""
     job = submit(on_cluster, tmp_path, "trap 'sleep 2; exit 1' TERM; sleep 100 & wait")
-    wait_until(lambda: state(job) == "RUNNING", 10, "running job")
+    wait_until(lambda: state(job) == "RUNNING", "running job")
     on_cluster.run("scontrol", "suspend", job)
     assert (state(job), slurm.is_active(job)) == ("SUSPENDED", True)
     on_cluster.run("scontrol", "resume", job)
@@ -51,7 +51,7 @@ def test_a_job_is_active_until_it_has_ended_and_again_when_it_is_requeued(on_clu
         time.sleep(0.05)
     assert set(seen) - {"RUNNING", "PENDING"} <= {"COMPLETING", "REQUEUED"}
     slurm.cancel([job])
-    wait_until(lambda: not slurm.is_active(job), 10, "end of the job")
+    wait_until(lambda: not slurm.is_active(job), "end of the job")
     assert job not in {one.id for one in slurm.my_jobs()}
 
 
@@ -60,7 +60,7 @@ def test_a_running_job_says_when_it_began_and_when_it_will_be_ended(on_cluster, 
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     limited = submit(on_cluster, tmp_path, "sleep 100", "--time=5")
     unlimited = submit(on_cluster, tmp_path, "sleep 100")
-    wait_until(lambda: state(unlimited) == "RUNNING", 10, "running job")
+    wait_until(lambda: state(unlimited) == "RUNNING", "running job")
     begun, end = slurm.times(limited)
     assert abs(time.time() - begun) < 10
     assert end - begun == 300
@@ -82,9 +82,9 @@ def test_the_task_of_a_step_gets_the_signal_and_a_job_that_waits_does_no_harm(on
     (tmp_path / "task.py").write_text(signal_blocked + program)
     running = submit(on_cluster, tmp_path, f"srun {sys.executable} task.py")
     waiting = submit(on_cluster, tmp_path, "true", "--hold")
-    wait_until((tmp_path / "ready").exists, 10, "task")
+    wait_until((tmp_path / "ready").exists, "task")
     slurm.signal([waiting, running], "USR2")
-    wait_until((tmp_path / "heard").exists, 10, "signal")
+    wait_until((tmp_path / "heard").exists, "signal")
     slurm.cancel([waiting])
 
 
@@ -180,30 +180,28 @@ def test_a_node_that_is_down_or_does_not_answer_is_not_up():
 
 def test_the_job_of_a_failed_node_counts_as_active_until_it_has_another(on_cluster, tmp_path):
     job = submit(on_cluster, tmp_path, "sleep 100", "--partition=v100", "--requeue")
-    wait_until(lambda: state(job) == "RUNNING", 10, "running job")
+    wait_until(lambda: state(job) == "RUNNING", "running job")
     node = on_cluster.run("squeue", "--noheader", f"--jobs={job}", "--format=%N").strip()
     on_cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     while state(job) != "PENDING":
         assert slurm.is_active(job)
         time.sleep(0.05)
     slurm.cancel([job])
-    wait_until(lambda: on_cluster.node_state(node) == "idle", 20, "idle node")
+    wait_until(lambda: on_cluster.node_state(node) == "idle", "idle node")
 
 
 def test_one_element_of_an_array_is_queued_again_and_the_others_go_on(on_cluster, tmp_path):
     """The last one that is started has the number of the array."""
     array = submit(on_cluster, tmp_path, "sleep 100", "--array=0-1")
-    wait_until(
-        lambda: [job.state for job in slurm.my_jobs() if job.shown.startswith(array)] == ["RUNNING"] * 2, 20, "two"
-    )
+    wait_until(lambda: [job.state for job in slurm.my_jobs() if job.shown.startswith(array)] == ["RUNNING"] * 2, "two")
     elements = {job.id: job for job in slurm.my_jobs() if job.shown.startswith(f"{array}_")}
     assert elements[array].handle == f"{array}_1"
     other = next(job.id for job in elements.values() if job.id != array)
     slurm.requeue(array)
-    wait_until(lambda: state(array) == "PENDING", 20, "element that waits again")
+    wait_until(lambda: state(array) == "PENDING", "element that waits again")
     assert (slurm.is_running(other), slurm.is_active(array)) == (True, True)
     slurm.cancel([elements[array].handle])
-    wait_until(lambda: not slurm.is_active(array), 20, "end of the element")
+    wait_until(lambda: not slurm.is_active(array), "end of the element")
     assert slurm.is_running(other)
     slurm.cancel([array])
 

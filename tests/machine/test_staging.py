@@ -9,6 +9,7 @@ import pytest
 
 from algoperf.benchmark.facts import InfrastructureError
 from algoperf.machine import lock, staging
+from tests.support.patience import PATIENCE
 from workloads.datasets import store
 
 FILES = {"a.bytes": b"a" * 1_000, "b.bytes": b"b" * 2_000}
@@ -99,7 +100,7 @@ print(staging.stage("letters", Path(sys.argv[1]), Path(sys.argv[2])))
 def test_of_two_processes_at_once_one_copies(prepared, tmp_path):
     command = [sys.executable, "-c", STAGE, prepared, tmp_path / "scratch", tmp_path / "copied"]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    (first, _), (second, _) = (process.communicate(timeout=60) for process in processes)
+    (first, _), (second, _) = (process.communicate(timeout=PATIENCE) for process in processes)
     assert first == second
     assert_whole(Path(first.strip()))
     assert (tmp_path / "copied").read_text().split() == [*FILES, store.MANIFEST]

@@ -31,7 +31,8 @@ from algoperf.records import official_files
 from algoperf.records.atomic import write_json
 from algoperf.trial.definition import Definition, define
 from tests.conftest import REPOSITORY
-from tests.support.slurm_cluster import Cluster, wait_until
+from tests.support.patience import wait_until
+from tests.support.slurm_cluster import Cluster
 
 TRIAL = make_trial("mini", "external", "nadamw", "jax", "criteo1tb", 0, 1)
 ROWS = [
@@ -181,16 +182,16 @@ def test_a_trial_whose_job_is_queued_is_waiting(tmp_path: Path, cluster: Cluster
 
 def test_a_jobs_lock_is_as_alive_as_the_job(tmp_path: Path, folder: Path, cluster: Cluster):
     job = cluster.run("sbatch", "--parsable", "--partition=cpu", "--output=/dev/null", "--wrap=sleep 300").strip()
-    wait_until(lambda: slurm_state(cluster, job) == "RUNNING", 20, "the job's start")
+    wait_until(lambda: slurm_state(cluster, job) == "RUNNING", "the job's start")
     held_by(folder, "cpu-1", job)
     found = status_of(tmp_path)
     assert (found.progress, found.outcome) == ("running", f"job {job} on cpu-1")
     cluster.run("scontrol", "requeuehold", job)
-    wait_until(lambda: slurm_state(cluster, job) == "PENDING", 30, "the job's requeue")
+    wait_until(lambda: slurm_state(cluster, job) == "PENDING", "the job's requeue")
     found = status_of(tmp_path)
     assert (found.progress, found.outcome, found.global_step) == ("waiting", f"job {job} is pending", 120)
     cluster.run("scancel", job)
-    wait_until(lambda: status_of(tmp_path).progress == "stopped", 10, "the job's end")
+    wait_until(lambda: status_of(tmp_path).progress == "stopped", "the job's end")
     assert status_of(tmp_path).outcome.startswith(f"job {job} on cpu-1 ended without a word; goes on when")
 
 

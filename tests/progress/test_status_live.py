@@ -18,6 +18,7 @@ from algoperf.machine import lock
 from algoperf.records import official_files
 from algoperf.records.atomic import write_json
 from tests.conftest import REPOSITORY
+from tests.support.patience import PATIENCE
 
 _ALTERNATE = "\x1b[?1049h"  # what shows and what leaves a terminal's other screen
 _BACK = "\x1b[?1049l"
@@ -50,9 +51,9 @@ class Terminal:
         self.process.wait()
         os.close(self._ours)
 
-    def read_until(self, text: str, seconds: float = 60.0) -> None:
+    def read_until(self, text: str) -> None:
         """Raises AssertionError where `text` is not shown in time."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         while text not in self.plain:
             assert time.monotonic() < deadline, self.plain
             if not self._read():
@@ -62,7 +63,7 @@ class Terminal:
         """The exit code."""
         while self._read():
             pass
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE)
 
     @property
     def plain(self) -> str:
@@ -119,6 +120,6 @@ def test_without_a_terminal_it_prints_once(experiment):
     config, folder = experiment
     with lock.FolderLock(folder):
         command = [sys.executable, "-m", "algoperf", "status", "--live", "--config", config]
-        run = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=60, check=True)
+        run = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=PATIENCE, check=True)
     assert "\x1b" not in run.stdout
     assert "0 of 1 done, 1 running" in run.stdout

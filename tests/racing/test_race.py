@@ -18,7 +18,7 @@ from algoperf.records import checkpoint, official_files
 from algoperf.trial import journal
 from tests.support.little_trials import evaluations, little_data, made, run
 from tests.support.own_submissions import write
-from tests.support.slurm_cluster import wait_until
+from tests.support.patience import wait_until
 
 MOVES = "for parameter in params.parameters(): parameter.data.add_(1e-3 * (1 + len(state)))\nstate[global_step] = 1"
 
@@ -86,7 +86,7 @@ def test_a_result_that_comes_between_two_evaluations_ends_it_there(tmp_path, dat
     def update(**arguments):
         if arguments["global_step"] == 1:
             of.tell(3, 2.5)
-            wait_until(lambda: setup.race.known == 2.5, 20, "news")
+            wait_until(lambda: setup.race.known == 2.5, "news")
         return update_params(**arguments)
 
     result = run(dataclasses.replace(setup, submission=dataclasses.replace(setup.submission, update_params=update)))

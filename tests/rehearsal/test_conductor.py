@@ -8,13 +8,14 @@ import pytest
 
 from algoperf.benchmark.facts import FRAMEWORKS
 from tests.support.own_submissions import write
+from tests.support.patience import PATIENCE
 
 
 def rehearse(tmp_path, submission, framework, workload="ogbg", steps=4, *more):
     command = [sys.executable, "-m", "algoperf", "trial", "--rehearse", str(steps), "--workload", workload]
     command += ["--submission", str(submission), "--framework", framework, "--protocol", "mini"]
     command += ["--ruleset", "self", "--out", str(tmp_path / "out"), "--data-dir", str(tmp_path / "none"), *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     path = tmp_path / "out" / "rehearsal.json"
     return done, json.loads(path.read_bytes()) if path.exists() else None
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.support.patience import PATIENCE
 
 HANGS = """
 import time
@@ -18,7 +19,7 @@ def run(*arguments, before=""):
     """pytest in a shell that does something `before`."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, arguments)]
     shell = ["sh", "-c", f'{before} exec "$@"', "sh", *command]
-    return subprocess.run(shell, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=200)
+    return subprocess.run(shell, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 @pytest.mark.landing("the suite in a suite")

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 _ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 _AXE = Path(find_spec("axe_playwright_python").origin).with_name("axe.min.js")
 _RUN = """
@@ -40,7 +42,7 @@ class Browser:
             f"{self._driver}{path}", body, {"Content-Type": "application/json"}, method=method
         )
         try:
-            with _DIRECT.open(request, timeout=60) as answer:
+            with _DIRECT.open(request, timeout=PATIENCE) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise AssertionError(json.load(error)["value"]["message"]) from error

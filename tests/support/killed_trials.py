@@ -26,11 +26,11 @@ from algoperf.referee import compiled
 from tests.conftest import REPOSITORY
 from tests.support.little_trials import made, run
 from tests.support.odd_machines import preloaded
+from tests.support.patience import PATIENCE
 from tests.support.ports import free_ports
 from tests.support.several_processes import NEEDED, QUICK_COMPILATION
 
-# Seconds that a session may take, and that its other processes have left where one of them fails.
-_LIMIT, _GRACE = 200.0, 20.0
+_GRACE = 20.0  # seconds that the other processes of a session have left where one of them fails
 _PAUSE = 0.02
 
 
@@ -144,7 +144,7 @@ def _session(asked: dict[str, Any]) -> list[dict[str, Any]] | str:
             _process(asked, rank, port, os.fdopen(writing, "w"))
         os.close(writing)
         found[pid] = os.fdopen(reading)
-    deadline = time.monotonic() + _LIMIT
+    deadline = time.monotonic() + PATIENCE
     is_hung = False
     while len(codes) < len(found):
         pid, status = os.waitpid(-1, os.WNOHANG)

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.support.patience import PATIENCE
 from tests.support.ports import free_ports
 
 # XLA's flags where compiling takes longer than what is compiled.
 QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-_LIMIT = 240.0
 # What is imported before the first process is forked, by framework. None of it starts threads yet.
 NEEDED = {
     "pytorch": ("algoperf.backends.pytorch", "workloads.criteo1tb.model_pytorch", "torch._dynamo"),
@@ -67,8 +67,9 @@ def run(task: Task, arguments: list[str], processes: int, folder: Path, devices:
     started = start(task, arguments, processes, devices, folder)
     try:
         for rank, process in enumerate(started):
-            process.join(_LIMIT)
-            assert process.exitcode == 0, (folder / f"log_{rank}").read_text()
+            process.join(PATIENCE)
+            said = (folder / f"log_{rank}").read_text()
+            assert process.exitcode == 0, f"process {rank}: exit code {process.exitcode} (None: it goes on)\n{said}"
     finally:
         stop(started)
     return [dict(np.load(folder / f"rank_{rank}.npz")) for rank in range(processes)]

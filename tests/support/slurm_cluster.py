@@ -17,13 +17,14 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.support.patience import wait_until
 from tests.support.ports import free_ports
 
 GPUS = 8
@@ -52,7 +53,7 @@ class Cluster:
 
     def start_controller(self) -> None:
         self.start_daemon("slurmctld", "slurmctld", "-D")
-        wait_until(lambda: _succeeds(self, "scontrol", "show", "partition"), 20, "controller")
+        wait_until(lambda: _succeeds(self, "scontrol", "show", "partition"), "controller")
 
     def restart(self, daemon: str, *command: str, seconds: float) -> None:
         """Kills a daemon and starts it again some seconds later, with what it had written down."""
@@ -63,7 +64,7 @@ class Cluster:
     def start_node(self, name: str) -> None:
         (self.folder / "spool" / name).mkdir(parents=True, exist_ok=True)
         self.start_daemon(name, "slurmd", "-D", "-N", name)
-        wait_until(lambda: self.node_state(name) == "idle", 30, f"idle {name}")
+        wait_until(lambda: self.node_state(name) == "idle", f"idle {name}")
 
     def kill_node(self, name: str) -> None:
         """What a power failure does: every process of the node is gone at once."""
@@ -196,7 +197,7 @@ def _start_munge(cluster: Cluster) -> None:
     files = {"socket": "socket", "key-file": "key", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
     options = [f"--{option}={run}/munge.{suffix}" for option, suffix in files.items()]
     cluster.start_daemon("munged", "munged", "--foreground", "--force", *options)
-    wait_until((run / "munge.socket").exists, 10, "munged")
+    wait_until((run / "munge.socket").exists, "munged")
 
 
 def _start_accounting(cluster: Cluster) -> None:
@@ -208,21 +209,12 @@ def _start_accounting(cluster: Cluster) -> None:
     options = ("--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--innodb-buffer-pool-size=64M")
     cluster.start_daemon("mariadbd", "mariadbd", *options, f"--datadir={data}", f"--socket={sock}", f"--port={port}")
     client = ("mariadb", "--no-defaults", f"--socket={sock}", "--user=root")
-    wait_until(lambda: _succeeds(cluster, *client, "--execute=select 1"), 30, "mariadbd")
+    wait_until(lambda: _succeeds(cluster, *client, "--execute=select 1"), "mariadbd")
     cluster.run(*client, f"--execute=source {cluster.folder / 'database.sql'}")
     cluster.start_daemon("slurmdbd", "slurmdbd", "-D")
-    wait_until(lambda: _succeeds(cluster, "sacctmgr", "--noheader", "show", "cluster"), 30, "slurmdbd")
+    wait_until(lambda: _succeeds(cluster, "sacctmgr", "--noheader", "show", "cluster"), "slurmdbd")
     for entity in (("cluster", "test"), ("account", "proj", "cluster=test"), ("user", "root", "account=proj")):
         cluster.run("sacctmgr", "--immediate", "add", *entity)
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float, what: str) -> None:
-    """Raises TimeoutError, which says what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no {what} after {seconds} s")
-        time.sleep(0.05)
 
 
 def _succeeds(cluster: Cluster, *command: str) -> bool:

@@ -21,6 +21,7 @@ from scoring.mirror.follow import Follower
 from scoring.mirror.to_tensorboard import TensorBoard
 from tests.conftest import REPOSITORY
 from tests.scoring.mirror.conftest import BEGAN, FOLDER, Trial
+from tests.support.patience import PATIENCE
 
 
 def look(tmp_path):
@@ -122,7 +123,7 @@ def test_the_command_follows_until_it_is_told_to_end(trial, tmp_path):
     process = subprocess.Popen(command, **here)
     assert process.stdout.readline() == "3 rows of 1 of 1 trial\n"
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
     trial.evaluate().end()
     ran = subprocess.run([*command, "--once"], check=False, **here)
     assert (ran.returncode, ran.stdout) == (0, "4 rows of 1 of 1 trial\n")
