@@ -19,7 +19,8 @@ from scoring.report import write
 from scoring.result import Result
 from tests.support import chromium, synthetic_logs
 from tests.support.chromium import Browser
-from tests.support.figures import figure, set_control, until
+from tests.support.figures import figure, set_control
+from tests.support.patience import wait_until
 
 ROUNDS = 5
 LOADED = "return performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"
@@ -63,7 +64,7 @@ def small_result() -> Result:
 def measured(browser: Browser, page: Path) -> tuple[float, float]:
     """Seconds until the page is loaded, and milliseconds of a frame of a zoom into the curves of all trials."""
     browser.open(page, 1366)
-    opens = until(lambda: browser.run(LOADED))
+    opens = wait_until(lambda: browser.run(LOADED), "page that is loaded")
     set_control(browser, "input[name='curves-show'][value='all']")
     return opens, figure(browser, "curves-plot", ZOOM)
 

@@ -1,10 +1,9 @@
 """The figures of a page in a browser: what a script finds in one, once it is drawn."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 from tests.support.chromium import Browser
+from tests.support.patience import wait_until
 
 # Of the figure that is drawn into an element: its one Bokeh document has one root.
 FIGURE = """
@@ -14,19 +13,11 @@ const figureOf = (id) =>
 LINES = """return figure.renderers.filter((one) => one.glyph.type === "Line").length"""
 
 
-def until(read: Callable[[], Any], seconds: float = 10) -> Any:
-    """What `read` gives once it gives something: pictures are drawn when they come into sight."""
-    end = time.monotonic() + seconds
-    while not (found := read()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return found
-
-
 def figure(browser: Browser, name: str, script: str) -> Any:
     """What `script` says of the figure in the element `name`, in which it is `figure`."""
     browser.run("document.getElementById(arguments[0]).scrollIntoView({block: 'center'})", name)
     drawn = f"{FIGURE} return Boolean(figureOf(arguments[0]))"
-    assert until(lambda: browser.run(drawn, name)), name
+    wait_until(lambda: browser.run(drawn, name), f"picture in {name}")  # it is drawn when it comes into sight
     return browser.run(f"{FIGURE} const figure = figureOf(arguments[0]); {script}", name)
 
 

@@ -12,7 +12,8 @@ from scoring.report import write
 from tests.scoring.test_report import HOSTILE, SAMPLE, hostile
 from tests.support import chromium
 from tests.support.chromium import Browser
-from tests.support.figures import LINES, figure, set_control, until
+from tests.support.figures import LINES, figure, set_control
+from tests.support.patience import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +110,15 @@ def test_any_trial_can_be_drawn_against_time_and_steps_and_on_log_axes(browser: 
     assert text(browser, "#curves-trials tbody").count("baseline/study_1/fastmri_jax") == 1
     set_control(browser, "input[name='curves-show'][value='all']")
     trials = "return figure.renderers[0].data_source.data.x.filter(Number.isNaN).length"
-    assert until(lambda: figure(browser, "curves-plot", trials) == 5)
+    wait_until(lambda: figure(browser, "curves-plot", trials) == 5, "five trials")
     assert text(browser, "#curves-trials tbody").count("baseline/study_1/fastmri_jax") == 5
     set_control(browser, "input[name='curves-axis'][value='n']")
-    assert until(lambda: figure(browser, "curves-plot", "return figure.below[0].axis_label === 'steps'"))
+    axis = "return figure.below[0].axis_label"
+    wait_until(lambda: figure(browser, "curves-plot", axis) == "steps", "axis of steps")
     for name in ("x", "y"):
         set_control(browser, f"#curves-log-{name}")
     scales = "return [figure.x_scale.type, figure.y_scale.type]"
-    assert until(lambda: figure(browser, "curves-plot", scales) == ["LogScale", "LogScale"])
+    wait_until(lambda: figure(browser, "curves-plot", scales) == ["LogScale", "LogScale"], "logarithmic axes")
 
 
 def test_a_cell_leads_to_its_curves(browser: Browser, page: Path):
@@ -157,7 +159,7 @@ def test_nothing_is_wider_than_the_window_and_what_goes_on_says_so(browser: Brow
       return [...document.querySelectorAll(".scroll")].filter((one) =>
         one.checkVisibility() && (one.scrollWidth > one.clientWidth + 2) !== one.classList.contains("goes-on")).length
     """
-    assert until(lambda: browser.run(cut) == 0)
+    wait_until(lambda: browser.run(cut) == 0, "marks of what goes on")
     inner = (
         "return [...document.querySelectorAll('.scroll')].filter((e) => e.scrollHeight > e.clientHeight + 20).length"
     )
